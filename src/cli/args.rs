@@ -1,0 +1,83 @@
+//! Raw arguments. Parsing has no effects; what they mean together is resolved by each command.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::commands;
+
+/// Rehearse a table cut-over, prove that not one row differs, decide go or no-go.
+#[derive(Debug, Parser)]
+#[command(name = "cutover", version, about, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// What stdout holds: people's text, or exactly one JSON object
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Say less: only errors and the result
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
+    /// Colours on stderr and stdout
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    pub color: Color,
+}
+
+/// What stdout holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Text for people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` or `CI` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Where the target is; shared by the commands that touch one.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TargetArgs {
+    /// PostgreSQL of the target, postgres://user:password@host:port/database
+    #[arg(long, env = "CUTOVER_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// Base URL of the platform
+    #[arg(long, env = "CUTOVER_BASE_URL", value_name = "URL")]
+    pub base_url: Option<String>,
+    /// Configuration file (cutover.toml)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Run folder; default: reports/<run-id>
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Seed of every random choice
+    #[arg(long, default_value_t = 42, value_name = "N")]
+    pub rng_seed: u64,
+}
+
+/// The commands, in the order in which people meet them.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run all acts and give one verdict
+    Rehearse(commands::rehearse::RehearseArgs),
+}

@@ -1,0 +1,39 @@
+//! The command line: arguments in, people's text and one JSON object out, an exit code at the end.
+//!
+//! Printing and `clap` live here and nowhere else.
+
+mod args;
+mod commands;
+mod exit_code;
+mod printer;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use args::{Cli, Command, Format, Global, TargetArgs};
+pub use exit_code::Exit;
+pub use printer::Printer;
+
+use crate::error::Error;
+
+/// Parses the arguments, runs the command, and returns its exit code.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let printer = Printer::new(&cli.global);
+    let outcome = signals::install().and_then(|stop| {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| Error::run(format!("cannot start the runtime: {e}"), ""))?;
+        runtime.block_on(commands::dispatch(cli.command, &printer, stop))
+    });
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            printer.error(&error);
+            Exit::from(&error).into()
+        }
+    }
+}

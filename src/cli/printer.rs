@@ -1,0 +1,202 @@
+//! People's text and progress to stderr, results to stdout.
+
+use std::io::{IsTerminal, Write};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::args::{Color, Format, Global};
+use crate::act::{ActContext, Event};
+use crate::error::Error;
+
+/// How often a plain line tells how far a piece of work has come.
+const PLAIN_LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Knows where words go, and how loud to be.
+#[derive(Clone)]
+pub struct Printer {
+    format: Format,
+    quiet: bool,
+    color: bool,
+    bars: bool,
+    work: Arc<Mutex<Option<Work>>>,
+}
+
+/// The piece of work that is being watched.
+struct Work {
+    what: String,
+    unit: &'static str,
+    total: Option<u64>,
+    done: u64,
+    began: Instant,
+    told: Instant,
+    bar: Option<ProgressBar>,
+}
+
+impl Printer {
+    /// Decides about colours and bars once, from the arguments and the environment.
+    pub fn new(global: &Global) -> Self {
+        let unattended = std::env::var_os("CI").is_some();
+        let plain = unattended || std::env::var_os("NO_COLOR").is_some();
+        let terminal = std::io::stderr().is_terminal();
+        let color = match global.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => terminal && !plain,
+        };
+        Self {
+            format: global.format,
+            quiet: global.quiet,
+            color,
+            bars: terminal && !plain && !global.quiet,
+            work: Arc::default(),
+        }
+    }
+
+    /// Whether stdout is to hold exactly one JSON object.
+    pub fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// A context whose events this printer shows.
+    pub fn context(&self, stop: CancellationToken) -> ActContext {
+        let printer = self.clone();
+        ActContext::new(move |event| printer.show(event), stop)
+    }
+
+    /// A line for people, on stderr; swallowed by `--quiet`.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            self.above_the_bar(text);
+        }
+    }
+
+    /// The result for people, on stdout; on stderr where stdout is to hold JSON.
+    pub fn result(&self, text: &str) {
+        if self.is_json() {
+            self.note(text);
+        } else {
+            write_out(text);
+        }
+    }
+
+    /// The result for programs: one JSON object on stdout, only with `--format json`.
+    pub fn json(&self, value: &impl Serialize) {
+        if self.is_json() {
+            write_out(&serde_json::to_string(value).expect("evidence types serialise"));
+        }
+    }
+
+    /// An error with its hint, on stderr.
+    pub fn error(&self, error: &Error) {
+        let (red, reset) = if self.color { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+        self.above_the_bar(&format!("{red}error{reset}: {error}"));
+        if let Some(hint) = error.hint() {
+            self.above_the_bar(&format!("  hint: {hint}"));
+        }
+    }
+
+    fn show(&self, event: Event) {
+        match event {
+            Event::Note(text) => self.note(&text),
+            _ if self.quiet => {}
+            Event::Started { what, total, unit } => self.start(what, total, unit),
+            Event::Advanced(by) => self.with_work(|work| work.advance(by)),
+            Event::Status(text) => self.with_work(|work| {
+                if let Some(bar) = &work.bar {
+                    bar.set_message(text.clone());
+                }
+            }),
+            Event::Finished => self.finish(),
+        }
+    }
+
+    fn start(&self, what: String, total: Option<u64>, unit: &'static str) {
+        self.finish();
+        let bar = self.bars.then(|| new_bar(&what, total, unit));
+        if bar.is_none() {
+            write_err(&format!("{what} …"));
+        }
+        let now = Instant::now();
+        let work = Work { what, unit, total, done: 0, began: now, told: now, bar };
+        *self.work.lock().expect("no panic while held") = Some(work);
+    }
+
+    fn finish(&self) {
+        if let Some(work) = self.work.lock().expect("no panic while held").take() {
+            if let Some(bar) = &work.bar {
+                bar.finish_and_clear();
+            }
+            write_err(&work.summary());
+        }
+    }
+
+    fn with_work(&self, act: impl FnOnce(&mut Work)) {
+        if let Some(work) = self.work.lock().expect("no panic while held").as_mut() {
+            act(work);
+        }
+    }
+
+    fn above_the_bar(&self, text: &str) {
+        let guard = self.work.lock().expect("no panic while held");
+        match guard.as_ref().and_then(|work| work.bar.as_ref()) {
+            Some(bar) => bar.suspend(|| write_err(text)),
+            None => write_err(text),
+        }
+    }
+}
+
+impl Work {
+    fn advance(&mut self, by: u64) {
+        self.done += by;
+        match &self.bar {
+            Some(bar) => bar.inc(by),
+            None if self.told.elapsed() >= PLAIN_LINE_EVERY => {
+                self.told = Instant::now();
+                let share = match self.total {
+                    Some(total) if total > 0 => {
+                        format!(" ({:.0} %)", 100.0 * self.done as f64 / total as f64)
+                    }
+                    _ => String::new(),
+                };
+                write_err(&format!("{}: {} {}{share}", self.what, self.done, self.unit));
+            }
+            None => {}
+        }
+    }
+
+    fn summary(&self) -> String {
+        let seconds = self.began.elapsed().as_secs_f64();
+        if self.done == 0 {
+            return format!("{}: {seconds:.1} s", self.what);
+        }
+        let rate = self.done as f64 / seconds.max(0.001);
+        format!("{}: {} {} in {seconds:.1} s ({rate:.0}/s)", self.what, self.done, self.unit)
+    }
+}
+
+fn new_bar(what: &str, total: Option<u64>, unit: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+    let template = match total {
+        Some(_) => format!(
+            "{{prefix}} {{wide_bar}} {{human_pos}}/{{human_len}} {unit} {{per_sec}} ETA {{eta}} {{msg}}"
+        ),
+        None => format!("{{prefix}} {{spinner}} {{human_pos}} {unit} {{per_sec}} {{msg}}"),
+    };
+    let style = ProgressStyle::with_template(&template).unwrap_or(ProgressStyle::default_bar());
+    bar.set_style(style);
+    bar.set_prefix(what.to_owned());
+    bar
+}
+
+/// A reader that went away (a closed pipe) is not an error of ours.
+fn write_err(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+fn write_out(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}

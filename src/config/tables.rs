@@ -1,0 +1,114 @@
+//! Table pairs: what is called legacy, what is called partitioned, and how rows are told apart.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::pg::QualifiedName;
+
+/// A legacy table and its partitioned twin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TablePair {
+    /// What reports call it.
+    pub name: String,
+    /// The table that has always been there, `schema.table`.
+    pub legacy: String,
+    /// Its partitioned twin, `schema.table`.
+    pub partitioned: String,
+    /// The column that holds the org, by its legacy name.
+    #[serde(default = "default_org")]
+    pub org: String,
+    /// The columns that identify a row, by their legacy names.
+    #[serde(default = "default_key")]
+    pub key: Vec<String>,
+    /// Columns that may differ, by their legacy names.
+    #[serde(default)]
+    pub ignore: Vec<String>,
+    /// Legacy column → the twin's column, where the names differ.
+    #[serde(default)]
+    pub map: BTreeMap<String, String>,
+    /// The trigger on the legacy table that writes the twin; looked for where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<String>,
+}
+
+fn default_org() -> String {
+    "org_id".into()
+}
+
+fn default_key() -> Vec<String> {
+    vec!["id".into()]
+}
+
+impl TablePair {
+    /// The pairs of the reference schema.
+    pub fn reference() -> Vec<Self> {
+        let transactions = |name: &str| Self {
+            name: name.into(),
+            legacy: format!("public.{name}_transactions"),
+            partitioned: format!("public.{name}_transactions_partitioned"),
+            org: default_org(),
+            key: default_key(),
+            ignore: Vec::new(),
+            map: BTreeMap::new(),
+            trigger: Some(format!("{name}_transactions_dual_write_trigger")),
+        };
+        let balances = Self {
+            name: "cash_balance".into(),
+            legacy: "public.daily_cash_balances".into(),
+            partitioned: "public.daily_cash_balances_partitioned".into(),
+            org: default_org(),
+            key: vec!["org_id".into(), "property_id".into(), "balance_date".into()],
+            // The twin numbers its rows itself; the natural key is what ties the two.
+            ignore: vec!["id".into()],
+            map: BTreeMap::new(),
+            trigger: Some("daily_cash_balances_dual_write_trigger".into()),
+        };
+        vec![transactions("revenue"), transactions("expense"), balances]
+    }
+
+    /// The legacy table's name.
+    ///
+    /// # Errors
+    /// A usage error where it is not a table name.
+    pub fn legacy_name(&self) -> Result<QualifiedName> {
+        QualifiedName::parse(&self.legacy)
+    }
+
+    /// The twin's name.
+    ///
+    /// # Errors
+    /// A usage error where it is not a table name.
+    pub fn partitioned_name(&self) -> Result<QualifiedName> {
+        QualifiedName::parse(&self.partitioned)
+    }
+
+    /// What the twin calls a legacy column.
+    pub fn partitioned_column<'a>(&'a self, legacy_column: &'a str) -> &'a str {
+        self.map.get(legacy_column).map_or(legacy_column, String::as_str)
+    }
+
+    /// Whether the description makes sense by itself, before any database is asked.
+    pub(super) fn check(&self) -> Result<()> {
+        let refuse = |key: &str, why: String| {
+            Err(Error::usage(format!("[[tables]] `{}`: {key}: {why}", self.name), ""))
+        };
+        if self.name.is_empty() {
+            return refuse("name", "must not be empty".into());
+        }
+        self.legacy_name()?;
+        self.partitioned_name()?;
+        if self.legacy == self.partitioned {
+            return refuse("partitioned", "is the same table as legacy".into());
+        }
+        if self.key.is_empty() {
+            return refuse("key", "needs at least one column".into());
+        }
+        if let Some(column) = self.ignore.iter().find(|c| self.key.contains(c) || **c == self.org) {
+            return refuse("ignore", format!("`{column}` is the org or part of the key"));
+        }
+        Ok(())
+    }
+}

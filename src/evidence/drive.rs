@@ -1,0 +1,196 @@
+//! What the load measured, by operation, mode and window.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Which side reads are routed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// The tables that have always been there.
+    Legacy,
+    /// The partitioned twins.
+    Partitioned,
+}
+
+impl Mode {
+    /// Both modes, legacy first.
+    pub const ALL: [Mode; 2] = [Mode::Legacy, Mode::Partitioned];
+
+    /// The word used in headers, files and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Legacy => "legacy",
+            Self::Partitioned => "partitioned",
+        }
+    }
+}
+
+/// Percentiles in microseconds; all zero where nothing was measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Percentiles {
+    /// Median.
+    pub p50: u64,
+    /// 90th percentile.
+    pub p90: u64,
+    /// 95th percentile.
+    pub p95: u64,
+    /// 99th percentile.
+    pub p99: u64,
+    /// 99.9th percentile.
+    pub p999: u64,
+    /// Largest value.
+    pub max: u64,
+}
+
+/// One run of the load generator.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DriveEvidence {
+    /// Name of the scenario.
+    pub scenario: String,
+    /// Planned arrivals per second.
+    pub rate_per_s: f64,
+    /// Connections that drained the plan.
+    pub connections: u64,
+    /// Seconds of load, warm-up and settling time included.
+    pub duration_s: f64,
+    /// True only if the plan was drained to its end.
+    pub complete: bool,
+    /// Arrivals in the plan.
+    pub arrivals_planned: u64,
+    /// Requests sent within measured windows.
+    pub requests: u64,
+    /// Of those, failed ones: errors, timeouts, unexpected statuses, failed checks.
+    pub errors: u64,
+    /// Arrivals of measured windows that nobody could send in time.
+    pub skipped: u64,
+    /// Answers that were not served by the mode that was asked for, warm-up included.
+    pub wrong_mode: u64,
+    /// Workers that ended before the plan did.
+    pub lost_workers: u64,
+    /// Share of this machine's processor time the generator used, 0 to 1.
+    pub generator_cpu_share: f64,
+    /// Failed requests by kind (`http_503`, `timeout`, `refused`, …).
+    pub errors_by_kind: BTreeMap<String, u64>,
+    /// Sent minus due over all measured arrivals.
+    pub scheduling_lag_us: Percentiles,
+    /// All operations together, by mode.
+    pub overall: BTreeMap<Mode, ModeLatency>,
+    /// One entry per operation of the scenario, in its order.
+    pub operations: Vec<OperationEvidence>,
+    /// The measured windows in time order.
+    pub windows: Vec<Window>,
+    /// The paired comparison of the modes, once a judge has made it.
+    pub comparison: Option<Comparison>,
+    /// Per second of the run, for the time line.
+    pub timeline: Vec<TimelinePoint>,
+}
+
+/// One operation in each mode.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct OperationEvidence {
+    /// The operation's name in the scenario.
+    pub name: String,
+    /// Whether it writes.
+    pub writes: bool,
+    /// What was measured, by mode.
+    pub modes: BTreeMap<Mode, ModeLatency>,
+}
+
+/// Latencies of one operation, or of all, in one mode.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModeLatency {
+    /// Requests sent.
+    pub requests: u64,
+    /// Of those, failed ones.
+    pub errors: u64,
+    /// Done minus due: what a user felt.
+    pub response_us: Percentiles,
+    /// Done minus sent: what the target took.
+    pub service_us: Percentiles,
+    /// The response-time curve for charts: (percentile 0–100, microseconds), ascending.
+    pub curve: Vec<(f64, u64)>,
+}
+
+/// A stretch of time in which one mode was asked for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Window {
+    /// Which pair of windows it belongs to, from 0.
+    pub pair: u32,
+    /// The mode asked for; `None` only in an empty record.
+    pub mode: Option<Mode>,
+    /// Start of the measured part, seconds since the load began.
+    pub start_s: f64,
+    /// End of the measured part, seconds since the load began.
+    pub end_s: f64,
+    /// Response-time p95 over all operations.
+    pub all: WindowLatency,
+    /// Response-time p95 by operation name.
+    pub operations: BTreeMap<String, WindowLatency>,
+}
+
+/// One window's figures for one operation, or for all.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct WindowLatency {
+    /// Arrivals, skipped ones included.
+    pub arrivals: u64,
+    /// Failed and skipped arrivals.
+    pub errors: u64,
+    /// p95 of response time with failed and skipped arrivals as infinitely slow; `None` where that
+    /// makes it infinite, or where there is no arrival.
+    pub p95_us: Option<u64>,
+}
+
+/// The paired comparison: partitioned over legacy.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// Pairs of windows in which both sides have a p95.
+    pub pairs: u32,
+    /// Geometric mean over pairs of p95(partitioned) / p95(legacy).
+    pub p95_ratio: f64,
+    /// Lower one-sided 95 % bound of the ratio.
+    pub p95_ratio_low: f64,
+    /// Upper one-sided 95 % bound of the ratio.
+    pub p95_ratio_high: f64,
+    /// Ratio of the p95 of all requests of each mode.
+    pub pooled_p95_ratio: Option<f64>,
+    /// The smallest true ratio this run would have called NO-GO in 9 of 10 cases.
+    pub smallest_detectable_ratio: Option<f64>,
+    /// Further pairs that a decision at the limit would need; 0 where it is decided.
+    pub further_pairs_needed: u32,
+    /// The same for each operation.
+    pub operations: Vec<OperationComparison>,
+}
+
+/// The paired comparison of one operation.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct OperationComparison {
+    /// The operation's name.
+    pub name: String,
+    /// Pairs of windows in which both sides have a p95.
+    pub pairs: u32,
+    /// Geometric mean of the ratios; `None` with fewer than two pairs.
+    pub p95_ratio: Option<f64>,
+    /// Lower one-sided 95 % bound.
+    pub p95_ratio_low: Option<f64>,
+    /// Upper one-sided 95 % bound.
+    pub p95_ratio_high: Option<f64>,
+    /// p95 of all requests in partitioned mode minus that in legacy mode, microseconds.
+    pub p95_difference_us: i64,
+}
+
+/// One second of the run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TimelinePoint {
+    /// Seconds since the load began.
+    pub at_s: u32,
+    /// Mode asked for; `None` during warm-up.
+    pub mode: Option<Mode>,
+    /// Requests due in this second.
+    pub requests: u64,
+    /// Of those, failed or skipped ones.
+    pub errors: u64,
+    /// Response-time p95 of those that succeeded; 0 where there was none.
+    pub p95_us: u64,
+}

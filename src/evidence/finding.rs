@@ -1,0 +1,150 @@
+//! What the diff saw: a summary, a row per diverging org, a line per diverging row.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// One comparison of every table pair on one snapshot.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DiffEvidence {
+    /// `before` or `after` the load, or `alone`.
+    pub phase: String,
+    /// True only if every org of every table pair was compared to the end.
+    pub complete: bool,
+    /// Why it is not complete; empty otherwise.
+    pub incomplete_reason: String,
+    /// Orgs that have a row on either side of any pair.
+    pub orgs_checked: u64,
+    /// Orgs with at least one row finding.
+    pub orgs_diverged: u64,
+    /// One entry per table pair.
+    pub tables: Vec<TableDiff>,
+    /// Every org and table that diverges, worst first, at most [`DiffEvidence::KEPT_ORGS`].
+    pub orgs: Vec<OrgDiff>,
+    /// The first findings, catalog findings before rows, at most [`DiffEvidence::KEPT_FINDINGS`].
+    pub findings: Vec<Finding>,
+    /// Findings in all, also those not kept here but in `findings.jsonl`.
+    pub findings_total: u64,
+    /// Seconds the act took.
+    pub duration_s: f64,
+}
+
+impl DiffEvidence {
+    /// Diverging orgs kept in the run record; `orgs.csv` holds all of them.
+    pub const KEPT_ORGS: usize = 100;
+    /// Findings kept in the run record; `findings.jsonl` holds all of them.
+    pub const KEPT_FINDINGS: usize = 50;
+}
+
+/// The comparison of one table pair.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TableDiff {
+    /// The pair's name in reports.
+    pub name: String,
+    /// Rows of the legacy table.
+    pub legacy_rows: u64,
+    /// Rows of the partitioned table.
+    pub partitioned_rows: u64,
+    /// Row findings by class.
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
+impl TableDiff {
+    /// Legacy rows minus partitioned rows.
+    pub fn row_delta(&self) -> i64 {
+        self.legacy_rows as i64 - self.partitioned_rows as i64
+    }
+}
+
+/// One org in one table pair: a line of `orgs.csv`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct OrgDiff {
+    /// The org as PostgreSQL prints it.
+    pub org_id: String,
+    /// The pair's name.
+    pub table: String,
+    /// Rows of the org in the legacy table.
+    pub legacy_rows: u64,
+    /// Rows of the org in the partitioned table.
+    pub partitioned_rows: u64,
+    /// Row findings by class.
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
+/// Row findings by class.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// In legacy, not in the twin.
+    pub missing: u64,
+    /// In the twin, not in legacy.
+    pub extra: u64,
+    /// On both sides with different content.
+    pub mismatched: u64,
+    /// More often in the twin than in legacy.
+    pub duplicate: u64,
+    /// Under one org in legacy, under another in the twin.
+    pub wrong_org: u64,
+    /// In a leaf whose bounds exclude the row.
+    pub misrouted: u64,
+}
+
+impl Counts {
+    /// All row findings.
+    pub fn total(&self) -> u64 {
+        self.missing
+            + self.extra
+            + self.mismatched
+            + self.duplicate
+            + self.wrong_org
+            + self.misrouted
+    }
+
+    /// Adds another count, class by class.
+    pub fn add(&mut self, other: &Self) {
+        self.missing += other.missing;
+        self.extra += other.extra;
+        self.mismatched += other.mismatched;
+        self.duplicate += other.duplicate;
+        self.wrong_org += other.wrong_org;
+        self.misrouted += other.misrouted;
+    }
+}
+
+/// How bad a catalog finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Rows will be lost or writes will fail: integrity fails even while all rows agree.
+    Error,
+    /// Listed only.
+    Advice,
+}
+
+/// One difference: a line of `findings.jsonl`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The pair's name.
+    pub table: String,
+    /// The org as PostgreSQL prints it; `None` for a finding about the catalog.
+    pub org_id: Option<String>,
+    /// The key, column by column, as PostgreSQL prints the values.
+    pub key: BTreeMap<String, Option<String>>,
+    /// `missing`, `extra`, `mismatched`, `duplicate`, `wrong_org`, `misrouted`, or a catalog class.
+    pub class: String,
+    /// The row in legacy (for a mismatch only the columns that differ).
+    pub legacy: Option<BTreeMap<String, Option<String>>>,
+    /// The row in the twin (for a mismatch only the columns that differ).
+    pub partitioned: Option<BTreeMap<String, Option<String>>>,
+    /// Columns that differ.
+    pub columns: Vec<String>,
+    /// The leaf that holds the twin's row.
+    pub partition: Option<String>,
+    /// For catalog findings: how bad it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
+    /// For catalog findings: what it means and how it is mended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}

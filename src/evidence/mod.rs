@@ -1,0 +1,14 @@
+//! What the acts leave behind: plain, versioned data that the judges read.
+//!
+//! Nothing in here does anything. Every type is what a file of the run's folder holds, so that the
+//! verdict can be computed again from the folder alone. This module imports nothing of ours.
+
+pub mod drive;
+pub mod finding;
+pub mod manifest;
+pub mod observation;
+pub mod run_record;
+pub mod verdict;
+
+/// The version of the run record's layout, raised whenever a reader would have to change.
+pub const SCHEMA_VERSION: u32 = 1;

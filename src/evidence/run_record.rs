@@ -1,0 +1,110 @@
+//! The record of one run: `run.json`.
+
+use serde::{Deserialize, Serialize};
+
+use super::drive::DriveEvidence;
+use super::finding::DiffEvidence;
+use super::manifest::Manifest;
+use super::observation::Observation;
+use super::verdict::{Criterion, Verdict};
+
+/// Everything a verdict and a report need.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// See [`super::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Name of the run and of its folder.
+    pub run_id: String,
+    /// Seed of every random choice.
+    pub rng_seed: u64,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// Seconds from start to the end of the last act.
+    pub duration_s: f64,
+    /// Version of this program.
+    pub cutover_version: String,
+    /// Command line that repeats the run.
+    pub command: String,
+    /// SHA-256 of the resolved configuration and scenario, hexadecimal.
+    pub config_sha256: String,
+    /// `staging`, `increment`, …: which of the handbook's criteria apply.
+    pub phase: String,
+    /// Percentage of the increment that is asked about, where one is.
+    pub increment_percent: Option<f64>,
+    /// What was tested, without secrets.
+    pub target: Target,
+    /// The machine it ran on.
+    pub environment: Environment,
+    /// The acts in order, with how each ended.
+    pub acts: Vec<Act>,
+    /// What the seed promised.
+    pub manifest: Option<Manifest>,
+    /// What the load measured.
+    pub drive: Option<DriveEvidence>,
+    /// The diff before the load.
+    pub diff_before: Option<DiffEvidence>,
+    /// The diff that counts: after the load, or the only one.
+    pub diff: Option<DiffEvidence>,
+    /// What the platform said about itself.
+    pub observations: Vec<Observation>,
+    /// Drills rehearsed.
+    pub drills: Vec<serde_json::Value>,
+    /// The criteria with their states.
+    pub criteria: Vec<Criterion>,
+    /// The decision.
+    pub verdict: Verdict,
+}
+
+/// What was tested; host, port and database name, never a password.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// `host:port/database`.
+    pub database: Option<String>,
+    /// Base URL of the platform.
+    pub base_url: Option<String>,
+    /// True where it was the local rig.
+    pub rig: bool,
+    /// `version()` of the server.
+    pub postgres_version: Option<String>,
+}
+
+/// The machine the run was made on.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// Kernel and architecture.
+    pub os: String,
+    /// Processor model.
+    pub cpu: String,
+    /// Processors available.
+    pub cores: u64,
+    /// Memory in bytes.
+    pub memory_bytes: u64,
+}
+
+/// One act of the run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Act {
+    /// `rig`, `seed`, `diff before`, `drive`, `diff after`.
+    pub name: String,
+    /// How it ended.
+    pub state: ActState,
+    /// Seconds it took.
+    pub duration_s: f64,
+    /// Why it failed or was skipped; empty otherwise.
+    pub note: String,
+}
+
+/// How an act ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActState {
+    /// To its end.
+    Done,
+    /// Broke; its note says why.
+    Failed,
+    /// A signal ended it.
+    Interrupted,
+    /// Not begun.
+    #[default]
+    Skipped,
+}

@@ -1,0 +1,128 @@
+//! What the gate decided and why.
+
+use serde::{Deserialize, Serialize};
+
+/// The four verdicts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Every criterion passed.
+    Go,
+    /// A criterion failed.
+    NoGo,
+    /// Too little evidence.
+    Inconclusive,
+    /// The measurement cannot be trusted.
+    #[default]
+    Invalid,
+}
+
+impl Decision {
+    /// The word people read.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Go => "GO",
+            Self::NoGo => "NO-GO",
+            Self::Inconclusive => "INCONCLUSIVE",
+            Self::Invalid => "INVALID",
+        }
+    }
+}
+
+/// What to do, in the words of the handbook's decision matrix.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Go on to the next increment.
+    Proceed,
+    /// Stay where you are.
+    #[default]
+    Hold,
+    /// Flag off within 15 minutes.
+    StandardRollback,
+    /// Flag off at once, then assess the data.
+    EmergencyRollback,
+    /// Flag off for the named orgs only.
+    DisableOrgs,
+}
+
+impl Action {
+    /// The word people read.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Proceed => "proceed",
+            Self::Hold => "hold",
+            Self::StandardRollback => "standard rollback",
+            Self::EmergencyRollback => "emergency rollback",
+            Self::DisableOrgs => "disable the affected orgs",
+        }
+    }
+}
+
+/// Whether a criterion is met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Measured and within the limit.
+    Pass,
+    /// Measured and outside the limit.
+    Fail,
+    /// Not measured, or too little of it: never a pass.
+    Unknown,
+}
+
+/// What kind of truth a criterion protects; decides precedence and exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The record is there and whole (30, first of all).
+    Record,
+    /// Not a row differs (11).
+    Integrity,
+    /// The measurement can be trusted (30).
+    Validity,
+    /// Latency, errors, availability (10).
+    Performance,
+    /// Shown, but decides nothing.
+    Advice,
+}
+
+/// One line of the criteria table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Criterion {
+    /// Stable name, for example `p95_overall`.
+    pub id: String,
+    /// What it says, for people.
+    pub title: String,
+    /// Where it comes from, for example `handbook: Phase 4, success criteria`.
+    pub source: String,
+    /// What kind of truth it protects.
+    pub kind: Kind,
+    /// The evidence it needs.
+    pub evidence: String,
+    /// The limit in words, for example `< +10 %`.
+    pub limit: String,
+    /// What was measured, in the limit's unit; `None` where nothing was.
+    pub measured: Option<String>,
+    /// Whether it is met.
+    pub state: State,
+    /// What a failure asks for.
+    pub action: Action,
+    /// Why, in one sentence; names what suffered.
+    pub note: String,
+}
+
+/// The decision with its reasons.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Go, no-go, inconclusive, invalid.
+    pub decision: Decision,
+    /// What to do.
+    pub action: Action,
+    /// The exit code of the contract that goes with it.
+    pub exit_code: i32,
+    /// Why, worst first; for GO what was proven.
+    pub reasons: Vec<String>,
+    /// The steps of the action, in order.
+    pub steps: Vec<String>,
+}

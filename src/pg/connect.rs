@@ -1,0 +1,60 @@
+//! Connections, with a session that reads the same whatever the server's defaults are.
+
+use std::str::FromStr;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection};
+
+use crate::error::{Context, Error, Result};
+
+/// Session settings under which equal values always look equal, and under which row-level security
+/// raises an error instead of hiding rows.
+const SESSION: [(&str, &str); 6] = [
+    ("timezone", "UTC"),
+    ("datestyle", "ISO, YMD"),
+    ("intervalstyle", "postgres"),
+    ("extra_float_digits", "1"),
+    ("bytea_output", "hex"),
+    ("row_security", "off"),
+];
+
+/// Reads a `postgres://` URL into options with our session settings.
+///
+/// # Errors
+/// A usage error where the URL does not parse; the message never repeats the URL, which may hold
+/// a password.
+pub fn options(database_url: &str) -> Result<PgConnectOptions> {
+    let hint = "write postgres://user:password@host:port/database";
+    if !database_url.starts_with("postgres://") && !database_url.starts_with("postgresql://") {
+        return Err(Error::usage("database URL: it does not begin with postgres://", hint));
+    }
+    let options =
+        PgConnectOptions::from_str(database_url).or_usage("database URL does not parse", hint)?;
+    Ok(options.application_name("cutover").options(SESSION).disable_statement_logging())
+}
+
+/// Opens one connection.
+///
+/// # Errors
+/// A run error that names host, port and database, never the password.
+pub async fn connect(database_url: &str) -> Result<PgConnection> {
+    let options = options(database_url)?;
+    PgConnection::connect_with(&options).await.or_run(
+        format!("cannot connect to PostgreSQL at {}", describe(database_url)),
+        "is the server running, and may this user log in from here?",
+    )
+}
+
+/// `host:port/database` of a URL, for messages and reports.
+pub fn describe(database_url: &str) -> String {
+    match PgConnectOptions::from_str(database_url) {
+        Ok(options) => {
+            let host = options
+                .get_socket()
+                .map_or_else(|| options.get_host().to_owned(), |path| path.display().to_string());
+            let database = options.get_database().unwrap_or("(default)");
+            format!("{host}:{}/{database}", options.get_port())
+        }
+        Err(_) => "(unreadable URL)".into(),
+    }
+}

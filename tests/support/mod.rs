@@ -1,0 +1,2 @@
+//! What the tests share: a PostgreSQL server, and a database of its own for each test.
+
