@@ -80,4 +80,6 @@ pub struct TargetArgs {
 pub enum Command {
     /// Run all acts and give one verdict
     Rehearse(commands::rehearse::RehearseArgs),
+    /// The local stack: PostgreSQL, Redis and the platform
+    Rig(commands::rig::RigArgs),
 }
