@@ -80,4 +80,6 @@ pub struct TargetArgs {
 pub enum Command {
     /// Run all acts and give one verdict
     Rehearse(commands::rehearse::RehearseArgs),
+    /// Fill a staging database with synthetic organisations
+    Seed(commands::seed::SeedArgs),
 }
