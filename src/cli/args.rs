@@ -82,4 +82,6 @@ pub enum Command {
     Rehearse(commands::rehearse::RehearseArgs),
     /// The local stack: PostgreSQL, Redis and the platform
     Rig(commands::rig::RigArgs),
+    /// Fill a staging database with synthetic organisations
+    Seed(commands::seed::SeedArgs),
 }

@@ -2,6 +2,7 @@
 
 pub mod rehearse;
 pub mod rig;
+pub mod seed;
 
 use tokio_util::sync::CancellationToken;
 
@@ -17,5 +18,6 @@ pub(super) async fn dispatch(
     match command {
         Command::Rehearse(args) => rehearse::run(args, printer, stop).await,
         Command::Rig(args) => rig::run(args, printer, stop).await,
+        Command::Seed(args) => seed::run(args, printer, stop).await,
     }
 }
