@@ -84,4 +84,8 @@ pub enum Command {
     Rig(commands::rig::RigArgs),
     /// Fill a staging database with synthetic organisations
     Seed(commands::seed::SeedArgs),
+    /// Drive load in both modes and measure it
+    Drive(commands::drive::DriveArgs),
+    /// Give the verdict again, from a run's folder alone
+    Gate(commands::gate::GateArgs),
 }

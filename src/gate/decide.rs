@@ -15,6 +15,14 @@ pub fn judge(record: &mut RunRecord) {
     record.verdict = decide(record);
 }
 
+/// Whether nothing speaks against the measurement itself.
+pub fn is_trustworthy(criteria: &[Criterion]) -> bool {
+    criteria
+        .iter()
+        .filter(|c| matches!(c.kind, Kind::Record | Kind::Validity))
+        .all(|c| c.state == State::Pass)
+}
+
 /// Exit codes of the contract.
 const GO: i32 = 0;
 const PERFORMANCE: i32 = 10;

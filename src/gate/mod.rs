@@ -5,5 +5,5 @@ mod decide;
 mod load;
 mod statistics;
 
-pub use decide::judge;
+pub use decide::{is_trustworthy, judge};
 pub use statistics::{MIN_PAIRS, compare};

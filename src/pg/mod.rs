@@ -2,6 +2,9 @@
 
 mod connect;
 mod ident;
+mod server;
+mod sql;
 
 pub use connect::{connect, describe, options};
 pub use ident::{QualifiedName, quote_ident};
+pub use server::{is_empty, server_version};

@@ -1,5 +1,7 @@
 //! One file a command: raw arguments to resolved ones, the call of the acts, the outcome to print.
 
+pub mod drive;
+pub mod gate;
 pub mod rehearse;
 pub mod rig;
 pub mod seed;
@@ -19,5 +21,7 @@ pub(super) async fn dispatch(
         Command::Rehearse(args) => rehearse::run(args, printer, stop).await,
         Command::Rig(args) => rig::run(args, printer, stop).await,
         Command::Seed(args) => seed::run(args, printer, stop).await,
+        Command::Drive(args) => drive::run(args, printer, stop).await,
+        Command::Gate(args) => gate::run(&args, printer),
     }
 }
