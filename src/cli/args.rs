@@ -80,4 +80,6 @@ pub struct TargetArgs {
 pub enum Command {
     /// Run all acts and give one verdict
     Rehearse(commands::rehearse::RehearseArgs),
+    /// Compare legacy and partitioned tables, every org, row by row
+    Diff(commands::diff::DiffArgs),
 }

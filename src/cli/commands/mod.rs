@@ -1,5 +1,6 @@
 //! One file a command: raw arguments to resolved ones, the call of the acts, the outcome to print.
 
+pub mod diff;
 pub mod rehearse;
 
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,7 @@ pub(super) async fn dispatch(
     stop: CancellationToken,
 ) -> Result<Exit> {
     match command {
+        Command::Diff(args) => diff::run(args, printer, stop).await,
         Command::Rehearse(args) => rehearse::run(args, printer, stop).await,
     }
 }
