@@ -88,4 +88,6 @@ pub enum Command {
     Drive(commands::drive::DriveArgs),
     /// Give the verdict again, from a run's folder alone
     Gate(commands::gate::GateArgs),
+    /// Compare legacy and partitioned tables, every org, row by row
+    Diff(commands::diff::DiffArgs),
 }

@@ -2,6 +2,7 @@
 
 pub mod drive;
 pub mod gate;
+pub mod diff;
 pub mod rehearse;
 pub mod rig;
 pub mod seed;
@@ -18,6 +19,7 @@ pub(super) async fn dispatch(
     stop: CancellationToken,
 ) -> Result<Exit> {
     match command {
+        Command::Diff(args) => diff::run(args, printer, stop).await,
         Command::Rehearse(args) => rehearse::run(args, printer, stop).await,
         Command::Rig(args) => rig::run(args, printer, stop).await,
         Command::Seed(args) => seed::run(args, printer, stop).await,
