@@ -78,8 +78,10 @@ pub(super) fn redis_server(user: Option<&ServiceUser>) -> Result<PathBuf> {
 /// Whether that installation of PostgreSQL brings `pg_stat_statements`, which is a package of its
 /// own in some distributions.
 pub(super) fn has_pg_stat_statements(bin: &Path) -> bool {
+    // What stands on PATH may be a link into the real installation.
+    let Ok(program) = bin.join("postgres").canonicalize() else { return false };
+    let home = program.parent().unwrap_or(bin);
     // Debian keeps modules in ../lib, most others in ../lib/postgresql.
-    let home = bin.canonicalize().unwrap_or_else(|_| bin.to_owned());
     ["../lib", "../lib/postgresql", "../lib64/pgsql"]
         .iter()
         .any(|lib| home.join(lib).join("pg_stat_statements.so").is_file())

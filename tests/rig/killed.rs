@@ -75,7 +75,8 @@ fn a_strangers_server_is_never_touched() {
     let place = Place::new();
     let elsewhere = TempDir::new().expect("a folder");
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port").local_addr();
-    let mut stranger = Command::new("redis-server")
+    let program = std::env::var("CUTOVER_REDIS_SERVER").unwrap_or("redis-server".into());
+    let mut stranger = Command::new(program)
         .args(["--port", &port.expect("bound").port().to_string(), "--bind", "127.0.0.1"])
         .args(["--save", "", "--logfile", "/dev/null"])
         .current_dir(elsewhere.path())
