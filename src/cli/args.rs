@@ -80,4 +80,6 @@ pub struct TargetArgs {
 pub enum Command {
     /// Run all acts and give one verdict
     Rehearse(commands::rehearse::RehearseArgs),
+    /// Run the reference finance service alone
+    Platform(commands::platform::PlatformArgs),
 }

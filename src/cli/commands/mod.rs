@@ -1,5 +1,6 @@
 //! One file a command: raw arguments to resolved ones, the call of the acts, the outcome to print.
 
+pub mod platform;
 pub mod rehearse;
 
 use tokio_util::sync::CancellationToken;
@@ -15,5 +16,6 @@ pub(super) async fn dispatch(
 ) -> Result<Exit> {
     match command {
         Command::Rehearse(args) => rehearse::run(args, printer, stop).await,
+        Command::Platform(args) => platform::run(args, printer, stop).await,
     }
 }
