@@ -7,8 +7,5 @@ exports="$(scripts/install.sh)"
 eval "$exports"
 cargo build --release --locked --bin cutover
 
-status=0
-"${CARGO_TARGET_DIR:-target}/release/cutover" rehearse "$@" || status=$?
-report=reports/latest/report.html
-if [ -e "$report" ]; then printf 'report: %s\n' "$(readlink -f "$report")" >&2; fi
-exit "$status"
+# Its last line names the report.
+exec "${CARGO_TARGET_DIR:-target}/release/cutover" rehearse "$@"

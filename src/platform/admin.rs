@@ -14,7 +14,6 @@ use super::answer::{Failure, ok_json};
 use super::flags::FlagChange;
 use super::misbehave::Misbehaviour;
 use super::request::App;
-use super::server::measure_transport;
 use crate::error::Error;
 
 /// Lets nobody through who is not on this machine, and nobody at all where we listen to others.
@@ -67,11 +66,7 @@ pub(super) async fn misbehave(State(app): State<Arc<App>>) -> Response {
 }
 
 /// `PUT /admin/misbehave` with `{"misbehave":["slow=10ms"]}`; an empty list ends all of them.
-pub(super) async fn set_misbehave(
-    State(app): State<Arc<App>>,
-    ConnectInfo(_peer): ConnectInfo<SocketAddr>,
-    body: Bytes,
-) -> Response {
+pub(super) async fn set_misbehave(State(app): State<Arc<App>>, body: Bytes) -> Response {
     let wanted: Misbehave = match serde_json::from_slice(&body) {
         Ok(wanted) => wanted,
         Err(error) => {
@@ -83,7 +78,6 @@ pub(super) async fn set_misbehave(
     match parsed {
         Ok(active) => {
             app.mischief.set(active);
-            measure_transport(&app).await;
             misbehave(State(app)).await
         }
         Err(error) => refuse(&error).into_response(),

@@ -5,16 +5,12 @@ use std::sync::RwLock;
 
 use axum::http::{HeaderMap, HeaderName};
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::answer::Failure;
 use crate::error::Error;
 
 /// The header that asks for a side; heeded only where the platform was started to.
 pub(super) const MODE_HEADER: HeaderName = HeaderName::from_static("x-cutover-mode");
-
-/// How finely a percentage can be set: hundredths of a percent.
-const BUCKETS: u64 = 10_000;
 
 /// One of the two sides a read can come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,10 +132,13 @@ impl FromStr for FlagChange {
 }
 
 /// Each org has one place between 0 and 100 % that never changes, so raising the percentage only
-/// ever lets orgs in.
+/// ever lets orgs in. Multiplying by the golden ratio (modulo 1, in 64 bits) spreads consecutive ids
+/// evenly, so any stretch of them meets the share that was asked for, not only all of them on
+/// average.
 fn in_percentage(org_id: i64, percentage: f64) -> bool {
-    let bucket = xxh3_64(&org_id.to_le_bytes()) % BUCKETS;
-    (bucket as f64) < percentage * (BUCKETS as f64 / 100.0)
+    const GOLDEN_RATIO: i64 = 0x9E37_79B9_7F4A_7C15_u64.cast_signed();
+    let place = org_id.wrapping_mul(GOLDEN_RATIO).cast_unsigned() as f64 / u64::MAX as f64;
+    percentage >= 100.0 || place * 100.0 < percentage
 }
 
 /// The flags as they stand, changed at run time.

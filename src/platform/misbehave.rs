@@ -165,7 +165,7 @@ pub(super) struct Mischief {
     asked: AtomicU64,
     started: Instant,
     /// What a fixed part of every request costs outside the handler: reading and writing HTTP over
-    /// loopback, in nanoseconds. Known once somebody measured it.
+    /// loopback, in nanoseconds. See [`super::transport`].
     transport_ns: AtomicU64,
     /// The newest cached answer: its org and what it answers, without the org.
     newest: RwLock<Option<(i64, String, Bytes)>>,
@@ -245,7 +245,6 @@ impl Mischief {
     /// Whether somebody has to measure it.
     pub fn wants_transport(&self) -> bool {
         self.amount(Fault::SlowPartitioned).is_some()
-            && self.transport_ns.load(Ordering::Relaxed) == 0
     }
 
     /// Another org's cached answer to the same question, where one is to be served.

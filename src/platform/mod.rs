@@ -24,6 +24,7 @@ mod rows;
 mod server;
 mod sql;
 mod store;
+mod transport;
 mod writes;
 
 pub use flags::{FlagChange, Flags, Side};

@@ -17,8 +17,8 @@ use super::request::App;
 const ROW_DELTA: (u64, u64) = (100, 1000);
 const HIT_RATE_PERCENT: (f64, f64) = (70.0, 50.0);
 const REPLICA_LAG_S: (f64, f64) = (10.0, 30.0);
-/// A hit rate of fewer lookups says nothing.
-const LOOKUPS_ENOUGH: u64 = 1000;
+/// A hit rate over fewer lookups speaks of a cold start, not of the cache.
+const LOOKUPS_ENOUGH: u64 = 10_000;
 
 /// `GET /monitoring/partitions/metrics`: counts kept up to five minutes, `?fresh=true` counts now.
 pub(super) async fn partitions(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {

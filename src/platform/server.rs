@@ -9,8 +9,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, put};
 use axum::serve::ListenerExt;
 use axum::{Router, middleware};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Failure;
@@ -20,7 +19,7 @@ use super::flags::{FlagStore, Flags};
 use super::misbehave::{Misbehaviour, Mischief};
 use super::request::App;
 use super::store::Store;
-use super::{admin, finance, monitoring};
+use super::{admin, finance, monitoring, transport};
 use crate::error::{Context, Error, Result};
 
 /// How long requests in flight may take to finish when we are asked to stop.
@@ -87,7 +86,7 @@ pub async fn serve(
     let replica_url = options.replica_url.as_deref();
     let app = Arc::new(App {
         store: Store::open(&options.database_url, replica_url, background.clone()).await?,
-        cache: Cache::open(options.redis_url.as_deref(), background).await?,
+        cache: Cache::open(options.redis_url.as_deref(), background.clone()).await?,
         flags: FlagStore::new(options.flags, options.mode_header),
         mischief: Mischief::new(options.misbehave),
         counts: Arc::new(Counts::default()),
@@ -104,7 +103,7 @@ pub async fn serve(
         .with_graceful_shutdown(stop.clone().cancelled_owned())
         .into_future();
     let server = tokio::spawn(server);
-    measure_transport(&app).await;
+    transport::start(app, background).await;
     ready(address);
     stop.cancelled().await;
     match tokio::time::timeout(GRACE, server).await {
@@ -137,35 +136,4 @@ fn router(app: Arc<App>) -> Router {
         .fallback(async || Failure::NotFound("there is nothing at this path".into()))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(app)
-}
-
-/// Where a slowdown is a share of the whole latency, somebody has to know how much of it lies
-/// outside the handlers: the median of asking ourselves for nothing.
-pub(super) async fn measure_transport(app: &App) {
-    if app.mischief.wants_transport()
-        && let Ok(transport) = ask_for_nothing(app.address).await
-    {
-        app.mischief.set_transport(transport);
-    }
-}
-
-async fn ask_for_nothing(address: SocketAddr) -> std::io::Result<Duration> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    let mut times = Vec::new();
-    let mut buffer = [0; 1024];
-    for _ in 0..101 {
-        let started = Instant::now();
-        stream.write_all(b"GET /alive HTTP/1.1\r\nhost: localhost\r\n\r\n").await?;
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"\r\n\r\n") {
-            match stream.read(&mut buffer).await? {
-                0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-                read => answer.extend_from_slice(&buffer[..read]),
-            }
-        }
-        times.push(started.elapsed());
-    }
-    times.sort_unstable();
-    Ok(times[times.len() / 2])
 }

@@ -134,12 +134,13 @@ pub async fn run(args: RehearseArgs, printer: &Printer, stop: CancellationToken)
         options.rng_seed
     ));
     let outcome = rehearsal::run(&options, &folder, &printer.context(stop)).await;
+    if let Ok(record) = &outcome {
+        printer.json(record);
+        printer.result(&verdict_text::of(record));
+    }
     let report = folder.path().join("report.html");
     if report.exists() {
         printer.note(&format!("report: {}", report.display()));
     }
-    let record = outcome?;
-    printer.json(&record);
-    printer.result(&verdict_text::of(&record));
-    Ok(Exit::from(&record.verdict))
+    outcome.map(|record| Exit::from(&record.verdict))
 }

@@ -1,0 +1,106 @@
+//! A database that is away makes errors, quickly, and nothing else; when it is back, so are we.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use serde_json::json;
+use tokio::net::TcpStream;
+use url::Url;
+
+use crate::harness::{Platform, Wire, eventually, migrate, options, serve, start};
+use crate::support::{TestDatabase, database};
+
+const LIST: &str = "/finance/revenue?orgId=1";
+
+/// A platform whose way to its database can be cut.
+async fn start_on_a_wire() -> (TestDatabase, Wire, Platform) {
+    let database = database();
+    migrate(&database).await;
+    let mut url = Url::parse(&database.url).expect("a URL");
+    let host = url.host_str().expect("a host").to_owned();
+    let target = tokio::net::lookup_host((host, url.port().unwrap_or(5432))).await;
+    let target: SocketAddr = target.expect("a known host").next().expect("an address");
+    let wire = Wire::to(target).await;
+    url.set_host(Some("127.0.0.1")).expect("a host");
+    url.set_port(Some(wire.port)).expect("a port");
+    let platform = serve(options(url.as_str())).await;
+    (database, wire, platform)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_database_is_a_quick_503_and_comes_back_by_itself() {
+    let (_database, wire, platform) = start_on_a_wire().await;
+    assert_eq!(platform.get(LIST).await.status, StatusCode::OK);
+    wire.cut(true);
+    let away = async || {
+        platform.get("/finance/revenue/1?orgId=1").await.status == StatusCode::SERVICE_UNAVAILABLE
+    };
+    eventually("the loss is told", away).await;
+    for _ in 0..20 {
+        let write = platform.post("/finance/revenue", json!({ "orgId": 1, "amount": 1 })).await;
+        assert_eq!(write.status, StatusCode::SERVICE_UNAVAILABLE, "{write:?}");
+        assert!(write.took < Duration::from_secs(4), "{:?}", write.took);
+        assert_eq!(write.routed_to.as_deref(), Some("legacy"));
+    }
+    let health = platform.get("/monitoring/unified/health").await;
+    assert_eq!(health.body["status"], "unhealthy");
+    let alerts = "/monitoring/unified/metrics";
+    assert_eq!(platform.figure(alerts, "/alerts/critical").await, 1);
+    wire.cut(false);
+    let back = async || {
+        let body = json!({ "orgId": 1, "amount": 1 });
+        platform.post("/finance/revenue", body).await.status == StatusCode::CREATED
+    };
+    eventually("it is back", back).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_database_hangs_nobody() {
+    let (_database, wire, platform) = start_on_a_wire().await;
+    wire.freeze(true);
+    let requests = (0..40).map(|_| platform.get("/finance/revenue/1?orgId=1"));
+    for reply in futures_util::future::join_all(requests).await {
+        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(reply.took < Duration::from_secs(8), "{:?}", reply.took);
+    }
+    wire.freeze(false);
+    let back = async || platform.get(LIST).await.status == StatusCode::OK;
+    eventually("it is back", back).await;
+}
+
+#[tokio::test]
+async fn terminated_sessions_are_replaced() {
+    let database = database();
+    let platform = start(&database, &[]).await;
+    crate::harness::execute(
+        &database,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+          WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    .await;
+    let back =
+        async || platform.get("/finance/revenue/1?orgId=1").await.status == StatusCode::NOT_FOUND;
+    eventually("new sessions are opened", back).await;
+}
+
+#[tokio::test]
+async fn it_stops_though_somebody_stays_connected() {
+    let database = database();
+    let mut platform = start(&database, &["slow=500ms"]).await;
+    let _idle = TcpStream::connect(platform.address).await.expect("it listens");
+    let address = platform.address;
+    let in_flight = tokio::spawn(async move {
+        crate::harness::Client::connect(address).await.send("GET", LIST, None, &[]).await
+    });
+    let asked = async || {
+        let stats = platform.get("/monitoring/cache/invalidation-metrics").await.body;
+        !in_flight.is_finished() && stats["cacheHitStats"]["misses"] == 0
+    };
+    eventually("the request is in flight", asked).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    platform.stop.cancel();
+    let ended = tokio::time::timeout(Duration::from_secs(3), &mut platform.served).await;
+    ended.expect("it ends in time").expect("no panic").expect("no error");
+    assert_eq!(in_flight.await.expect("an answer").status, StatusCode::OK);
+}
