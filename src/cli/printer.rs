@@ -1,5 +1,6 @@
 //! People's text and progress to stderr, results to stdout.
 
+use std::fs::{File, OpenOptions};
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ pub struct Printer {
     quiet: bool,
     color: bool,
     bars: bool,
+    stdout: Arc<File>,
     work: Arc<Mutex<Option<Work>>>,
 }
 
@@ -52,8 +54,14 @@ impl Printer {
             quiet: global.quiet,
             color,
             bars: terminal && !plain && !global.quiet,
+            stdout: Arc::new(claim_stdout()),
             work: Arc::default(),
         }
+    }
+
+    /// A reader that went away (a closed pipe) is not an error of ours.
+    fn write_out(&self, text: &str) {
+        let _ = writeln!(&*self.stdout, "{text}");
     }
 
     /// Whether stdout is to hold exactly one JSON object.
@@ -79,21 +87,21 @@ impl Printer {
         if self.is_json() {
             self.note(text);
         } else {
-            write_out(text);
+            self.write_out(text);
         }
     }
 
     /// The result for programs: one JSON object on stdout, only with `--format json`.
     pub fn json(&self, value: &impl Serialize) {
         if self.is_json() {
-            write_out(&serde_json::to_string(value).expect("evidence types serialise"));
+            self.write_out(&serde_json::to_string(value).expect("evidence types serialise"));
         }
     }
 
     /// A line of JSON on stdout whatever the format: what a long-running command says once it is
     /// ready, for whoever started it.
     pub fn line_of_json(&self, value: &impl Serialize) {
-        write_out(&serde_json::to_string(value).expect("plain values serialise"));
+        self.write_out(&serde_json::to_string(value).expect("plain values serialise"));
     }
 
     /// An error with its hint, on stderr.
@@ -203,6 +211,15 @@ fn write_err(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-fn write_out(text: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+/// Takes standard output for ourselves: it may have to hold exactly one JSON object, and a library
+/// that prints on its own (Goose greets its users) would spoil it. What others print is lost.
+///
+/// Where the system refuses, standard output is shared as everywhere else.
+fn claim_stdout() -> File {
+    let shared = std::io::stdout();
+    let ours = nix::unistd::dup(&shared).expect("a process may have a second handle to its output");
+    if let Ok(nowhere) = OpenOptions::new().write(true).open("/dev/null") {
+        let _ = nix::unistd::dup2_stdout(nowhere);
+    }
+    File::from(ours)
 }
