@@ -1,0 +1,7 @@
+//! The reports of every state in which a run can end.
+
+mod build;
+mod formats;
+mod html;
+mod numbers;
+mod page;
