@@ -80,4 +80,6 @@ pub struct TargetArgs {
 pub enum Command {
     /// Run all acts and give one verdict
     Rehearse(commands::rehearse::RehearseArgs),
+    /// Write every report of a run again, from its record
+    Report(commands::report::ReportArgs),
 }

@@ -1,6 +1,7 @@
 //! One file a command: raw arguments to resolved ones, the call of the acts, the outcome to print.
 
 pub mod rehearse;
+pub mod report;
 
 use tokio_util::sync::CancellationToken;
 
@@ -15,5 +16,6 @@ pub(super) async fn dispatch(
 ) -> Result<Exit> {
     match command {
         Command::Rehearse(args) => rehearse::run(args, printer, stop).await,
+        Command::Report(args) => report::run(&args, printer),
     }
 }
