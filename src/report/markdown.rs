@@ -19,11 +19,14 @@ const MOST_LINES: usize = 40;
 /// Orgs named here; `orgs.csv` has all of them.
 const MOST_ORGS: usize = 10;
 
+/// Writes one part of the summary; nothing where it has nothing to say.
+type Section = fn(&RunRecord) -> String;
+
 /// The summary as Markdown.
 pub fn render(record: &RunRecord) -> String {
     let mut out = verdict(record);
     let mut left_out = Vec::new();
-    let sections: [(&str, fn(&RunRecord) -> String); 5] = [
+    let sections: [(&str, Section); 5] = [
         ("What is missing", missing),
         ("Criteria", criteria),
         ("p95 by operation", latency),
@@ -156,13 +159,11 @@ fn interval(ratio: Option<f64>, low: Option<f64>, high: Option<f64>) -> String {
 
 fn rows(record: &RunRecord) -> String {
     let mut out = String::new();
-    for (title, diff) in [("Before the load", &record.diff_before), ("Last diff", &record.diff)] {
-        match diff {
-            Some(diff) => out.push_str(&diff_table(title, diff)),
-            None => {
-                let _ = write!(out, "**{title}**: no diff was made.\n\n");
-            }
-        }
+    for diff in record.diff_before.iter().chain(&record.diff) {
+        out.push_str(&diff_table(diff));
+    }
+    if record.diff.is_none() {
+        out.push_str("No diff was made after the load, so nobody knows whether a row differs.\n");
     }
     let orgs = record.diff.as_ref().map_or(&[][..], |diff| &diff.orgs);
     if !orgs.is_empty() {
@@ -178,7 +179,8 @@ fn rows(record: &RunRecord) -> String {
     out
 }
 
-fn diff_table(title: &str, diff: &DiffEvidence) -> String {
+fn diff_table(diff: &DiffEvidence) -> String {
+    let title = facts::diff_title(diff);
     let (checked, diverged) = (count(diff.orgs_checked), count(diff.orgs_diverged));
     let mut out = format!("**{title}**: {checked} orgs checked, {diverged} diverged");
     if !diff.complete {
@@ -208,8 +210,7 @@ fn diff_table(title: &str, diff: &DiffEvidence) -> String {
 
 fn run(record: &RunRecord) -> String {
     let acts = record.acts.iter().map(|act| {
-        let state = format!("{:?}", act.state).to_lowercase();
-        let took = text::duration(act.duration_s);
+        let (state, took) = (facts::act_label(act.state), facts::act_duration(act));
         format!("| {} | {state} | {took} | {} |", escape(&act.name), escape(&act.note))
     });
     let head = "| act | state | took | note |\n| --- | --- | ---: | --- |\n";

@@ -104,21 +104,20 @@ pub fn signed_ms(difference_us: i64) -> String {
 pub fn ratio(value: f64) -> String {
     match value {
         v if !v.is_finite() || v <= 0.0 => NOTHING.to_owned(),
-        v if v >= 100.0 => format!("{v:.0}"),
-        v => format!("{v:.3}"),
+        v if v < 100.0 => format!("{v:.3}"),
+        v => number(v, 0),
     }
 }
 
-/// A ratio as a change in percent: 1.034 → `+3.4 %`.
+/// A ratio as a change in percent: 1.034 → `+3.4 %`; from tenfold on as a factor: `×12.3`.
 pub fn change(value: f64) -> String {
-    if !value.is_finite() {
-        return NOTHING.to_owned();
-    }
     let percent = (value - 1.0) * 100.0;
     match percent {
+        _ if !value.is_finite() => NOTHING.to_owned(),
+        _ if value >= 10.0 => format!("×{}", number(value, 1)),
         p if p.abs() < 0.05 => "±0.0 %".to_owned(),
         p if p > 0.0 => format!("+{p:.1} %"),
-        p => format!("−{:.1} %", p.abs()),
+        p => format!("−{} %", number(p.abs(), 1)),
     }
 }
 
@@ -136,9 +135,16 @@ pub fn share(part: u64, whole: u64) -> String {
     }
 }
 
-/// A number with at most so many decimals, or a dash where it is no number.
+/// A number with so many decimals, in powers of ten where it has very many digits, or a dash where
+/// it is no number.
 pub fn number(value: f64, decimals: usize) -> String {
-    if value.is_finite() { format!("{value:.decimals$}") } else { NOTHING.to_owned() }
+    match value {
+        v if !v.is_finite() => NOTHING.to_owned(),
+        v if v.abs() >= 1e12 => format!("{v:.1e}"),
+        // Without this, a tiny negative figure reads `-0`.
+        v if v.abs() < 0.5 * 10f64.powf(-(decimals as f64)) => format!("{:.decimals$}", 0.0),
+        v => format!("{v:.decimals$}"),
+    }
 }
 
 /// A span of time: `0.4 s`, `12.3 s`, `4 min 05 s`, `1 h 02 min`.
@@ -198,7 +204,10 @@ mod tests {
         assert_eq!(ms(1_234), "1.23");
         assert_eq!(ms(1_234_500), "1,235");
         assert_eq!(ratio(f64::NAN), NOTHING);
+        assert_eq!(ratio(f64::MAX), "1.8e308");
         assert_eq!(change(1.034), "+3.4 %");
+        assert_eq!(change(f64::MAX), "×1.8e308");
+        assert_eq!(number(-0.001, 1), "0.0");
         assert_eq!(share(1, 1_000_000), "< 0.01 %");
         assert_eq!(share(0, 0), NOTHING);
         assert_eq!(duration(245.0), "4 min 05 s");

@@ -11,6 +11,9 @@ use crate::report::text::{counted, number};
 const LIMITS: [(f64, &str, &str); 2] =
     [(70.0, "70 % warning", "limit"), (50.0, "50 % critical", "limit bad")];
 
+/// Looks that are drawn one by one.
+const MOST_POINTS: usize = 400;
+
 /// Draws the rate; `None` where no rate is known at any time.
 pub fn cache_rate(observations: &[Observation]) -> Option<Chart> {
     let has_points = !cache_rates(observations).points.is_empty();
@@ -26,11 +29,10 @@ fn draw(observations: &[Observation], canvas: Canvas) -> String {
     let x = Scale::linear(range, (left, right));
     let y = Scale::linear((0.0, 100.0), (bottom, top));
     let mut svg = Svg::new(canvas.width, canvas.height);
-    for (from, to) in &lost {
-        let (from, to) = (x.at(*from), x.at(*to));
-        // A single look that found it away is a moment; it is drawn wide enough to be seen.
-        svg.rect((from - 2.0, top), (to - from + 4.0, bottom - top), "lost");
-    }
+    // A single look that found it away is a moment; it is drawn wide enough to be seen.
+    let spans: Vec<_> =
+        lost.iter().map(|(from, to)| (x.at(*from) - 2.0, x.at(*to) + 2.0)).collect();
+    svg.boxes(&spans, top, bottom - top, "lost");
     for tick in [0.0, 25.0, 50.0, 75.0, 100.0] {
         svg.line((left, y.at(tick)), (right, y.at(tick)), "grid");
         svg.text((left - 6.0, y.at(tick) + 4.0), Anchor::End, "tick", &number(tick, 0));
@@ -39,10 +41,14 @@ fn draw(observations: &[Observation], canvas: Canvas) -> String {
         svg.line((left, y.at(value)), (right, y.at(value)), class);
         svg.text((right - 2.0, y.at(value) - 4.0), Anchor::End, "limit-name", text);
     }
-    let points: Vec<_> = rates.points.iter().map(|(at, rate)| (x.at(*at), y.at(*rate))).collect();
+    // Where there are more looks than room, the lowest of some adjacent ones is drawn.
+    let joined = rates.points.len().div_ceil(MOST_POINTS).max(1);
+    let lowest =
+        rates.points.chunks(joined).filter_map(|c| c.iter().min_by(|a, b| a.1.total_cmp(&b.1)));
+    let points: Vec<_> = lowest.map(|(at, rate)| (x.at(*at), y.at(*rate))).collect();
     svg.polyline(&points, "curve neutral");
-    for tick in x.ticks(if canvas.is_narrow() { 5 } else { 10 }) {
-        svg.text((x.at(tick), bottom + 16.0), Anchor::Middle, "tick", &number(tick, 0));
+    for (tick, text) in x.ticks(if canvas.is_narrow() { 5 } else { 10 }) {
+        svg.text((x.at(tick), bottom + 16.0), Anchor::Middle, "tick", &text);
     }
     svg.text((right, bottom + 35.0), Anchor::End, "axis", "seconds since the load began");
     svg.text((left - 40.0, bottom + 35.0), Anchor::Start, "axis", "% hits");

@@ -2,9 +2,9 @@
 
 use super::scale::Scale;
 use super::svg::{Anchor, Svg};
-use super::{Canvas, Chart, both};
+use super::{Canvas, Chart, NAME_LIMIT, both};
 use crate::evidence::drive::{Mode, ModeLatency};
-use crate::report::text::{ms, number};
+use crate::report::text::{label, ms};
 
 /// Percentiles that are named below the drawing, as far as the data reach.
 const TICKS: [f64; 8] = [0.0, 50.0, 90.0, 95.0, 99.0, 99.9, 99.99, 99.999];
@@ -25,14 +25,13 @@ pub fn small_curve(what: &str, sides: Sides<'_>) -> String {
 }
 
 fn draw(what: &str, sides: Sides<'_>, canvas: Canvas) -> String {
-    let (left, right, top, bottom) = (46.0, canvas.width - 12.0, 12.0, canvas.height - 40.0);
+    let (left, right, top, bottom) = (46.0, canvas.width - 20.0, 12.0, canvas.height - 40.0);
     let x = Scale::linear((0.0, nines_of(sides)), (left, right));
     let latencies = curves(sides).map(|(_, us)| us as f64 / 1000.0);
     let y = Scale::round_logarithmic(latencies, (bottom, top));
     let mut svg = Svg::new(canvas.width, canvas.height);
-    for tick in y.ticks(if canvas.height < 250.0 { 6 } else { 9 }) {
+    for (tick, text) in y.ticks(if canvas.height < 250.0 { 6 } else { 9 }) {
         svg.line((left, y.at(tick)), (right, y.at(tick)), "grid");
-        let text = if tick < 1.0 { number(tick, 2) } else { number(tick, 0) };
         svg.text((left - 6.0, y.at(tick) + 4.0), Anchor::End, "tick", &text);
     }
     let mut free_from = f64::MIN;
@@ -47,7 +46,12 @@ fn draw(what: &str, sides: Sides<'_>, canvas: Canvas) -> String {
             free_from = at + half + 3.0;
         }
     }
-    svg.text((right, bottom + 33.0), Anchor::End, "axis", "percentile (each further nine as wide)");
+    svg.text(
+        (canvas.width - 2.0, bottom + 33.0),
+        Anchor::End,
+        "axis",
+        "percentile (each further nine as wide)",
+    );
     svg.text((left - 40.0, bottom + 33.0), Anchor::Start, "axis", "ms");
     for (mode, side) in Mode::ALL.into_iter().zip(sides) {
         let Some(side) = side else { continue };
@@ -97,5 +101,5 @@ fn describe(what: &str, sides: Sides<'_>) -> String {
         }
     });
     let parts: Vec<String> = parts.collect();
-    format!("Response time by percentile, {what}. {}.", parts.join("; "))
+    format!("Response time by percentile, {}. {}.", label(what, NAME_LIMIT), parts.join("; "))
 }

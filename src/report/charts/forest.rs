@@ -2,7 +2,7 @@
 
 use super::scale::Scale;
 use super::svg::{Anchor, Svg};
-use super::{Canvas, Chart, both};
+use super::{Canvas, Chart, NAME_LIMIT, both};
 use crate::report::text::{NOTHING, label, ratio};
 
 /// The lines drawn across. Handbook: "Success Criteria for Each Increment" (p95 below baseline
@@ -62,10 +62,20 @@ pub fn forest(effects: &[Effect]) -> Chart {
 fn draw(effects: &[Effect], canvas: Canvas) -> String {
     let narrow = canvas.is_narrow();
     let (left, right) = if narrow { (8.0, 342.0) } else { (236.0, 770.0) };
-    let (top, bottom) = (58.0, canvas.height - 30.0);
     let x = axis(effects, (left, right));
+    let limits = place_limits(&x);
+    let rows = limits.iter().map(|limit| limit.row + 1).max().unwrap_or(0);
+    let (top, bottom) = (14.0 * rows as f64 + 12.0, canvas.height - 30.0);
     let mut svg = Svg::new(canvas.width, canvas.height);
-    limits(&mut svg, &x, top, bottom);
+    for limit in &limits {
+        let y = 11.0 + 14.0 * limit.row as f64;
+        svg.line((limit.at, y - 9.0), (limit.at, bottom), limit.class);
+    }
+    for limit in &limits {
+        let y = 11.0 + 14.0 * limit.row as f64;
+        let aside = if matches!(limit.anchor, Anchor::Start) { 4.0 } else { -4.0 };
+        svg.text((limit.at + aside, y), limit.anchor, "limit-name", limit.text);
+    }
     for tick in TICKS.into_iter().filter(|tick| x.holds(*tick)) {
         svg.line((x.at(tick), bottom), (x.at(tick), bottom + 4.0), "rule");
         svg.text((x.at(tick), bottom + 17.0), Anchor::Middle, "tick", &tick.to_string());
@@ -105,24 +115,32 @@ fn axis(effects: &[Effect], px: (f64, f64)) -> Scale {
     Scale::logarithmic((low.max(MOST.0), high.min(MOST.1)), px)
 }
 
-/// The limit lines; their names move to the next row where they would overlap.
-fn limits(svg: &mut Svg, x: &Scale, top: f64, bottom: f64) {
-    let mut taken_to = [f64::MIN; 4];
-    for (value, text, class) in LIMITS {
+/// A limit line and where its name stands.
+struct Limit {
+    at: f64,
+    text: &'static str,
+    class: &'static str,
+    anchor: Anchor,
+    row: usize,
+}
+
+/// Places the names of the limit lines; they move to the next row where they would overlap.
+fn place_limits(x: &Scale) -> Vec<Limit> {
+    let mut taken_to = [f64::MIN; LIMITS.len()];
+    let place = |(value, text, class): (f64, &'static str, &'static str)| {
         let at = x.at(value);
         let width = 6.4 * text.len() as f64;
         // Names stand to the right of their line, or to the left where the drawing ends.
-        let fits = x.at(f64::MAX) - at > width;
-        let start = if fits { at + 3.0 } else { at - 3.0 - width };
-        let row = taken_to.iter().position(|taken| *taken < start).unwrap_or(3);
-        taken_to[row] = start + width + 6.0;
-        let y = 11.0 + 14.0 * row as f64;
-        svg.line((at, y - 9.0), (at, bottom), class);
-        let (anchor, text_x) =
-            if fits { (Anchor::Start, at + 4.0) } else { (Anchor::End, at - 4.0) };
-        svg.text((text_x, y), anchor, "limit-name", text);
-    }
-    svg.line((x.at(0.0), top - 4.0), (x.at(f64::MAX), top - 4.0), "grid");
+        let (start, anchor) = match x.at(f64::MAX) - at > width {
+            true => (at, Anchor::Start),
+            false => (at - width, Anchor::End),
+        };
+        let free = taken_to.iter().position(|taken| *taken < start);
+        let row = free.unwrap_or(LIMITS.len() - 1);
+        taken_to[row] = start + width;
+        Limit { at, text, class, anchor, row }
+    };
+    LIMITS.into_iter().map(place).collect()
 }
 
 fn mark(svg: &mut Svg, effect: &Effect, x: &Scale, y: f64) {
@@ -148,12 +166,13 @@ fn mark(svg: &mut Svg, effect: &Effect, x: &Scale, y: f64) {
 }
 
 fn describe(effects: &[Effect]) -> String {
-    let lines: Vec<String> = effects
-        .iter()
-        .map(|effect| match effect.ratio {
-            Some(value) => format!("{} {} ({})", effect.name, ratio(value), effect.interval()),
-            None => format!("{}: too few pairs", effect.name),
-        })
-        .collect();
+    let line = |effect: &Effect| {
+        let name = label(&effect.name, NAME_LIMIT);
+        match effect.ratio {
+            Some(value) => format!("{name} {} ({})", ratio(value), effect.interval()),
+            None => format!("{name}: too few pairs"),
+        }
+    };
+    let lines: Vec<String> = effects.iter().map(line).collect();
     format!("Ratio of p95, partitioned over legacy, with its interval: {}.", lines.join("; "))
 }

@@ -25,6 +25,9 @@ pub struct Chart {
     pub narrow: String,
 }
 
+/// Characters of a foreign name in the words about a drawing.
+const NAME_LIMIT: usize = 80;
+
 /// How large a drawing is, in units that are pixels where nothing scales it.
 #[derive(Debug, Clone, Copy)]
 struct Canvas {

@@ -1,5 +1,7 @@
 //! From figures to places on a drawing.
 
+use crate::report::text::number;
+
 /// An axis: figures from `min` to `max` lie between two places, evenly or by their logarithm.
 #[derive(Debug, Clone, Copy)]
 pub struct Scale {
@@ -55,35 +57,44 @@ impl Scale {
         (self.min..=self.max).contains(&value)
     }
 
-    /// Round figures for the axis, at most about `wanted`.
-    pub fn ticks(&self, wanted: usize) -> Vec<f64> {
+    /// Round figures for the axis, at most about `wanted`, each with its text.
+    pub fn ticks(&self, wanted: usize) -> Vec<(f64, String)> {
         if self.logarithmic { self.logarithmic_ticks(wanted) } else { self.linear_ticks(wanted) }
     }
 
-    fn logarithmic_ticks(&self, wanted: usize) -> Vec<f64> {
+    fn logarithmic_ticks(&self, wanted: usize) -> Vec<(f64, String)> {
+        const EACH: [f64; 9] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];
         let first = self.min.log10().floor() as i32;
         let last = self.max.log10().ceil() as i32;
-        for steps in [&[1.0, 2.0, 5.0][..], &[1.0, 3.0], &[1.0]] {
+        let text = |tick: f64| (tick, number(tick, decimals(tick)));
+        for steps in [&EACH[..], &[1.0, 2.0, 5.0], &[1.0, 3.0], &[1.0]] {
             let ticks: Vec<f64> = (first..=last)
                 .flat_map(|decade| steps.iter().map(move |step| step * 10f64.powi(decade)))
                 .filter(|tick| self.holds(*tick * 1.000_001) || self.holds(*tick * 0.999_999))
                 .collect();
             if ticks.len() <= wanted && ticks.len() >= 2 {
-                return ticks;
+                return ticks.into_iter().map(text).collect();
             }
         }
-        vec![self.min, self.max]
+        vec![text(self.min), text(self.max)]
     }
 
-    fn linear_ticks(&self, wanted: usize) -> Vec<f64> {
-        let rough = (self.max - self.min) / wanted.max(1) as f64;
-        let step = round_up(rough);
+    fn linear_ticks(&self, wanted: usize) -> Vec<(f64, String)> {
+        let step = round_up((self.max - self.min) / wanted.max(1) as f64);
         let first = (self.min / step).ceil();
         (0..=wanted)
             .map(|i| (first + i as f64) * step)
             .filter(|tick| *tick <= self.max * 1.000_001)
+            .map(|tick| (tick, number(tick, decimals(step))))
             .collect()
     }
+}
+
+/// Decimals that a round figure needs, at most six.
+fn decimals(round: f64) -> usize {
+    let magnitude = round.abs().log10();
+    // The small term keeps 0.1 from being taken for something below it.
+    if magnitude.is_finite() { (-(magnitude + 1e-9).floor()).clamp(0.0, 6.0) as usize } else { 0 }
 }
 
 /// The next figure of 1, 2, 5 times a power of ten that is not above.
@@ -108,6 +119,10 @@ fn round(value: f64, fits: impl Fn(f64, f64) -> bool, last: bool) -> f64 {
 mod tests {
     use super::*;
 
+    fn texts(scale: &Scale, wanted: usize) -> Vec<String> {
+        scale.ticks(wanted).into_iter().map(|(_, text)| text).collect()
+    }
+
     #[test]
     fn a_figure_keeps_its_place_and_never_leaves_the_axis() {
         let scale = Scale::logarithmic((1.0, 100.0), (0.0, 200.0));
@@ -121,7 +136,9 @@ mod tests {
     fn axes_end_at_round_figures() {
         let scale = Scale::round_logarithmic([1.3, 87.0].into_iter(), (0.0, 100.0));
         assert_eq!((scale.min, scale.max), (1.0, 100.0));
-        assert_eq!(scale.ticks(8), [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]);
+        assert_eq!(texts(&scale, 8), ["1", "2", "5", "10", "20", "50", "100"]);
+        let close = Scale::round_logarithmic([0.62, 0.71].into_iter(), (0.0, 100.0));
+        assert_eq!(texts(&close, 8), ["0.5", "0.6", "0.7", "0.8", "0.9", "1"]);
         let single = Scale::round_logarithmic([3.0].into_iter(), (0.0, 100.0));
         assert!(single.max > single.min && single.holds(3.0));
         let nothing = Scale::round_logarithmic([f64::NAN].into_iter(), (0.0, 100.0));
@@ -131,6 +148,8 @@ mod tests {
     #[test]
     fn even_axes_have_round_ticks() {
         let scale = Scale::linear((0.0, 62.0), (0.0, 100.0));
-        assert_eq!(scale.ticks(7), [0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0]);
+        assert_eq!(texts(&scale, 7), ["0", "10", "20", "30", "40", "50", "60"]);
+        let short = Scale::linear((0.0, 1.0), (0.0, 100.0));
+        assert_eq!(texts(&short, 5), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
     }
 }

@@ -48,6 +48,18 @@ impl Svg {
         ));
     }
 
+    /// Boxes of one height side by side, each from one place to another, as a single shape.
+    pub fn boxes(&mut self, spans: &[(f64, f64)], top: f64, height: f64, class: &str) {
+        let mut d = String::new();
+        for (from, to) in spans {
+            let (x, w) = (px(*from), px((to - from).max(0.0)));
+            let _ = write!(d, "M{x} {}h{w}v{}h-{w}z", px(top), px(height));
+        }
+        if !d.is_empty() {
+            self.put(format_args!(r#"<path d="{d}" class="{class}"/>"#));
+        }
+    }
+
     pub fn circle(&mut self, centre: (f64, f64), radius: f64, class: &str) {
         let (x, y, r) = (px(centre.0), px(centre.1), px(radius));
         self.put(format_args!(r#"<circle cx="{x}" cy="{y}" r="{r}" class="{class}"/>"#));

@@ -4,7 +4,7 @@ use super::scale::Scale;
 use super::svg::{Anchor, Svg};
 use super::{Canvas, Chart, both};
 use crate::evidence::drive::{DriveEvidence, Mode, TimelinePoint};
-use crate::report::text::{count, counted, ms, number};
+use crate::report::text::{count, counted, ms};
 
 /// Some adjacent seconds in one mode, drawn as one point: the worst p95, all errors.
 struct Bucket {
@@ -30,15 +30,15 @@ fn draw(drive: &DriveEvidence, canvas: Canvas) -> String {
     let x = Scale::linear((0.0, end_s), (left, right));
     let y = Scale::round_logarithmic(buckets.iter().map(Bucket::p95_ms), (bottom, top));
     let mut svg = Svg::new(canvas.width, canvas.height);
-    for window in &drive.windows {
-        let Some(mode) = window.mode else { continue };
-        let (from, to) = (x.at(window.start_s), x.at(window.end_s));
-        svg.rect((from, top), (to - from, errors_bottom - top), &format!("band {}", mode.as_str()));
-        svg.rect((from, top - 8.0), (to - from, 5.0), &format!("flag {}", mode.as_str()));
+    for mode in Mode::ALL {
+        let windows = drive.windows.iter().filter(|window| window.mode == Some(mode));
+        let spans: Vec<_> = windows.map(|w| (x.at(w.start_s), x.at(w.end_s))).collect();
+        let mode = mode.as_str();
+        svg.boxes(&spans, top, errors_bottom - top, &format!("band {mode}"));
+        svg.boxes(&spans, top - 8.0, 5.0, &format!("flag {mode}"));
     }
-    for tick in y.ticks(7) {
+    for (tick, text) in y.ticks(7) {
         svg.line((left, y.at(tick)), (right, y.at(tick)), "grid");
-        let text = if tick < 1.0 { number(tick, 2) } else { number(tick, 0) };
         svg.text((left - 6.0, y.at(tick) + 4.0), Anchor::End, "tick", &text);
     }
     for run in buckets.chunk_by(|a, b| a.mode == b.mode && (a.p95_us > 0) == (b.p95_us > 0)) {
@@ -50,9 +50,9 @@ fn draw(drive: &DriveEvidence, canvas: Canvas) -> String {
     }
     errors(&mut svg, &buckets, &x, (errors_top, errors_bottom));
     svg.line((left, errors_bottom), (right, errors_bottom), "rule");
-    for tick in x.ticks(if canvas.is_narrow() { 5 } else { 10 }) {
+    for (tick, text) in x.ticks(if canvas.is_narrow() { 5 } else { 10 }) {
         svg.line((x.at(tick), errors_bottom), (x.at(tick), errors_bottom + 4.0), "rule");
-        svg.text((x.at(tick), errors_bottom + 17.0), Anchor::Middle, "tick", &number(tick, 0));
+        svg.text((x.at(tick), errors_bottom + 17.0), Anchor::Middle, "tick", &text);
     }
     svg.text((right, errors_bottom + 36.0), Anchor::End, "axis", "seconds since the load began");
     svg.text((left - 40.0, errors_bottom + 36.0), Anchor::Start, "axis", "ms; failed below");

@@ -6,7 +6,7 @@ mod observed;
 pub use latency::{LatencyRow, latency_rows};
 pub use observed::{cache_rates, lost_spans, observed};
 
-use super::text::{count, counted};
+use super::text::{NOTHING, count, counted, duration};
 use crate::evidence::drive::{DriveEvidence, Mode};
 use crate::evidence::finding::{Counts, DiffEvidence};
 use crate::evidence::run_record::{Act, ActState, RunRecord};
@@ -170,6 +170,33 @@ pub fn contradictions(record: &RunRecord) -> Vec<String> {
         }
     }
     list
+}
+
+/// When a diff was made, as a heading.
+pub fn diff_title(diff: &DiffEvidence) -> &'static str {
+    match diff.phase.as_str() {
+        "alone" => "Without a load",
+        "before" => "Before the load",
+        _ => "After the load",
+    }
+}
+
+/// The word for how an act ended.
+pub fn act_label(state: ActState) -> &'static str {
+    match state {
+        ActState::Done => "done",
+        ActState::Failed => "failed",
+        ActState::Interrupted => "interrupted",
+        ActState::Skipped => "skipped",
+    }
+}
+
+/// How long an act took; nothing for one that was not begun.
+pub fn act_duration(act: &Act) -> String {
+    match act.state {
+        ActState::Skipped => NOTHING.to_owned(),
+        _ => duration(act.duration_s),
+    }
 }
 
 /// Row findings of all tables together.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::clip;
+use super::{clip, short};
 use crate::evidence::run_record::RunRecord;
 use crate::evidence::verdict::{Criterion, Decision, Kind, State};
 use crate::report::facts::{self, Tone};
@@ -63,7 +63,7 @@ pub(super) fn view(record: &RunRecord) -> View {
     View {
         label: verdict.decision.label(),
         tone: tone(verdict.decision),
-        gate: clip(&facts::gate_name(record)),
+        gate: short(&facts::gate_name(record)),
         action: verdict.action.label(),
         meaning: facts::meaning(verdict.decision),
         exit_code: if judged { verdict.exit_code.to_string() } else { NOTHING.to_owned() },
@@ -71,7 +71,10 @@ pub(super) fn view(record: &RunRecord) -> View {
         reasons: verdict.reasons.iter().map(|reason| clip(reason)).collect(),
         steps: verdict.steps.iter().map(|step| clip(step)).collect(),
         contradictions: facts::contradictions(record),
-        missing: missing.into_iter().map(|m| Missing { what: m.what, why: clip(&m.why) }).collect(),
+        missing: missing
+            .into_iter()
+            .map(|m| Missing { what: short(&m.what), why: clip(&m.why) })
+            .collect(),
         tiles: vec![ratio_tile(record), rows_tile(record), errors_tile(record), tally_tile(record)],
         criteria: facts::ordered_criteria(record).into_iter().map(row).collect(),
         criteria_summary: tally(record),
@@ -182,16 +185,16 @@ fn row(criterion: &Criterion) -> Row {
         State::Unknown => ("unknown", "doubtful"),
     };
     Row {
-        id: clip(&criterion.id),
-        title: clip(&criterion.title),
+        id: short(&criterion.id),
+        title: short(&criterion.title),
         kind: facts::kind_label(criterion.kind),
         state,
         class,
-        measured: criterion.measured.as_deref().map(clip),
-        limit: clip(&criterion.limit),
+        measured: criterion.measured.as_deref().map(short),
+        limit: short(&criterion.limit),
         note: clip(&criterion.note),
-        source: clip(&criterion.source),
-        evidence: clip(&criterion.evidence),
+        source: short(&criterion.source),
+        evidence: short(&criterion.evidence),
         action: if criterion.state == State::Fail && !advice {
             criterion.action.label()
         } else {

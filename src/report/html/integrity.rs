@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::clip;
+use super::{clip, short};
 use crate::evidence::finding::{Counts, DiffEvidence, Finding, OrgDiff, Severity, TableDiff};
 use crate::evidence::manifest::Manifest;
 use crate::evidence::run_record::RunRecord;
@@ -110,12 +110,7 @@ struct CatalogRow {
 
 pub(super) fn view(record: &RunRecord) -> View {
     let manifest = record.manifest.as_ref();
-    let before = record.diff_before.iter().map(|d| diff_view("Before the load", d, manifest));
-    let after = record.diff.iter().map(|d| match d.phase.as_str() {
-        "alone" => diff_view("Without a load", d, manifest),
-        "before" => diff_view("Before the load (the only diff)", d, manifest),
-        _ => diff_view("After the load", d, manifest),
-    });
+    let diffs = record.diff_before.iter().chain(&record.diff);
     // What differs is told of the diff that counts; of the one before only where it is alone.
     let telling = record.diff.as_ref().or(record.diff_before.as_ref());
     let findings = telling.map_or(&[][..], |d| &d.findings);
@@ -126,7 +121,7 @@ pub(super) fn view(record: &RunRecord) -> View {
     let orgs_more = orgs.split_off(orgs.len().min(ORGS_OPEN));
     let samples_more = samples.split_off(samples.len().min(SAMPLES_OPEN));
     View {
-        diffs: before.chain(after).collect(),
+        diffs: diffs.map(|diff| diff_view(diff, manifest)).collect(),
         orgs_open: orgs,
         orgs_more,
         orgs_diverged: count(telling.map_or(0, |d| d.orgs_diverged)),
@@ -138,14 +133,14 @@ pub(super) fn view(record: &RunRecord) -> View {
     }
 }
 
-fn diff_view(title: &'static str, diff: &DiffEvidence, manifest: Option<&Manifest>) -> DiffView {
+fn diff_view(diff: &DiffEvidence, manifest: Option<&Manifest>) -> DiffView {
     let found = facts::total(diff).total() > 0 || diff.orgs_diverged > 0;
     let reason = match diff.incomplete_reason.as_str() {
         "" => "no reason is recorded".to_owned(),
         reason => clip(reason),
     };
     DiffView {
-        title,
+        title: facts::diff_title(diff),
         complete: diff.complete,
         reason,
         orgs_checked: count(diff.orgs_checked),
@@ -159,7 +154,7 @@ fn diff_view(title: &'static str, diff: &DiffEvidence, manifest: Option<&Manifes
 fn table_row(table: &TableDiff, manifest: Option<&Manifest>) -> TableRow {
     let seeded = manifest.and_then(|m| m.tables.iter().find(|t| t.name == table.name));
     TableRow {
-        name: clip(&table.name),
+        name: short(&table.name),
         seeded: seeded.map_or(NOTHING.to_owned(), |t| count(t.rows)),
         legacy_rows: count(table.legacy_rows),
         partitioned_rows: count(table.partitioned_rows),
@@ -170,8 +165,8 @@ fn table_row(table: &TableDiff, manifest: Option<&Manifest>) -> TableRow {
 
 fn org_row(org: &OrgDiff) -> OrgRow {
     OrgRow {
-        org_id: clip(&org.org_id),
-        table: clip(&org.table),
+        org_id: short(&org.org_id),
+        table: short(&org.table),
         legacy_rows: count(org.legacy_rows),
         partitioned_rows: count(org.partitioned_rows),
         counts: cells(&org.counts),
@@ -195,7 +190,7 @@ fn sample(finding: &Finding) -> Sample {
     let mut columns: Vec<Column> = names
         .into_iter()
         .map(|name| Column {
-            name: clip(name),
+            name: short(name),
             differs: finding.columns.contains(name) || legacy.get(name) != partitioned.get(name),
             legacy: shown(legacy.get(name)),
             partitioned: shown(partitioned.get(name)),
@@ -208,11 +203,11 @@ fn sample(finding: &Finding) -> Sample {
         format!("{name} = {}", text::clip(value.as_deref().unwrap_or("NULL"), VALUE_LIMIT))
     });
     Sample {
-        class: clip(&finding.class),
-        table: clip(&finding.table),
-        org_id: clip(finding.org_id.as_deref().unwrap_or(NOTHING)),
+        class: short(&finding.class),
+        table: short(&finding.table),
+        org_id: short(finding.org_id.as_deref().unwrap_or(NOTHING)),
         key: clip(&key.collect::<Vec<_>>().join(", ")),
-        partition: finding.partition.as_deref().map(clip),
+        partition: finding.partition.as_deref().map(short),
         columns,
         columns_left_out,
     }
@@ -240,9 +235,9 @@ fn catalog_row(finding: &Finding) -> CatalogRow {
     CatalogRow {
         severity,
         tone,
-        class: clip(&finding.class),
-        table: clip(&finding.table),
-        partition: finding.partition.as_deref().map_or(String::new(), clip),
+        class: short(&finding.class),
+        table: short(&finding.table),
+        partition: finding.partition.as_deref().map_or(String::new(), short),
         detail: clip(finding.detail.as_deref().unwrap_or("no detail recorded")),
     }
 }

@@ -30,8 +30,10 @@ const TEMPLATES: [(&str, &str); 9] = [
 ];
 const STYLE: &str = include_str!("../templates/style.css");
 
-/// Most characters of one foreign text that the page shows.
+/// Most characters of one foreign sentence that the page shows.
 const TEXT_LIMIT: usize = 1200;
+/// Most characters of one foreign name or figure.
+const NAME_LIMIT: usize = 160;
 
 /// Everything the page shows.
 #[derive(Serialize)]
@@ -67,10 +69,15 @@ pub fn render(record: &RunRecord) -> String {
 
 /// What the run is called, also where nobody named it.
 fn run_name(record: &RunRecord) -> String {
-    if record.run_id.is_empty() { "run without a name".to_owned() } else { clip(&record.run_id) }
+    if record.run_id.is_empty() { "run without a name".to_owned() } else { short(&record.run_id) }
 }
 
-/// A text short enough for the page.
+/// A name or a figure short enough for a cell.
+fn short(foreign: &str) -> String {
+    text::clip(foreign, NAME_LIMIT).into_owned()
+}
+
+/// A sentence short enough for the page.
 fn clip(foreign: &str) -> String {
     text::clip(foreign, TEXT_LIMIT).into_owned()
 }

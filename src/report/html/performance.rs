@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Drawing, clip};
+use super::{Drawing, short};
 use crate::evidence::drive::{Comparison, DriveEvidence, Mode, ModeLatency, Window};
 use crate::report::charts::{self, Effect};
 use crate::report::facts::{LatencyRow, latency_rows};
@@ -96,7 +96,7 @@ pub(super) fn view(drive: &DriveEvidence) -> View {
     let drawn: Vec<&LatencyRow<'_>> = operations.iter().filter(|row| has_curve(row)).collect();
     View {
         trust: trust(drive),
-        errors_by_kind: drive.errors_by_kind.iter().map(|(k, n)| (clip(k), count(*n))).collect(),
+        errors_by_kind: drive.errors_by_kind.iter().map(|(k, n)| (short(k), count(*n))).collect(),
         forest: drive.comparison.as_ref().and_then(forest),
         rows: rows.iter().map(row).collect(),
         curve: has_curve(&rows[0])
@@ -120,7 +120,7 @@ fn trust(drive: &DriveEvidence) -> Vec<(&'static str, String)> {
     let lag = drive.scheduling_lag_us;
     let scenario = if drive.scenario.is_empty() { NOTHING } else { &drive.scenario };
     vec![
-        ("Scenario", clip(scenario)),
+        ("Scenario", short(scenario)),
         ("Planned rate", format!("{} arrivals per second", number(drive.rate_per_s, 1))),
         ("Connections", count(drive.connections)),
         ("Load", text::duration(drive.duration_s)),
@@ -169,7 +169,7 @@ fn forest(comparison: &Comparison) -> Option<Forest> {
         .chain(operations.iter().map(|o| (o.pairs, text::signed_ms(o.p95_difference_us))));
     let bound = |value: Option<f64>| value.map_or(NOTHING.to_owned(), text::ratio);
     let rows = effects.iter().zip(pairs).map(|(effect, (pairs, difference_ms))| EffectRow {
-        name: clip(&effect.name),
+        name: short(&effect.name),
         pairs,
         ratio: bound(effect.ratio),
         low: bound(effect.low),
@@ -191,7 +191,7 @@ fn row(row: &LatencyRow<'_>) -> Row {
         Some((us, ratio)) => (text::signed_ms(us), text::change(ratio)),
     };
     Row {
-        name: clip(row.title()),
+        name: short(row.title()),
         overall: row.name.is_none(),
         access: match row.writes {
             None => "",
@@ -232,7 +232,7 @@ fn small(row: &LatencyRow<'_>) -> Small {
     };
     let (legacy, partitioned) = (p95(row.legacy), p95(row.partitioned));
     Small {
-        name: clip(row.title()),
+        name: short(row.title()),
         svg: charts::small_curve(row.title(), sides(row)),
         caption: format!("p95 {legacy} legacy, {partitioned} partitioned"),
     }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Drawing, clip, run_name};
+use super::{Drawing, clip, run_name, short};
 use crate::evidence::manifest::Manifest;
 use crate::evidence::observation::Observation;
 use crate::evidence::run_record::{Act, ActState, RunRecord};
@@ -78,13 +78,13 @@ struct Seeded {
 
 pub(super) fn head(record: &RunRecord) -> Head {
     let target = match (&record.target.base_url, &record.target.database) {
-        (Some(url), _) => clip(url),
-        (None, Some(database)) => clip(database),
+        (Some(url), _) => short(url),
+        (None, Some(database)) => short(database),
         (None, None) => "target not recorded".to_owned(),
     };
     let started = match record.started_at.as_str() {
         "" => "start not recorded".to_owned(),
-        at => format!("started {}", clip(at)),
+        at => format!("started {}", short(at)),
     };
     let took = format!("took {}", text::duration(record.duration_s));
     let place = if record.target.rig { "local rig" } else { "target" };
@@ -106,7 +106,7 @@ fn look(o: &Observation) -> Look {
     let known = |value: Option<u64>| value.map_or(NOTHING.to_owned(), count);
     Look {
         at_s: number(o.at_s, 1),
-        status: o.system_status.as_deref().map_or(NOTHING.to_owned(), clip),
+        status: o.system_status.as_deref().map_or(NOTHING.to_owned(), short),
         cache: match o.cache_available {
             None => NOTHING,
             Some(true) => "answers",
@@ -129,7 +129,7 @@ pub(super) fn view(record: &RunRecord) -> View {
         command: clip(&record.command),
         folder: match record.run_id.as_str() {
             "" => "RUN_DIR".to_owned(),
-            run_id => clip(&format!("reports/{run_id}")),
+            run_id => format!("reports/{}", short(run_id)),
         },
         seeded: record.manifest.as_ref().map(seeded),
         drills: record.drills.iter().map(|drill| clip(&format!("{drill:#}"))).collect(),
@@ -137,18 +137,17 @@ pub(super) fn view(record: &RunRecord) -> View {
 }
 
 fn act_row(act: &Act, longest_s: f64) -> ActRow {
-    let (state, tone) = match act.state {
-        ActState::Done => ("done", Tone::Good),
-        ActState::Failed => ("failed", Tone::Bad),
-        ActState::Interrupted => ("interrupted", Tone::Bad),
-        ActState::Skipped => ("skipped", Tone::Doubtful),
+    let tone = match act.state {
+        ActState::Done => Tone::Good,
+        ActState::Failed | ActState::Interrupted => Tone::Bad,
+        ActState::Skipped => Tone::Doubtful,
     };
     let share = if longest_s > 0.0 { 100.0 * act.duration_s / longest_s } else { 0.0 };
     ActRow {
-        name: clip(&act.name),
-        state,
+        name: short(&act.name),
+        state: facts::act_label(act.state),
         tone,
-        duration: text::duration(act.duration_s),
+        duration: facts::act_duration(act),
         // The cast takes what is no number to 0 and what is too large to the largest.
         share: (share as u32).min(100),
         note: clip(&act.note),
@@ -187,7 +186,7 @@ fn surroundings(record: &RunRecord) -> Vec<(&'static str, String)> {
 
 fn seeded(manifest: &Manifest) -> Seeded {
     let tables = manifest.tables.iter().map(|table| {
-        [clip(&table.name), count(table.rows), clip(&table.amount_sum), clip(&table.digest)]
+        [short(&table.name), count(table.rows), short(&table.amount_sum), short(&table.digest)]
     });
     let sizes = manifest.org_sizes.iter().map(|class| {
         let range = match class.from == class.to {
@@ -198,7 +197,7 @@ fn seeded(manifest: &Manifest) -> Seeded {
     });
     Seeded {
         orgs: count(manifest.orgs),
-        as_of: clip(&manifest.as_of),
+        as_of: short(&manifest.as_of),
         tables: tables.collect(),
         sizes: sizes.collect(),
     }

@@ -1,0 +1,130 @@
+//! What seed and diff leave behind.
+
+use std::collections::BTreeMap;
+
+use cutover::evidence::finding::*;
+use cutover::evidence::manifest::*;
+
+const TABLES: [(&str, u64); 3] =
+    [("revenue", 612_480), ("expense", 301_117), ("daily_cash_balances", 154_003)];
+
+pub fn manifest() -> Manifest {
+    Manifest {
+        rng_seed: 42,
+        as_of: "2026-03-01".into(),
+        orgs: 100_000,
+        tables: TABLES
+            .map(|(name, rows)| TableManifest {
+                name: name.into(),
+                rows,
+                amount_sum: format!("{}.17", rows * 83),
+                digest: "5f0c1e0a7d3b4a5f8c9e1b2d3c4f5a6b".into(),
+            })
+            .to_vec(),
+        org_sizes: [
+            (0, 0, 2_113),
+            (1, 9, 71_204),
+            (10, 99, 25_801),
+            (100, 999, 870),
+            (1_000, 9_999, 12),
+        ]
+        .map(|(from, to, orgs)| OrgSizeClass { from, to, orgs })
+        .to_vec(),
+        duration_s: 71.9,
+    }
+}
+
+pub fn clean_diff(phase: &str) -> DiffEvidence {
+    DiffEvidence {
+        phase: phase.into(),
+        complete: true,
+        orgs_checked: 100_000,
+        tables: TABLES
+            .map(|(name, rows)| TableDiff {
+                name: name.into(),
+                legacy_rows: rows,
+                partitioned_rows: rows,
+                counts: Counts::default(),
+            })
+            .to_vec(),
+        duration_s: 34.0,
+        ..DiffEvidence::default()
+    }
+}
+
+pub fn dirty_diff() -> DiffEvidence {
+    let counts = Counts { missing: 11, extra: 1, mismatched: 2, ..Counts::default() };
+    let mut diff = clean_diff("after");
+    diff.tables[1].counts = counts;
+    diff.tables[1].partitioned_rows -= 10;
+    diff.orgs_diverged = 3;
+    diff.findings_total = 15;
+    diff.orgs = [(4_711, 9, 0, 1), (17, 2, 1, 0), (90_210, 0, 0, 1)]
+        .map(|(org, missing, extra, mismatched)| OrgDiff {
+            org_id: org.to_string(),
+            table: "expense".into(),
+            legacy_rows: 80,
+            partitioned_rows: 80 - missing + extra,
+            counts: Counts { missing, extra, mismatched, ..Counts::default() },
+        })
+        .to_vec();
+    diff.findings = vec![
+        Finding {
+            table: "expense".into(),
+            class: "trigger_disabled".into(),
+            severity: Some(Severity::Error),
+            detail: Some(
+                "expense_transactions_dual_write_trigger is disabled: new rows never reach the \
+                 twin. ALTER TABLE expense_transactions ENABLE TRIGGER \
+                 expense_transactions_dual_write_trigger;"
+                    .into(),
+            ),
+            ..Finding::default()
+        },
+        Finding {
+            table: "expense".into(),
+            class: "index_missing".into(),
+            severity: Some(Severity::Advice),
+            detail: Some("legacy has an index on (org_id, category), the twin has none".into()),
+            ..Finding::default()
+        },
+        row(
+            "mismatched",
+            "4711",
+            "881201",
+            Some(("12.50", "2026-02-11")),
+            Some(("12.05", "2026-02-11")),
+        ),
+        row("missing", "4711", "881207", Some(("99.00", "2026-02-12")), None),
+        row("extra", "17", "700001", None, Some(("3.00", "2026-01-30"))),
+    ];
+    diff
+}
+
+fn row(
+    class: &str,
+    org: &str,
+    id: &str,
+    legacy: Option<(&str, &str)>,
+    partitioned: Option<(&str, &str)>,
+) -> Finding {
+    let values = |(amount, date): (&str, &str)| {
+        BTreeMap::from([
+            ("amount".to_owned(), Some(amount.to_owned())),
+            ("category".to_owned(), None),
+            ("date".to_owned(), Some(date.to_owned())),
+            ("description".to_owned(), Some("Taxi, airport to hotel ".to_owned())),
+        ])
+    };
+    Finding {
+        table: "expense".into(),
+        org_id: Some(org.into()),
+        key: BTreeMap::from([("id".into(), Some(id.into()))]),
+        class: class.into(),
+        legacy: legacy.map(values),
+        partitioned: partitioned.map(values),
+        columns: if class == "mismatched" { vec!["amount".into()] } else { Vec::new() },
+        partition: partitioned.map(|_| "expense_transactions_p2026_02".into()),
+        ..Finding::default()
+    }
+}

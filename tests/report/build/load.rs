@@ -1,0 +1,200 @@
+//! What a load and the platform under it leave behind.
+
+use std::collections::BTreeMap;
+
+use cutover::evidence::drive::*;
+use cutover::evidence::observation::Observation;
+
+const OPERATIONS: [(&str, bool, u64, f64); 8] = [
+    ("list_recent_revenue", false, 1_900, 1.02),
+    ("get_revenue_by_id", false, 900, 1.04),
+    ("month_summary", false, 3_100, 0.97),
+    ("year_report", false, 9_800, 1.08),
+    ("create_expense", true, 6_100, 1.01),
+    ("update_revenue", true, 6_400, 0.99),
+    ("correct_date", true, 7_900, 1.03),
+    ("delete_expense", true, 5_200, 1.00),
+];
+
+/// A load in twelve pairs whose partitioned side takes `slower` times as long.
+pub fn drive(slower: f64) -> DriveEvidence {
+    let scaled = |us: u64, by: f64| (us as f64 * by) as u64;
+    let operations = OPERATIONS.map(|(name, writes, p95, ratio)| OperationEvidence {
+        name: name.into(),
+        writes,
+        modes: BTreeMap::from([
+            (Mode::Legacy, latency(4_725, p95)),
+            (Mode::Partitioned, latency(4_725, scaled(p95, ratio * slower))),
+        ]),
+    });
+    let compared = OPERATIONS.map(|(name, _, p95, ratio)| OperationComparison {
+        name: name.into(),
+        pairs: 12,
+        p95_ratio: Some(ratio * slower),
+        p95_ratio_low: Some(ratio * slower * 0.94),
+        p95_ratio_high: Some(ratio * slower * 1.06),
+        p95_difference_us: scaled(p95, ratio * slower) as i64 - p95 as i64,
+    });
+    DriveEvidence {
+        scenario: "finance".into(),
+        rate_per_s: 180.0,
+        connections: 64,
+        duration_s: 420.0,
+        complete: true,
+        arrivals_planned: 75_600,
+        requests: 75_600,
+        errors: 0,
+        skipped: 0,
+        wrong_mode: 0,
+        lost_workers: 0,
+        generator_cpu_share: 0.06,
+        errors_by_kind: BTreeMap::new(),
+        scheduling_lag_us: Percentiles {
+            p50: 80,
+            p90: 180,
+            p95: 260,
+            p99: 910,
+            p999: 2_300,
+            max: 4_100,
+        },
+        overall: BTreeMap::from([
+            (Mode::Legacy, latency(37_800, 6_900)),
+            (Mode::Partitioned, latency(37_800, scaled(6_900, 1.014 * slower))),
+        ]),
+        operations: operations.to_vec(),
+        windows: windows(slower),
+        comparison: Some(Comparison {
+            pairs: 12,
+            p95_ratio: 1.014 * slower,
+            p95_ratio_low: 0.987 * slower,
+            p95_ratio_high: 1.042 * slower,
+            pooled_p95_ratio: Some(1.016 * slower),
+            smallest_detectable_ratio: Some(1.081),
+            further_pairs_needed: 0,
+            operations: compared.to_vec(),
+        }),
+        timeline: timeline(slower),
+    }
+}
+
+fn latency(requests: u64, p95: u64) -> ModeLatency {
+    let at = |percentile: f64| {
+        let beyond = (1.0 - percentile / 100.0f64).max(1.0 / requests as f64);
+        (p95 as f64 * (0.28 + 0.55 * (-beyond.log10()))) as u64
+    };
+    let response_us = Percentiles {
+        p50: at(50.0),
+        p90: at(90.0),
+        p95,
+        p99: at(99.0),
+        p999: at(99.9),
+        max: at(100.0),
+    };
+    let halved = |us: u64| us * 9 / 10;
+    ModeLatency {
+        requests,
+        errors: 0,
+        response_us,
+        service_us: Percentiles {
+            p50: halved(response_us.p50),
+            p90: halved(response_us.p90),
+            p95: halved(response_us.p95),
+            p99: halved(response_us.p99),
+            p999: halved(response_us.p999),
+            max: halved(response_us.max),
+        },
+        curve: (0..=60)
+            .map(|i| 100.0 * (1.0 - 10f64.powf(-f64::from(i) / 15.0)))
+            .chain([100.0])
+            .map(|percentile| (percentile, at(percentile)))
+            .collect(),
+    }
+}
+
+fn windows(slower: f64) -> Vec<Window> {
+    (0..24u32)
+        .map(|i| {
+            let mode = mode_of(i);
+            let by = if mode == Mode::Partitioned { slower } else { 1.0 };
+            let start_s = 20.0 + f64::from(i) * 16.5;
+            Window {
+                pair: i / 2,
+                mode: Some(mode),
+                start_s,
+                end_s: start_s + 14.0,
+                all: WindowLatency {
+                    arrivals: 2_520,
+                    errors: 0,
+                    p95_us: Some((6_900.0 * by * wobble(i)) as u64),
+                },
+                operations: BTreeMap::new(),
+            }
+        })
+        .collect()
+}
+
+fn timeline(slower: f64) -> Vec<TimelinePoint> {
+    (0..420u32)
+        .map(|at_s| {
+            let window = (at_s >= 20).then(|| (f64::from(at_s - 20) / 16.5) as u32);
+            let mode = window.map(mode_of);
+            let by = if mode == Some(Mode::Partitioned) { slower } else { 1.0 };
+            let struck = slower > 1.1 && (200..207).contains(&at_s);
+            TimelinePoint {
+                at_s,
+                mode,
+                requests: 180,
+                errors: if struck { 3 } else { 0 },
+                p95_us: (6_700.0 * by * wobble(at_s) * if struck { 3.0 } else { 1.0 }) as u64,
+            }
+        })
+        .collect()
+}
+
+/// Which mode a window has: the order changes from pair to pair.
+fn mode_of(window: u32) -> Mode {
+    let first = [0, 1, 1, 0, 1, 0][window as usize / 2 % 6];
+    Mode::ALL[(window as usize + first) % 2]
+}
+
+/// A little unrest that is the same on every machine.
+fn wobble(i: u32) -> f64 {
+    1.0 + f64::from(i.wrapping_mul(2_654_435_761) >> 16 & 0xff) / 1_700.0
+}
+
+pub fn observations() -> Vec<Observation> {
+    (0..42u32)
+        .map(|i| Observation {
+            at_s: f64::from(i) * 10.0,
+            system_status: Some("healthy".into()),
+            cache_hits: Some(u64::from(i) * 1_480 + u64::from(i % 5) * 20),
+            cache_lookups: Some(u64::from(i) * 1_800),
+            cache_available: Some(true),
+            cache_hit_rate_percent: Some(82.2),
+            replica_lag_s: None,
+            critical_alerts: Some(0),
+            warning_alerts: Some(0),
+            error: None,
+        })
+        .collect()
+}
+
+pub fn cache_lost() -> Vec<Observation> {
+    let mut observations = observations();
+    for (i, o) in observations.iter_mut().enumerate().skip(18) {
+        let since = i as u64 - 17;
+        o.cache_hits = o.cache_hits.map(|hits| hits - since * 700);
+        if i < 25 {
+            o.cache_available = Some(false);
+            o.system_status = Some("degraded".into());
+            o.warning_alerts = Some(1);
+            o.critical_alerts = Some(1);
+        }
+    }
+    observations[30] = Observation {
+        at_s: 300.0,
+        error: Some("no answer within 2 s".into()),
+        ..Observation::default()
+    };
+    observations
+}
