@@ -138,8 +138,8 @@ pub(super) fn count(leaf: &Leaf) -> String {
 pub(super) fn days_without_partition(column: &str, type_name: &str, children: &[String]) -> String {
     let bounds = if children.is_empty() { "false".into() } else { children.join(" OR ") };
     format!(
-        "SELECT day::date::text
-           FROM (SELECT current_date + n AS day, (current_date + n)::{type_name} AS {column}
+        "SELECT \"the day\"::text
+           FROM (SELECT current_date + n AS \"the day\", (current_date + n)::{type_name} AS {column}
                    FROM generate_series(0, 35) AS n) AS days
           WHERE CASE WHEN {bounds} THEN false ELSE true END
           ORDER BY 1",

@@ -19,8 +19,7 @@ pub async fn database() -> TestDatabase {
     let server = std::env::var("CUTOVER_TEST_DATABASE_URL")
         .expect("CUTOVER_TEST_DATABASE_URL names a server to create databases on");
     let server = url::Url::parse(&server).expect("a URL");
-    let name =
-        format!("diff_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let name = format!("diff_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     execute(server.as_str(), &format!("CREATE DATABASE {name}")).await;
     let mut url = server.clone();
     url.set_path(&name);
@@ -30,7 +29,10 @@ pub async fn database() -> TestDatabase {
 /// Runs statements on a connection of their own.
 pub async fn execute(url: &str, sql: &str) {
     let mut connection = pg::connect(url).await.expect("the server is up");
-    connection.execute(AssertSqlSafe(sql.to_owned())).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    connection
+        .execute(AssertSqlSafe(sql.to_owned()))
+        .await
+        .unwrap_or_else(|e| panic!("{sql}: {e}"));
 }
 
 impl Drop for TestDatabase {
