@@ -129,7 +129,8 @@ impl Outcome {
         }
         lines.truncate(DiffEvidence::KEPT_ORGS);
         self.evidence.orgs.extend(lines);
-        for (org, digest) in &digests.orgs {
+        self.checked.reserve(digests.len().saturating_sub(self.checked.len()));
+        for (org, digest) in digests.orgs() {
             let text = org.text();
             self.checked.insert(self.hasher.hash(text.as_bytes()));
             if self.all_orgs && !diverging.contains_key(&text) {

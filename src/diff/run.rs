@@ -145,8 +145,7 @@ async fn compare_pair<K: OrgKey>(
         outcome.catalog_finding(finding)?;
     }
     let diverging: HashMap<String, [u32; 2]> = digests
-        .orgs
-        .iter()
+        .orgs()
         .filter(|(org, digest)| digest.diverges() || digests.misrouted.contains(*org))
         .map(|(org, digest)| (org.text(), digest.rows))
         .collect();
@@ -157,7 +156,7 @@ async fn compare_pair<K: OrgKey>(
             None,
             "rows",
         );
-        let share = diverging.len() as f64 / digests.orgs.len() as f64;
+        let share = diverging.len() as f64 / digests.len() as f64;
         let whole = share > WHOLE_TABLES_FROM && options.orgs.is_none();
         let orgs: Vec<String> = diverging.keys().cloned().collect();
         let orgs = (!whole).then_some(orgs.as_slice());

@@ -8,9 +8,10 @@ mod failure;
 mod ident;
 mod snapshot;
 mod sql;
+mod wire;
 
 pub use connect::{connect, describe, options};
-pub use copy::{CopyReader, Fields};
+pub use copy::{CopyConnection, CopyReader, Fields};
 pub use failure::failure;
 pub use ident::{QualifiedName, quote_ident};
 pub use snapshot::Snapshot;
