@@ -4,14 +4,13 @@
 //! between can look like a difference. Memory holds one key's rows, however many orgs diverge.
 
 use bytes::Bytes;
-use sqlx::postgres::PgConnection;
 
 use super::classify::{Row, SHOWN_CHARACTERS, classify};
 use super::schema::{PairPlan, Side};
 use super::sql;
 use crate::error::{Error, Result};
 use crate::evidence::finding::Finding;
-use crate::pg::{CopyReader, Fields, Snapshot};
+use crate::pg::{CopyConnection, CopyReader, Fields, Snapshot};
 
 /// Compares the rows of `orgs` (all of them where `None`) and hands each difference to `tell`.
 ///
@@ -23,7 +22,7 @@ pub(super) async fn drill_down(
     snapshot: &Snapshot,
     mut tell: impl FnMut(Finding) -> Result<()>,
 ) -> Result<()> {
-    let (mut one, mut other) = tokio::try_join!(snapshot.join(), snapshot.join())?;
+    let (mut one, mut other) = tokio::try_join!(snapshot.reader(), snapshot.reader())?;
     let (mut legacy, mut twin) = tokio::try_join!(
         Walk::start(plan, Side::Legacy, orgs, &mut one),
         Walk::start(plan, Side::Partitioned, orgs, &mut other),
@@ -55,11 +54,11 @@ impl<'c> Walk<'c> {
         plan: &PairPlan,
         side: Side,
         orgs: Option<&[String]>,
-        connection: &'c mut PgConnection,
+        connection: &'c mut CopyConnection,
     ) -> Result<Self> {
         let statement = sql::drill_down(plan, side, orgs, SHOWN_CHARACTERS);
         let what = format!("reading diverging orgs of {}", plan.table(side).name);
-        let reader = CopyReader::start(connection, &statement, &what).await?;
+        let reader = connection.copy(&statement, &what).await?;
         let sort_columns = sql::sort_columns(plan).len();
         let columns = plan.columns.len();
         let mut walk = Self { reader, what, sort_columns, columns, ahead: None };
@@ -80,9 +79,12 @@ impl<'c> Walk<'c> {
     async fn step(&mut self) -> Result<Option<Row>> {
         let next = match self.reader.next_row().await? {
             None => None,
-            Some(row) => Some(self.read(&row).ok_or_else(|| {
-                Error::run(format!("{}: a row is not what was asked for", self.what), "")
-            })?),
+            Some(row) => {
+                let row = read(row, self.sort_columns, self.columns);
+                Some(row.ok_or_else(|| {
+                    Error::run(format!("{}: a row is not what was asked for", self.what), "")
+                })?)
+            }
         };
         if let (Some(before), Some(next)) = (&self.ahead, &next)
             && next.sort < before.sort
@@ -92,25 +94,27 @@ impl<'c> Walk<'c> {
         }
         Ok(std::mem::replace(&mut self.ahead, next))
     }
+}
 
-    fn read(&self, row: &Bytes) -> Option<Row> {
-        let mut fields = Fields::of(row);
-        let own = |field: Option<&[u8]>| field.map(|bytes| row.slice_ref(bytes));
-        let text = |field: Option<&[u8]>| field.map(|b| String::from_utf8_lossy(b).into_owned());
-        let mut sort = Vec::with_capacity(self.sort_columns);
-        for _ in 0..self.sort_columns {
-            sort.push(own(fields.next()?));
-        }
-        let org = text(fields.next()?).unwrap_or_default();
-        let leaf = text(fields.next()?)?;
-        let misrouted = fields.next()? == Some(&[1]);
-        let mut values = Vec::with_capacity(self.columns);
-        for _ in 0..self.columns {
-            let image = own(fields.next()?);
-            // The text of NULL prints as nothing; only the image tells NULL from an empty text.
-            let text = text(fields.next()?).filter(|_| image.is_some());
-            values.push((image, text));
-        }
-        Some(Row { sort, org, leaf, misrouted, values })
+/// A row of [`sql::drill_down`].
+fn read(row: &[u8], sort_columns: usize, columns: usize) -> Option<Row> {
+    let row = Bytes::copy_from_slice(row);
+    let mut fields = Fields::of(&row);
+    let own = |field: Option<&[u8]>| field.map(|bytes| row.slice_ref(bytes));
+    let text = |field: Option<&[u8]>| field.map(|b| String::from_utf8_lossy(b).into_owned());
+    let mut sort = Vec::with_capacity(sort_columns);
+    for _ in 0..sort_columns {
+        sort.push(own(fields.next()?));
     }
+    let org = text(fields.next()?).unwrap_or_default();
+    let leaf = text(fields.next()?)?;
+    let misrouted = fields.next()? == Some(&[1]);
+    let mut values = Vec::with_capacity(columns);
+    for _ in 0..columns {
+        let image = own(fields.next()?);
+        // The text of NULL prints as nothing; only the image tells NULL from an empty text.
+        let text = text(fields.next()?).filter(|_| image.is_some());
+        values.push((image, text));
+    }
+    Some(Row { sort, org, leaf, misrouted, values })
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use super::digest::{Digests, OrgKey, RowHasher};
+use super::digest::{Digests, OrgKey, OrgState, RowHasher};
 use super::output::{FindingsFile, OrgsFile};
 use super::run::Options;
 use super::schema::PairPlan;
@@ -24,7 +24,7 @@ pub(super) struct Outcome {
     /// Row findings of the table at hand, by org.
     counts: HashMap<String, Counts>,
     /// Hashes of the orgs seen in any pair, and what they are hashed with.
-    checked: HashSet<u128>,
+    checked: HashSet<u128, OrgState>,
     hasher: RowHasher,
     diverged: HashSet<String>,
     empty: Vec<String>,
@@ -49,7 +49,7 @@ impl Outcome {
             catalog_findings: Vec::new(),
             row_findings: Vec::new(),
             counts: HashMap::new(),
-            checked: HashSet::new(),
+            checked: HashSet::default(),
             hasher: RowHasher::new(),
             diverged: HashSet::new(),
             empty: Vec::new(),
@@ -129,7 +129,8 @@ impl Outcome {
         }
         lines.truncate(DiffEvidence::KEPT_ORGS);
         self.evidence.orgs.extend(lines);
-        for (org, digest) in &digests.orgs {
+        self.checked.reserve(digests.len().saturating_sub(self.checked.len()));
+        for (org, digest) in digests.orgs() {
             let text = org.text();
             self.checked.insert(self.hasher.hash(text.as_bytes()));
             if self.all_orgs && !diverging.contains_key(&text) {

@@ -17,8 +17,12 @@ use crate::evidence::finding::{DiffEvidence, Finding, Severity};
 use crate::pg::catalog::Table;
 use crate::pg::{Snapshot, connect};
 
-/// Beyond this share of diverging orgs whole tables are walked rather than a list of orgs.
-const WHOLE_TABLES_FROM: f64 = 0.05;
+/// Beyond this share of diverging orgs whole tables are walked rather than a list of orgs. Most of
+/// the time goes into sorting and printing rows, so a list pays for long.
+const WHOLE_TABLES_FROM: f64 = 0.25;
+
+/// Orgs that one statement lists at most.
+const LISTED_ORGS: usize = 200_000;
 
 /// What to compare, and how.
 #[derive(Debug, Clone)]
@@ -145,8 +149,7 @@ async fn compare_pair<K: OrgKey>(
         outcome.catalog_finding(finding)?;
     }
     let diverging: HashMap<String, [u32; 2]> = digests
-        .orgs
-        .iter()
+        .orgs()
         .filter(|(org, digest)| digest.diverges() || digests.misrouted.contains(*org))
         .map(|(org, digest)| (org.text(), digest.rows))
         .collect();
@@ -157,8 +160,9 @@ async fn compare_pair<K: OrgKey>(
             None,
             "rows",
         );
-        let share = diverging.len() as f64 / digests.orgs.len() as f64;
-        let whole = share > WHOLE_TABLES_FROM && options.orgs.is_none();
+        let share = diverging.len() as f64 / digests.len() as f64;
+        let too_many = share > WHOLE_TABLES_FROM || diverging.len() > LISTED_ORGS;
+        let whole = too_many && options.orgs.is_none();
         let orgs: Vec<String> = diverging.keys().cloned().collect();
         let orgs = (!whole).then_some(orgs.as_slice());
         drill_down(plan, orgs, snapshot, |finding| {

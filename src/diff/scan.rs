@@ -41,16 +41,18 @@ pub(super) async fn scan<K: OrgKey>(
     let hasher = RowHasher::new();
     let mut workers = JoinSet::new();
     for _ in 0..connections.max(1) {
-        let mut connection = snapshot.join().await?;
+        let mut connection = snapshot.reader().await?;
         let (queue, hasher, context) = (queue.clone(), hasher.clone(), context.clone());
         workers.spawn(async move {
             let mut digests = Digests::<K>::new();
             loop {
                 // Taken in a statement of its own, so that the lock is not held while reading.
                 let chunk = queue.lock().expect("no panic while held").pop_front();
-                let Some(chunk) = chunk else { return Ok(digests) };
-                let mut reader =
-                    CopyReader::start(&mut connection, &chunk.statement, &chunk.what).await?;
+                let Some(chunk) = chunk else {
+                    digests.settle();
+                    return Ok(digests);
+                };
+                let mut reader = connection.copy(&chunk.statement, &chunk.what).await?;
                 sum(&chunk, &mut reader, key_fields, &hasher, &mut digests, &context).await?;
             }
         });
@@ -121,7 +123,7 @@ async fn sum<K: OrgKey>(
             context.emit(Event::Advanced(TELL_EVERY_ROWS));
             context.check_stop()?;
         }
-        add_row(chunk, &row, key_fields, hasher, digests)?;
+        add_row(chunk, row, key_fields, hasher, digests)?;
     }
     digests.rows[chunk.side as usize] += rows;
     context.emit(Event::Advanced(rows % TELL_EVERY_ROWS));

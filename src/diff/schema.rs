@@ -234,9 +234,9 @@ fn lesser_differences(left: &Column, right: &Column) -> Vec<(&'static str, Strin
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".into());
     differ("column_nullability", "nullability", null(left), null(right));
     differ("column_collation", "collation", &text(&left.collation), &text(&right.collation));
-    // Sequences and identity number rows on their own side; their defaults differ by design.
-    let numbers_rows = |column: &Column| column.identity || column.sequence.is_some();
-    if !numbers_rows(left) && !numbers_rows(right) {
+    // A side that numbers rows or computes values by itself differs in its default by design.
+    let by_itself = |c: &Column| c.identity || c.generated || c.sequence.is_some();
+    if !by_itself(left) && !by_itself(right) {
         differ(
             "column_default",
             "default",

@@ -23,13 +23,17 @@ fn sortable(column: &ComparedColumn, side: Side) -> String {
 }
 
 /// `WHERE` with the orgs that are asked for; `None` for all of them.
+///
+/// A subquery rather than `= ANY (list)`: the planner would weigh a list of thousands element by
+/// element, for every partition anew.
 fn org_filter(plan: &PairPlan, side: Side, orgs: Option<&[String]>) -> String {
     let Some(orgs) = orgs else { return String::new() };
-    let org = quote_ident(plan.org.on(side));
-    let column = plan.table(side).column(plan.org.on(side));
-    let type_name = column.map_or("text", |column| column.type_name.as_str());
-    let list: Vec<String> = orgs.iter().map(|org| literal(org)).collect();
-    format!(" WHERE {org} = ANY (ARRAY[{}]::{type_name}[])", list.join(","))
+    let org = plan.org.on(side);
+    let type_name = plan.table(side).column(org).map_or("text", |column| &column.bare_type);
+    let quoted = |org: &String| format!("\"{}\"", org.replace('\\', "\\\\").replace('"', "\\\""));
+    let list = orgs.iter().map(quoted).collect::<Vec<_>>().join(",");
+    let list = literal(&format!("{{{list}}}"));
+    format!(" WHERE {} IN (SELECT unnest({list}::{type_name}[]))", quote_ident(org))
 }
 
 /// True for a row that its leaf's bounds exclude.
@@ -138,8 +142,8 @@ pub(super) fn count(leaf: &Leaf) -> String {
 pub(super) fn days_without_partition(column: &str, type_name: &str, children: &[String]) -> String {
     let bounds = if children.is_empty() { "false".into() } else { children.join(" OR ") };
     format!(
-        "SELECT day::date::text
-           FROM (SELECT current_date + n AS day, (current_date + n)::{type_name} AS {column}
+        "SELECT \"the day\"::text
+           FROM (SELECT current_date + n AS \"the day\", (current_date + n)::{type_name} AS {column}
                    FROM generate_series(0, 35) AS n) AS days
           WHERE CASE WHEN {bounds} THEN false ELSE true END
           ORDER BY 1",

@@ -42,6 +42,8 @@ pub struct Column {
     pub type_name: String,
     /// Object identifier of the type.
     pub type_oid: i64,
+    /// The type with its schema and without its modifier, for casts that cut nothing off.
+    pub bare_type: String,
     /// Whether NULL is refused.
     pub not_null: bool,
     /// Whether its value is computed from other columns.

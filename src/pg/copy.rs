@@ -4,52 +4,134 @@
 //! length (32 bits, −1 for NULL) and its bytes, then a count of −1. The server sends every row as a
 //! message of its own, the header together with the first.
 
-use bytes::{Buf, Bytes};
+use std::ops::Range;
+
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use sqlx::postgres::PgConnection;
 
-use super::failure;
+use super::failure::{failure, lost, refused};
+use super::wire::WireConnection;
 use crate::error::{Error, Result};
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 
+/// A connection that reads tables by COPY.
+pub struct CopyConnection(pub(super) Link);
+
+/// How its bytes reach us.
+pub(super) enum Link {
+    /// Read by ourselves.
+    Wire(WireConnection),
+    /// Read by sqlx, which can decrypt them.
+    Sqlx(PgConnection),
+}
+
+impl CopyConnection {
+    /// Sends a `COPY … TO STDOUT (FORMAT binary)`; `what` says in errors what is being read.
+    ///
+    /// # Errors
+    /// A run error where the server refuses or is gone.
+    pub async fn copy(
+        &mut self,
+        statement: &str,
+        what: impl Into<String>,
+    ) -> Result<CopyReader<'_>> {
+        let what = what.into();
+        let source = match &mut self.0 {
+            Link::Wire(connection) => {
+                connection.send(statement).await.map_err(|error| lost(&what, error))?;
+                Source::Wire(connection)
+            }
+            Link::Sqlx(connection) => {
+                let stream = connection.copy_out_raw(statement).await;
+                let stream = stream.map_err(|error| failure(&what, &error))?;
+                Source::Sqlx { stream, message: Bytes::new() }
+            }
+        };
+        Ok(CopyReader { what, source, message: 0..0, header_read: false, ended: false })
+    }
+}
+
+/// Where messages come from.
+enum Source<'c> {
+    Wire(&'c mut WireConnection),
+    Sqlx { stream: BoxStream<'c, sqlx::Result<Bytes>>, message: Bytes },
+}
+
+impl Source<'_> {
+    /// The content of the next CopyData message; `None` once the server calls it a success.
+    async fn next(&mut self, what: &str) -> Result<Option<Range<usize>>> {
+        match self {
+            Self::Wire(connection) => next_on_wire(connection, what).await,
+            Self::Sqlx { stream, message } => match stream.next().await {
+                Some(Ok(bytes)) => {
+                    *message = bytes;
+                    Ok(Some(0..message.len()))
+                }
+                Some(Err(error)) => Err(failure(what, &error)),
+                None => Ok(None),
+            },
+        }
+    }
+
+    fn bytes(&self, range: Range<usize>) -> &[u8] {
+        match self {
+            Self::Wire(connection) => connection.bytes(range),
+            Self::Sqlx { message, .. } => &message[range],
+        }
+    }
+}
+
+async fn next_on_wire(connection: &mut WireConnection, what: &str) -> Result<Option<Range<usize>>> {
+    let mut complete = false;
+    loop {
+        let message = connection.message().await.map_err(|error| lost(what, error))?;
+        match message.kind {
+            b'd' => return Ok(Some(message.content)),
+            b'C' => complete = true,
+            b'Z' if complete => return Ok(None),
+            b'E' => return Err(server_error(what, connection.bytes(message.content))),
+            // CopyOutResponse, CopyDone, notices, parameter changes, notifications.
+            b'H' | b'c' | b'N' | b'S' | b'A' => {}
+            kind => {
+                let text = format!("{what}: unexpected message `{}`", char::from(kind));
+                return Err(Error::run(text, ""));
+            }
+        }
+    }
+}
+
+/// An ErrorResponse: fields of a letter and a text that ends in a zero byte.
+fn server_error(what: &str, content: &[u8]) -> Error {
+    let field = |letter: u8| {
+        let field = content.split(|byte| *byte == 0).find(|field| field.first() == Some(&letter));
+        field.map_or_else(String::new, |field| String::from_utf8_lossy(&field[1..]).into_owned())
+    };
+    refused(what, &field(b'C'), &field(b'M'))
+}
+
 /// Reads rows one by one.
 pub struct CopyReader<'c> {
     what: String,
-    stream: BoxStream<'c, sqlx::Result<Bytes>>,
-    message: Bytes,
+    source: Source<'c>,
+    /// What was not yet read of the message at hand.
+    message: Range<usize>,
     header_read: bool,
     ended: bool,
 }
 
-impl<'c> CopyReader<'c> {
-    /// Sends a `COPY … TO STDOUT (FORMAT binary)`; `what` says in errors what is being read.
-    ///
-    /// # Errors
-    /// A run error where the server refuses.
-    pub async fn start(
-        connection: &'c mut PgConnection,
-        statement: &str,
-        what: impl Into<String>,
-    ) -> Result<Self> {
-        let what = what.into();
-        let stream =
-            connection.copy_out_raw(statement).await.map_err(|error| failure(&what, &error))?;
-        Ok(Self { what, stream, message: Bytes::new(), header_read: false, ended: false })
-    }
-
+impl CopyReader<'_> {
     /// The next row's fields (see [`Fields`]), or `None` at the end.
     ///
     /// # Errors
     /// A run error where the server fails, or ends without saying that this was all.
-    pub async fn next_row(&mut self) -> Result<Option<Bytes>> {
+    pub async fn next_row(&mut self) -> Result<Option<&[u8]>> {
         loop {
             while self.message.is_empty() {
-                match self.stream.next().await {
-                    Some(Ok(message)) => self.message = message,
-                    Some(Err(error)) => return Err(failure(&self.what, &error)),
-                    // The stream's end means that the server called the statement a success.
+                match self.source.next(&self.what).await? {
+                    Some(message) => self.message = message,
                     None if self.ended => return Ok(None),
                     None => return Err(self.damaged("it ended without its trailer")),
                 }
@@ -58,7 +140,7 @@ impl<'c> CopyReader<'c> {
                 }
             }
             if let Some(row) = self.split_row()? {
-                return Ok(Some(row));
+                return Ok(Some(self.source.bytes(row)));
             }
         }
     }
@@ -66,31 +148,38 @@ impl<'c> CopyReader<'c> {
     fn read_header(&mut self) -> Result<()> {
         // Signature, flags, length of an extension that no server sends yet.
         let fixed = SIGNATURE.len() + 8;
-        if self.message.len() < fixed || !self.message.starts_with(SIGNATURE) {
+        let bytes = self.source.bytes(self.message.clone());
+        let header = bytes.get(..fixed).filter(|header| header.starts_with(SIGNATURE));
+        let extension = header.and_then(|header| header.last_chunk::<4>());
+        let Some(extension) = extension.map(|length| u32::from_be_bytes(*length) as usize) else {
             return Err(self.damaged("it has no header"));
-        }
-        self.message.advance(SIGNATURE.len() + 4);
-        let extension = self.message.get_u32() as usize;
-        if self.message.len() < extension {
+        };
+        if bytes.len() < fixed + extension {
             return Err(self.damaged("its header is cut off"));
         }
-        self.message.advance(extension);
+        self.message.start += fixed + extension;
         self.header_read = true;
         Ok(())
     }
 
     /// Takes a row off the message; `None` where it was the trailer.
-    fn split_row(&mut self) -> Result<Option<Bytes>> {
-        if self.ended || self.message.len() < 2 {
+    fn split_row(&mut self) -> Result<Option<Range<usize>>> {
+        let bytes = self.source.bytes(self.message.clone());
+        let (false, Some((count, fields))) = (self.ended, bytes.split_first_chunk::<2>()) else {
             return Err(self.damaged("there is something behind its trailer"));
-        }
-        let count = self.message.get_i16();
+        };
+        let start = self.message.start + 2;
+        let count = i16::from_be_bytes(*count);
         if count == -1 {
             self.ended = true;
+            self.message.start = start;
             return Ok(None);
         }
-        match row_length(&self.message, count) {
-            Some(length) => Ok(Some(self.message.split_to(length))),
+        match row_length(fields, count) {
+            Some(length) => {
+                self.message.start = start + length;
+                Ok(Some(start..start + length))
+            }
             None => Err(self.damaged("a row is cut off")),
         }
     }

@@ -1,17 +1,26 @@
 //! What PostgreSQL refused, with advice for the cases that people can mend.
 
+use std::fmt::Display;
+
 use crate::error::Error;
 
 /// Turns a failed statement into a run error: what we were doing, what the server said, a hint.
-///
-/// The kind is told by SQLSTATE, never by the text of the message.
-pub fn failure(what: impl std::fmt::Display, error: &sqlx::Error) -> Error {
-    let Some(database) = error.as_database_error() else {
-        let hint = "the connection to the server was lost; is it still running?";
-        return Error::run(format!("{what}: {error}"), hint);
-    };
-    let code = database.code().unwrap_or_default();
-    let hint = match code.as_ref() {
+pub fn failure(what: impl Display, error: &sqlx::Error) -> Error {
+    match error.as_database_error() {
+        Some(database) => refused(what, &database.code().unwrap_or_default(), database.message()),
+        None => lost(what, error),
+    }
+}
+
+/// The connection broke in the middle.
+pub(super) fn lost(what: impl Display, error: impl Display) -> Error {
+    let hint = "the connection to the server was lost; is it still running?";
+    Error::run(format!("{what}: {error}"), hint)
+}
+
+/// The server refused; the hint goes by the SQLSTATE, never by the text of the message.
+pub(super) fn refused(what: impl Display, code: &str, message: &str) -> Error {
+    let hint = match code {
         "42501" => {
             "use a role that may SELECT from both tables and sees every row \
              (their owner, or one with BYPASSRLS)"
@@ -23,5 +32,5 @@ pub fn failure(what: impl std::fmt::Display, error: &sqlx::Error) -> Error {
         "55P03" => "another session holds a lock on the table; raise lock_timeout or try again",
         _ => "",
     };
-    Error::run(format!("{what}: {} (SQLSTATE {code})", database.message()), hint)
+    Error::run(format!("{what}: {message} (SQLSTATE {code})"), hint)
 }

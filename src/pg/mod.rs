@@ -9,9 +9,10 @@ mod ident;
 mod server;
 mod snapshot;
 mod sql;
+mod wire;
 
 pub use connect::{connect, describe, options};
-pub use copy::{CopyReader, Fields};
+pub use copy::{CopyConnection, CopyReader, Fields};
 pub use failure::failure;
 pub use ident::{QualifiedName, quote_ident};
 pub use server::{is_empty, server_version};

@@ -6,7 +6,9 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor};
 
-use super::{QualifiedName, connect, failure, sql};
+use super::copy::{CopyConnection, Link};
+use super::wire::Relayed;
+use super::{QualifiedName, connect, failure, options, sql};
 use crate::error::{Error, Result};
 
 /// A read-only transaction whose snapshot others can take; it lasts as long as this value.
@@ -44,19 +46,32 @@ impl Snapshot {
         &mut self.connection
     }
 
-    /// A further connection that sees exactly this state.
+    /// A further connection that sees exactly this state, for reading by COPY.
     ///
     /// # Errors
     /// A run error where the server cannot be reached or no longer knows the snapshot.
-    pub async fn join(&self) -> Result<PgConnection> {
-        let mut connection = connect(&self.database_url).await?;
+    pub async fn reader(&self) -> Result<CopyConnection> {
+        let options = options(&self.database_url)?;
+        let relayed = Relayed::connect(&options).await;
+        let Some(mut relayed) = relayed.map_err(|e| failure("cannot connect a reader", &e))? else {
+            let mut connection = connect(&self.database_url).await?;
+            self.share(&mut connection).await?;
+            return Ok(CopyConnection(Link::Sqlx(connection)));
+        };
+        self.share(&mut relayed.connection).await?;
+        let wire = relayed.take().await;
+        let wire = wire.ok_or_else(|| Error::run("the connection of a reader was lost", ""))?;
+        Ok(CopyConnection(Link::Wire(wire)))
+    }
+
+    async fn share(&self, connection: &mut PgConnection) -> Result<()> {
         for statement in [sql::BEGIN_SNAPSHOT.to_owned(), sql::set_snapshot(&self.id)] {
             connection
                 .execute(AssertSqlSafe(statement))
                 .await
                 .map_err(|e| failure("cannot share the snapshot", &e))?;
         }
-        Ok(connection)
+        Ok(())
     }
 
     /// Asks whether the snapshot is still held; a lost holder makes everything read after it void.

@@ -45,7 +45,8 @@ SELECT c.relname::text
 /// The live columns of a table, by position.
 pub const COLUMNS: &str = "
 SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type_name,
-       a.atttypid::bigint AS type_oid, a.attnotnull AS not_null,
+       a.atttypid::bigint AS type_oid, format('%I.%I', tn.nspname, t.typname) AS bare_type,
+       a.attnotnull AS not_null,
        a.attgenerated <> '' AS generated, a.attidentity <> '' AS identity,
        t.typsend::oid <> 0 AS has_binary_form,
        pg_get_expr(d.adbin, d.adrelid) AS default_value,
@@ -53,6 +54,7 @@ SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type_nam
        pg_get_serial_sequence($2, a.attname) AS sequence
   FROM pg_attribute a
   JOIN pg_type t ON t.oid = a.atttypid
+  JOIN pg_namespace tn ON tn.oid = t.typnamespace
   LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
  WHERE a.attrelid = $1::bigint::oid AND a.attnum > 0 AND NOT a.attisdropped
  ORDER BY a.attnum";
