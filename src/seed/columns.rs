@@ -2,6 +2,7 @@
 
 use super::Options;
 use super::encode;
+use super::plan::Table;
 use super::profile::{ColumnSpec, ColumnType, Generator, MoneySpec, Profile};
 use super::random::Share;
 use super::sizes::Sizes;
@@ -34,6 +35,7 @@ pub enum Source {
     OrgSize,
     Property,
     Sequence { stride: i64 },
+    ForeignKey { table: usize, stride: i64 },
     Label { prefix: String },
     Int { min: i64, span: u64 },
     Decimal { min: i64, span: u64, scale: u32 },
@@ -90,7 +92,9 @@ impl Column {
         let span = |min: i64, span: u64| (min, min.saturating_add_unsigned(span));
         match &self.source {
             Source::Org => Some((1, last_org)),
-            Source::Sequence { stride } => Some((0, (last_org + 1).saturating_mul(*stride))),
+            Source::Sequence { stride } | Source::ForeignKey { stride, .. } => {
+                Some((0, (last_org + 1).saturating_mul(*stride)))
+            }
             Source::OrgSize | Source::Property => Some((1, sizes.bound() as i64)),
             Source::Int { min, span: width } | Source::Decimal { min, span: width, .. } => {
                 Some(span(*min, *width))
@@ -105,19 +109,28 @@ impl Column {
     }
 }
 
-/// Makes a column ready; `earlier` are those before it.
+/// What a column may refer to while it is made ready.
+pub struct Surroundings<'a> {
+    /// The profile it stands in.
+    pub profile: &'a Profile,
+    /// The run's options.
+    pub options: &'a Options,
+    /// How large orgs are.
+    pub sizes: &'a Sizes,
+    /// The tables before its own.
+    pub tables: &'a [Table],
+    /// The columns before it.
+    pub earlier: &'a [Column],
+}
+
+/// Makes a column ready.
 ///
 /// # Errors
 /// A usage error that says what is wrong; the caller adds table and column.
-pub fn build(
-    profile: &Profile,
-    spec: &ColumnSpec,
-    earlier: &[Column],
-    options: &Options,
-    sizes: &Sizes,
-) -> Result<Column> {
+pub fn build(spec: &ColumnSpec, around: &Surroundings<'_>) -> Result<Column> {
+    let Surroundings { options, sizes, earlier, .. } = *around;
     let mut mixes_null = false;
-    let source = source(profile, spec, earlier, options, sizes, &mut mixes_null)?;
+    let source = source(spec, around, &mut mixes_null)?;
     let kind = spec.kind.unwrap_or(own_type(&source));
     let images = match &source {
         Source::Pick(vocabulary) => vocabulary
@@ -142,6 +155,9 @@ pub fn build(
     if !(0.0..=1.0).contains(&spec.null_share) {
         return Err(Error::usage("null_share is out of range", "allowed: 0 to 1"));
     }
+    let orphan =
+        matches!(&source, Source::ForeignKey { table, .. } if around.tables[*table].transactions);
+    let nullable = spec.null_share > 0.0 || spec.only_if.is_some() || orphan;
     let column = Column {
         name: spec.name.clone(),
         partitioned: spec.partitioned.clone().unwrap_or_else(|| spec.name.clone()),
@@ -149,21 +165,15 @@ pub fn build(
         source,
         null_share: Share::new(if mixes_null { 0.0 } else { spec.null_share }),
         only_if: only_if.transpose()?,
-        nullable: spec.null_share > 0.0 || spec.only_if.is_some(),
+        nullable,
         images,
     };
     encode::check(&column.source, kind, column.range(options, sizes))?;
     Ok(column)
 }
 
-fn source(
-    profile: &Profile,
-    spec: &ColumnSpec,
-    earlier: &[Column],
-    options: &Options,
-    sizes: &Sizes,
-    mixes_null: &mut bool,
-) -> Result<Source> {
+fn source(spec: &ColumnSpec, around: &Surroundings<'_>, mixes_null: &mut bool) -> Result<Source> {
+    let Surroundings { profile, options, sizes, earlier, .. } = *around;
     let mix = |empty: f64, edge: f64| Mix { null: spec.null_share, empty, edge };
     Ok(match &spec.generator {
         Generator::Org => Source::Org,
@@ -179,6 +189,7 @@ fn source(
             }
             Source::Sequence { stride: i64::from(*stride) }
         }
+        Generator::ForeignKey { table } => foreign_key(table, around.tables)?,
         Generator::Label { prefix } => Source::Label { prefix: prefix.clone() },
         Generator::Int { min, max } => Source::Int { min: *min, span: span(*min, *max)? },
         Generator::Decimal { min, max } => {
@@ -226,6 +237,23 @@ fn source(
     })
 }
 
+/// The parent's rows are numbered by its sequence, so any of them can be named without asking.
+fn foreign_key(name: &str, tables: &[Table]) -> Result<Source> {
+    let refuse = |what: String| {
+        Error::usage(format!("foreign_key: {what}"), "name a table before, with a sequence column")
+    };
+    let table = tables.iter().position(|table| table.name == name);
+    let table = table.ok_or_else(|| refuse(format!("no table `{name}` stands before")))?;
+    let stride = tables[table].columns.iter().find_map(|column| match column.source {
+        Source::Sequence { stride } => Some(stride),
+        // One row per org, and its key is the org.
+        Source::Org if !tables[table].transactions => Some(1),
+        _ => None,
+    });
+    let stride = stride.ok_or_else(|| refuse(format!("`{name}` has no sequence column")))?;
+    Ok(Source::ForeignKey { table, stride })
+}
+
 fn build_money(spec: &MoneySpec, earlier: &[Column]) -> Result<Money> {
     let (by, percentiles) = match (&spec.by, &spec.percentiles) {
         (Some(name), None) => {
@@ -262,10 +290,10 @@ fn build_money(spec: &MoneySpec, earlier: &[Column]) -> Result<Money> {
 /// The type a generator's values have by themselves.
 fn own_type(source: &Source) -> ColumnType {
     match source {
-        Source::Org | Source::OrgSize | Source::Property | Source::Sequence { .. } => {
+        Source::Org | Source::OrgSize | Source::Property => ColumnType::Bigint,
+        Source::Sequence { .. } | Source::ForeignKey { .. } | Source::Int { .. } => {
             ColumnType::Bigint
         }
-        Source::Int { .. } => ColumnType::Bigint,
         Source::Decimal { .. } | Source::Money(_) => ColumnType::Numeric,
         Source::Date | Source::DailyDate => ColumnType::Date,
         Source::Moment { .. } | Source::Later { .. } => ColumnType::Timestamptz,

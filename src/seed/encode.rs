@@ -89,7 +89,7 @@ pub fn check(source: &Source, kind: ColumnType, range: Option<(i64, i64)>) -> Re
         // An image was made of each value, so the type has been seen to fit.
         Source::Pick(_) => true,
         Source::Label { .. } => kind == T::Text,
-        Source::Org | Source::Sequence { .. } => {
+        Source::Org | Source::Sequence { .. } | Source::ForeignKey { .. } => {
             whole || matches!(kind, T::Numeric | T::Text | T::Uuid)
         }
         Source::OrgSize | Source::Property | Source::Int { .. } => {

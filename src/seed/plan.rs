@@ -4,7 +4,7 @@
 use rand_chacha::ChaCha8Rng;
 
 use super::calendar::Calendar;
-use super::columns::{self, Column, Source};
+use super::columns::{self, Column, Source, Surroundings};
 use super::profile::{Profile, TableSpec};
 use super::random::{self, Weighted};
 use super::sizes::Sizes;
@@ -78,11 +78,12 @@ impl Plan {
             &random::key(options.rng_seed, None),
         )?;
         let calendar = Calendar::new(&profile.calendar, options.as_of)?;
-        let tables = profile
-            .tables
-            .iter()
-            .map(|table| build_table(profile, table, options, &sizes))
-            .collect::<Result<Vec<_>>>()?;
+        let mut tables: Vec<Table> = Vec::with_capacity(profile.tables.len());
+        for spec in &profile.tables {
+            let around =
+                Surroundings { profile, options, sizes: &sizes, tables: &tables, earlier: &[] };
+            tables.push(build_table(spec, &around)?);
+        }
         check_names(&tables)?;
         let shared: Vec<usize> = (0..tables.len()).filter(|&i| tables[i].transactions).collect();
         let shares = shared.iter().map(|&i| profile.tables[i].share.unwrap_or(0.0));
@@ -120,12 +121,7 @@ impl Plan {
     }
 }
 
-fn build_table(
-    profile: &Profile,
-    spec: &TableSpec,
-    options: &Options,
-    sizes: &Sizes,
-) -> Result<Table> {
+fn build_table(spec: &TableSpec, around: &Surroundings<'_>) -> Result<Table> {
     let refuse = |what: String| Err(Error::usage(format!("table `{}`: {what}", spec.name), ""));
     if spec.share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
         return refuse("share is out of range, allowed: 0 to 1".into());
@@ -138,7 +134,7 @@ fn build_table(
         if columns.iter().any(|earlier| earlier.name == column.name) {
             return refuse(format!("the column `{}` stands twice", column.name));
         }
-        let built = columns::build(profile, column, &columns, options, sizes);
+        let built = columns::build(column, &Surroundings { earlier: &columns, ..*around });
         columns.push(built.map_err(|error| match error {
             Error::Usage { what, hint } => {
                 Error::usage(format!("column `{}.{}`: {what}", spec.name, column.name), hint)

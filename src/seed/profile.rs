@@ -121,6 +121,12 @@ pub enum Generator {
         #[serde(default = "default_stride")]
         stride: u32,
     },
+    /// A row of the same org in a table that stands before: the value of its `sequence` column,
+    /// NULL where the org has no row there.
+    ForeignKey {
+        /// That table's name in this profile.
+        table: String,
+    },
     /// `prefix-org-n` as text: a unique business key.
     Label {
         /// What stands before the numbers.

@@ -3,29 +3,41 @@
 use super::plan::Table;
 use crate::pg::{QualifiedName, quote_ident};
 
-/// Two seed runs are kept apart, and shards together, by a lock on this number ("cutoseed").
+/// Whole runs are kept apart, and shards together, by a lock on this number ("cutoseed").
 pub const RUN_LOCK: i64 = 0x6375_746f_7365_6564;
 /// Held while one run sets up, so that shards that start together do not do it twice.
 pub const SETUP_LOCK: i64 = RUN_LOCK + 1;
+/// Plus the shard's number: held by every connection that loads it, also by one whose client was
+/// killed and which the server has not ended yet.
+pub const LOADER_LOCK: i64 = RUN_LOCK + 2;
 
 /// Alone at work: true where nobody else is.
 pub const LOCK_ALONE: &str = "SELECT pg_try_advisory_lock($1)";
-/// At work with other shards: waits while one of them puts things back.
+/// Several at work at once.
 pub const LOCK_SHARED: &str = "SELECT pg_try_advisory_lock_shared($1)";
 /// Ends [`LOCK_SHARED`].
 pub const UNLOCK_SHARED: &str = "SELECT pg_advisory_unlock_shared($1)";
-/// Waits until no other run sets up. Not within the transaction, whose snapshot would be older.
-pub const LOCK_SETUP: &str = "SELECT pg_advisory_lock($1)";
-/// Ends [`LOCK_SETUP`].
-pub const UNLOCK_SETUP: &str = "SELECT pg_advisory_unlock($1)";
+/// Ends [`LOCK_ALONE`].
+pub const UNLOCK_ALONE: &str = "SELECT pg_advisory_unlock($1)";
 /// Begins a transaction that sees one snapshot throughout.
 pub const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ";
+
+/// The largest size the write-ahead log may have between checkpoints, in megabytes.
+pub const WAL_LIMIT_MB: &str =
+    "SELECT setting::bigint FROM pg_settings WHERE name = 'max_wal_size'";
+/// Where the server keeps its data; NULL where this user may not know.
+pub const DATA_FOLDER: &str = "SELECT current_setting('data_directory', true)";
+/// Whether the server is a local rig, which says so in its configuration.
+pub const IS_RIG: &str = "SELECT coalesce(current_setting('cutover.rig', true), '') = 'on'";
+/// The name of the database.
+pub const DATABASE_NAME: &str = "SELECT current_database()::text";
 
 /// Loading needs no flush per commit: rows and ledger are lost together or not at all.
 pub const LOADER_SESSION: &str =
     "SET synchronous_commit = off; SET statement_timeout = 0; SET lock_timeout = 0";
 /// Several sessions build at once, so each builds alone.
 pub const BUILDER_SESSION: &str = "SET maintenance_work_mem = '256MB'; \
+     SET synchronous_commit = off; SET client_connection_check_interval = '1s'; \
      SET max_parallel_maintenance_workers = 0; SET statement_timeout = 0; SET lock_timeout = 0";
 
 /// The state of a run; it stays behind as the record of what was seeded.

@@ -18,7 +18,8 @@ pub struct TestDatabase {
 /// Creates a database on the server of `CUTOVER_TEST_DATABASE_URL`.
 pub async fn database() -> TestDatabase {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let server = std::env::var("CUTOVER_TEST_DATABASE_URL").expect("CUTOVER_TEST_DATABASE_URL is set");
+    let server =
+        std::env::var("CUTOVER_TEST_DATABASE_URL").expect("CUTOVER_TEST_DATABASE_URL is set");
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let name = format!("seed_test_{}_{number}", std::process::id());
     let mut control = pg::connect(&server).await.expect("the test server answers");

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::{Exit, Printer, TargetArgs};
 use crate::error::{Context, Error, Result};
 use crate::evidence::manifest::Manifest;
+use crate::pg;
 use crate::seed::{self, Existing, Options, Profile, Replicate, Shard};
 
 /// Arguments of `seed`.
@@ -39,6 +40,9 @@ pub struct SeedArgs {
     /// Empty the tables first
     #[arg(long, conflicts_with_all = ["resume", "append"])]
     pub reset: bool,
+    /// The database's name, to confirm --reset anywhere but on a local rig
+    #[arg(long, value_name = "DATABASE", requires = "reset")]
+    pub yes_reset: Option<String>,
     /// Finish what an interrupted run began
     #[arg(long, conflicts_with = "append")]
     pub resume: bool,
@@ -76,6 +80,9 @@ pub async fn run(args: SeedArgs, printer: &Printer, stop: CancellationToken) -> 
     };
     let mut options = resolve(&args);
     options.check()?;
+    if let Some(org) = args.show_org {
+        return show_org(&profile, &options, org, printer);
+    }
     let url = args.target.database_url.as_deref().ok_or_else(|| {
         Error::usage("--database-url is not given", "or set CUTOVER_DATABASE_URL")
     })?;
@@ -87,6 +94,9 @@ pub async fn run(args: SeedArgs, printer: &Printer, stop: CancellationToken) -> 
     if args.as_of.is_none() && (args.resume || args.shard.is_some()) {
         options.as_of = seed::recorded_as_of(url, &options).await?.unwrap_or(options.as_of);
     }
+    if args.reset {
+        confirm_reset(url, args.yes_reset.as_deref()).await?;
+    }
     printer.note(&format!("rng seed {}, as of {}", options.rng_seed, options.as_of));
     let manifest = seed::run(url, &profile, &options, &printer.context(stop)).await?;
     if let Some(folder) = out {
@@ -94,6 +104,28 @@ pub async fn run(args: SeedArgs, printer: &Printer, stop: CancellationToken) -> 
     }
     printer.json(&manifest);
     printer.result(&summary(&manifest));
+    Ok(Exit::OK)
+}
+
+/// Emptying tables that are not a rig's takes the database's name.
+async fn confirm_reset(url: &str, confirmed: Option<&str>) -> Result<()> {
+    let (rig, name) = seed::rig_and_name(url).await?;
+    if rig || confirmed == Some(name.as_str()) {
+        return Ok(());
+    }
+    let what =
+        format!("--reset would empty tables of {}, which is not a local rig", pg::describe(url));
+    Err(Error::usage(what, format!("if that is meant, add --yes-reset {name}")))
+}
+
+fn show_org(profile: &Profile, options: &Options, org: u64, printer: &Printer) -> Result<Exit> {
+    let rows = seed::show_org(profile, options, org)?;
+    printer.json(&serde_json::json!({ "org": org, "rows": rows }));
+    if !printer.is_json() {
+        for row in &rows {
+            printer.result(&serde_json::to_string(row).expect("text serialises"));
+        }
+    }
     Ok(Exit::OK)
 }
 
