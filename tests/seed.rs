@@ -9,6 +9,7 @@ use chrono::NaiveDate;
 use cutover::act::{ActContext, Event};
 use cutover::error::Error;
 use cutover::evidence::manifest::Manifest;
+use cutover::pg;
 use cutover::seed::{self, Existing, Options, Profile, Replicate, Shard};
 use sqlx::{AssertSqlSafe, PgConnection};
 use support::TestDatabase;
@@ -28,6 +29,10 @@ fn options(orgs: u64) -> Options {
     Options { orgs, as_of: as_of(), ..Options::default() }
 }
 
+async fn connect(database: &TestDatabase) -> PgConnection {
+    pg::connect(&database.url).await.expect("the database was just made")
+}
+
 async fn execute(connection: &mut PgConnection, sql: &str) {
     sqlx::raw_sql(AssertSqlSafe(sql))
         .execute(connection)
@@ -44,8 +49,8 @@ async fn text(connection: &mut PgConnection, sql: &str) -> String {
 
 /// A database with the reference schema.
 async fn reference_database() -> TestDatabase {
-    let database = support::database().await;
-    let mut connection = database.connect().await;
+    let database = support::database();
+    let mut connection = connect(&database).await;
     for file in ["0001_tables.sql", "0002_partitioned_twins.sql", "0003_dual_write.sql"] {
         let path = format!("{}/src/platform/migrations/{file}", env!("CARGO_MANIFEST_DIR"));
         execute(&mut connection, &std::fs::read_to_string(path).expect("migrations are there"))
@@ -146,11 +151,11 @@ async fn connections_and_shards_do_not_change_the_content() {
         let database = reference_database().await;
         let manifest = load(&database, &Options { connections, ..options(5000) }).await;
         assert_eq!(digests(&manifest), promised, "{connections} connections");
-        assert_both_sides_hold(&mut database.connect().await, &manifest).await;
+        assert_both_sides_hold(&mut connect(&database).await, &manifest).await;
     }
 
     let database = reference_database().await;
-    let before = catalog(&mut database.connect().await).await;
+    let before = catalog(&mut connect(&database).await).await;
     let shard = |index| Options { shard: Some(Shard { index, count: 3 }), ..options(5000) };
     let first = load(&database, &shard(1)).await;
     let (second, third) = (shard(2), shard(3));
@@ -164,15 +169,15 @@ async fn connections_and_shards_do_not_change_the_content() {
         });
         assert_eq!(format!("{sum:032x}"), *digest, "{name}");
     }
-    assert_eq!(catalog(&mut database.connect().await).await, before);
+    assert_eq!(catalog(&mut connect(&database).await).await, before);
     let whole = seed::manifest(&Profile::reference(), &options(5000)).expect("valid");
-    assert_both_sides_hold(&mut database.connect().await, &whole).await;
+    assert_both_sides_hold(&mut connect(&database).await, &whole).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn triggers_and_indexes_are_as_before_and_ids_go_on() {
     let database = reference_database().await;
-    let mut connection = database.connect().await;
+    let mut connection = connect(&database).await;
     execute(&mut connection, "ALTER TABLE expense_transactions ENABLE REPLICA TRIGGER expense_transactions_dual_write_trigger").await;
     execute(
         &mut connection,
@@ -199,7 +204,7 @@ async fn triggers_and_indexes_are_as_before_and_ids_go_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn organizations_say_how_many_transactions_they_have() {
     let database = reference_database().await;
-    let mut connection = database.connect().await;
+    let mut connection = connect(&database).await;
     load(&database, &options(2000)).await;
     let wrong = text(
         &mut connection,
@@ -224,7 +229,7 @@ async fn organizations_say_how_many_transactions_they_have() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_shown_is_what_postgresql_reads() {
     let database = reference_database().await;
-    let mut connection = database.connect().await;
+    let mut connection = connect(&database).await;
     load(&database, &options(400)).await;
     let tables = [
         ("organizations", "organizations", "id"),
@@ -263,7 +268,7 @@ async fn what_is_shown_is_what_postgresql_reads() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_is_not_empty_is_refused() {
     let database = reference_database().await;
-    let mut connection = database.connect().await;
+    let mut connection = connect(&database).await;
     load(&database, &options(20)).await;
     let rows = text(&mut connection, "SELECT count(*)::text FROM organizations").await;
     let again =
@@ -287,7 +292,7 @@ async fn a_table_that_is_not_empty_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_run_puts_things_back_and_is_resumed() {
     let database = reference_database().await;
-    let mut connection = database.connect().await;
+    let mut connection = connect(&database).await;
     let before = catalog(&mut connection).await;
     let promised =
         digests(&seed::manifest(&Profile::reference(), &options(20_000)).expect("valid"));
@@ -331,7 +336,7 @@ async fn an_interrupted_run_puts_things_back_and_is_resumed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_triggers_carry_the_same_rows() {
     let database = reference_database().await;
-    let mut connection = database.connect().await;
+    let mut connection = connect(&database).await;
     let manifest =
         load(&database, &Options { replicate: Replicate::Trigger, ..options(100) }).await;
     for (name, _, twin, amount) in PAIRS {
@@ -358,7 +363,7 @@ async fn a_schema_that_does_not_fit_is_refused_before_the_first_row() {
     ];
     for (change, named) in cases {
         let database = reference_database().await;
-        let mut connection = database.connect().await;
+        let mut connection = connect(&database).await;
         execute(&mut connection, change).await;
         let outcome =
             seed::run(&database.url, &Profile::reference(), &options(500), &ActContext::silent())
@@ -445,8 +450,8 @@ async fn another_schema_needs_a_profile_only() {
     );
     write("channels.csv", "value,weight\nweb,3\ndesk,1\n");
     let profile = Profile::read(&folder.path().join("other.seed.toml")).expect("a valid profile");
-    let database = support::database().await;
-    let mut connection = database.connect().await;
+    let database = support::database();
+    let mut connection = connect(&database).await;
     execute(&mut connection, OTHER_SCHEMA).await;
     let before = catalog(&mut connection).await;
 

@@ -5,8 +5,14 @@ mod support;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use cutover::pg;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection};
+use support::TestDatabase;
+
+async fn connect(database: &TestDatabase) -> PgConnection {
+    pg::connect(&database.url).await.expect("the database was just made")
+}
 
 async fn execute(connection: &mut PgConnection, sql: &str) {
     sqlx::raw_sql(AssertSqlSafe(sql))
@@ -15,9 +21,9 @@ async fn execute(connection: &mut PgConnection, sql: &str) {
         .unwrap_or_else(|e| panic!("{sql}: {e}"));
 }
 
-async fn reference_database() -> support::TestDatabase {
-    let database = support::database().await;
-    let mut connection = database.connect().await;
+async fn reference_database() -> TestDatabase {
+    let database = support::database();
+    let mut connection = connect(&database).await;
     for file in ["0001_tables.sql", "0002_partitioned_twins.sql", "0003_dual_write.sql"] {
         let path = format!("{}/src/platform/migrations/{file}", env!("CARGO_MANIFEST_DIR"));
         execute(&mut connection, &std::fs::read_to_string(path).expect("migrations are there"))
@@ -28,8 +34,8 @@ async fn reference_database() -> support::TestDatabase {
 }
 
 fn seed(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cutover"));
-    command.arg("seed").args(arguments).env_remove("CUTOVER_DATABASE_URL").stdin(Stdio::null());
+    let mut command = support::cutover_command();
+    command.arg("seed").args(arguments).stdin(Stdio::null());
     command
 }
 
@@ -116,7 +122,7 @@ async fn five_kills_change_nothing() {
         || (SELECT string_agg(indexdef, ';' ORDER BY indexdef) FROM pg_indexes WHERE schemaname = 'public')
         FROM pg_trigger WHERE NOT tgisinternal";
     let database = reference_database().await;
-    let mut connection = database.connect().await;
+    let mut connection = connect(&database).await;
     let before: String =
         sqlx::query_scalar(schema).fetch_one(&mut connection).await.expect("reads");
     let arguments = [
@@ -156,7 +162,7 @@ async fn five_kills_change_nothing() {
     let promised: Value = serde_json::from_slice(&whole.stdout).expect("one JSON object");
     assert_eq!(found["tables"], promised["tables"]);
 
-    let mut other = undisturbed.connect().await;
+    let mut other = connect(&undisturbed).await;
     for table in [
         "organizations",
         "revenue_transactions",

@@ -80,6 +80,14 @@ pub struct TargetArgs {
 pub enum Command {
     /// Run all acts and give one verdict
     Rehearse(commands::rehearse::RehearseArgs),
+    /// The local stack: PostgreSQL, Redis and the platform
+    Rig(commands::rig::RigArgs),
     /// Fill a staging database with synthetic organisations
     Seed(commands::seed::SeedArgs),
+    /// Drive load in both modes and measure it
+    Drive(commands::drive::DriveArgs),
+    /// Give the verdict again, from a run's folder alone
+    Gate(commands::gate::GateArgs),
+    /// Compare legacy and partitioned tables, every org, row by row
+    Diff(commands::diff::DiffArgs),
 }

@@ -7,6 +7,9 @@ mod commands;
 mod exit_code;
 mod printer;
 mod signals;
+mod target;
+mod values;
+mod verdict_text;
 
 use std::process::ExitCode;
 
@@ -16,12 +19,17 @@ pub use args::{Cli, Command, Format, Global, TargetArgs};
 pub use exit_code::Exit;
 pub use printer::Printer;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Parses the arguments, runs the command, and returns its exit code.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let printer = Printer::new(&cli.global);
+    if let Command::Rig(args) = &cli.command
+        && let Some(outcome) = commands::rig::keep(args)
+    {
+        return finish(outcome, &printer);
+    }
     let outcome = signals::install().and_then(|stop| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -29,6 +37,10 @@ pub fn run() -> ExitCode {
             .map_err(|e| Error::run(format!("cannot start the runtime: {e}"), ""))?;
         runtime.block_on(commands::dispatch(cli.command, &printer, stop))
     });
+    finish(outcome, &printer)
+}
+
+fn finish(outcome: Result<Exit>, printer: &Printer) -> ExitCode {
     match outcome {
         Ok(exit) => exit.into(),
         Err(error) => {

@@ -29,7 +29,9 @@ pub async fn check(
     options: &Options,
     context: &ActContext,
 ) -> Result<()> {
-    let needed = estimate(plan, options) + wal_bytes(control).await?;
+    // Everything is written to the write-ahead log too, which keeps no more than its limit.
+    let tables = estimate(plan, options);
+    let needed = tables + wal_limit(control).await?.min(tables);
     let (needed_gb, unseen) = (needed / 1e9, "the server's free disk cannot be seen from here");
     let Some(free) = free_bytes(control, database_url).await? else {
         context.note(format!("about {needed_gb:.1} GB will be written; {unseen}"));
@@ -68,8 +70,8 @@ fn estimate(plan: &Plan, options: &Options) -> f64 {
     DISK_PER_SENT * (pair_bytes / pair_rows.max(1.0) * transactions + org_bytes / sample * orgs)
 }
 
-/// The write-ahead log may grow to its limit beside the tables.
-async fn wal_bytes(control: &mut PgConnection) -> Result<f64> {
+/// Bytes the write-ahead log may grow to.
+async fn wal_limit(control: &mut PgConnection) -> Result<f64> {
     let megabytes: i64 = sqlx::query_scalar(sql::WAL_LIMIT_MB)
         .fetch_one(control)
         .await

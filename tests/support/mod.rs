@@ -1,58 +1,109 @@
-//! What the tests share: a PostgreSQL server, and a database of its own for each test.
+//! What the tests share: a PostgreSQL server, a database of its own for each test, the built
+//! executable, and waiting for a condition instead of for a time.
 
-use std::str::FromStr;
+#![allow(
+    dead_code,
+    reason = "each test file uses the part it needs; `expect` would fail in others"
+)]
+
+use std::future::Future;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
+use cutover::act::ActContext;
 use cutover::pg;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, Connection};
+use cutover::rig::{Options, Stack};
+use sqlx::Connection;
+use url::Url;
 
-/// A database that is dropped at the end of its test.
+/// Names a server to use instead of a temporary one; its user must be allowed to make databases.
+const SERVER_VARIABLE: &str = "CUTOVER_TEST_DATABASE_URL";
+
+/// A database of one test's own, dropped with this value.
 pub struct TestDatabase {
     /// Where it is.
     pub url: String,
-    server: String,
     name: String,
 }
 
-/// Creates a database on the server of `CUTOVER_TEST_DATABASE_URL`.
-pub async fn database() -> TestDatabase {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let server =
-        std::env::var("CUTOVER_TEST_DATABASE_URL").expect("CUTOVER_TEST_DATABASE_URL is set");
-    let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("seed_test_{}_{number}", std::process::id());
-    let mut control = pg::connect(&server).await.expect("the test server answers");
-    sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}")))
-        .execute(&mut control)
-        .await
-        .expect("may create databases");
-    let (base, _) = server.rsplit_once('/').expect("a URL with a database");
-    TestDatabase { url: format!("{base}/{name}"), server, name }
-}
-
-impl TestDatabase {
-    /// A connection to it.
-    pub async fn connect(&self) -> PgConnection {
-        pg::connect(&self.url).await.expect("the database was just created")
-    }
+/// Makes a database, on the server of `CUTOVER_TEST_DATABASE_URL` or else on a temporary server that
+/// all tests of this file share. The rig's keeper stops that server when the test process ends.
+pub fn database() -> TestDatabase {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let number = MADE.fetch_add(1, Ordering::SeqCst);
+    let name = format!("cutover_test_{}_{number}", std::process::id());
+    execute(format!("CREATE DATABASE {name}"));
+    let mut url = Url::parse(server()).expect("a URL that we have just connected to");
+    url.set_path(&name);
+    TestDatabase { url: url.into(), name }
 }
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        let (server, name) = (self.server.clone(), self.name.clone());
-        // A runtime of its own: the test's may be on its way out.
-        let dropped = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime").block_on(async {
-                let options = PgConnectOptions::from_str(&server).expect("parsed before");
-                let mut control = PgConnection::connect_with(&options).await.expect("answers");
-                let statement = format!("DROP DATABASE {name} WITH (FORCE)");
-                sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut control).await
-            })
-        });
-        if !matches!(dropped.join(), Ok(Ok(_))) {
-            eprintln!("cannot drop the test database {}", self.name);
-        }
+        execute(format!("DROP DATABASE {} WITH (FORCE)", self.name));
     }
+}
+
+/// The built `cutover`, without what the caller's environment would tell it.
+pub fn cutover() -> assert_cmd::Command {
+    assert_cmd::Command::from_std(cutover_command())
+}
+
+/// The same as a plain command, to start it and go on.
+pub fn cutover_command() -> std::process::Command {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_cutover"));
+    for name in ["CUTOVER_DATABASE_URL", "CUTOVER_BASE_URL", "CUTOVER_CONFIG"] {
+        command.env_remove(name);
+    }
+    command.env("NO_COLOR", "1");
+    command
+}
+
+/// Looks again and again until `condition` holds; false where it does not within `limit`.
+pub fn wait_until(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + limit;
+    while Instant::now() < end {
+        if condition() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    condition()
+}
+
+fn server() -> &'static str {
+    static SERVER: OnceLock<String> = OnceLock::new();
+    SERVER.get_or_init(|| std::env::var(SERVER_VARIABLE).unwrap_or_else(|_| own_server().into()))
+}
+
+fn own_server() -> &'static str {
+    // Statics are never dropped; the keeper sees the end of this process and clears the rig away.
+    static RIG: OnceLock<Stack> = OnceLock::new();
+    let start = || {
+        let options = Options::postgres_only(env!("CARGO_BIN_EXE_cutover"));
+        on_own_runtime(async move { Stack::start(options, &ActContext::silent()).await })
+            .unwrap_or_else(|error| panic!("{error}\n{}", error.hint().unwrap_or_default()))
+    };
+    RIG.get_or_init(start).database_url()
+}
+
+fn execute(statement: String) {
+    let server = server();
+    on_own_runtime(async move {
+        let mut connection = pg::connect(server).await.expect("the test server answers");
+        let statement = sqlx::AssertSqlSafe(statement);
+        sqlx::raw_sql(statement).execute(&mut connection).await.expect("the statement runs");
+        connection.close().await.expect("the connection closes");
+    });
+}
+
+/// Works in ordinary and in async tests: a runtime cannot be started on a thread that runs one.
+fn on_own_runtime<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime starts").block_on(work)
+    })
+    .join()
+    .expect("the work does not panic")
 }

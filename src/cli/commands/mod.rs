@@ -1,6 +1,10 @@
 //! One file a command: raw arguments to resolved ones, the call of the acts, the outcome to print.
 
+pub mod diff;
+pub mod drive;
+pub mod gate;
 pub mod rehearse;
+pub mod rig;
 pub mod seed;
 
 use tokio_util::sync::CancellationToken;
@@ -15,7 +19,11 @@ pub(super) async fn dispatch(
     stop: CancellationToken,
 ) -> Result<Exit> {
     match command {
+        Command::Diff(args) => diff::run(args, printer, stop).await,
         Command::Rehearse(args) => rehearse::run(args, printer, stop).await,
+        Command::Rig(args) => rig::run(args, printer, stop).await,
         Command::Seed(args) => seed::run(args, printer, stop).await,
+        Command::Drive(args) => drive::run(args, printer, stop).await,
+        Command::Gate(args) => gate::run(&args, printer),
     }
 }

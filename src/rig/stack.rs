@@ -1,0 +1,166 @@
+//! The stack: PostgreSQL, and on request Redis and the platform, behind one guard.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::component::Component;
+use super::guard::Guard;
+use super::state::{State, Urls};
+use super::{logs, postgres, redis, service, teardown};
+use crate::act::{ActContext, Event};
+use crate::error::{Context, Result};
+
+/// What to start, and where.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `cutover` itself, which is also the keeper and the platform.
+    pub executable: PathBuf,
+    /// A folder that stays when the rig is down; `None` for a temporary one that goes with it.
+    pub dir: Option<PathBuf>,
+    /// Port of PostgreSQL on 127.0.0.1; `None` for a free one.
+    pub port: Option<u16>,
+    /// More arguments for the platform, for example `--misbehave`.
+    pub platform_args: Vec<String>,
+    /// Whether to start Redis.
+    pub redis: bool,
+    /// Whether to start the platform.
+    pub platform: bool,
+}
+
+impl Options {
+    /// Everything, in a temporary folder; `executable` is the path of `cutover`.
+    pub fn new(executable: impl Into<PathBuf>) -> Self {
+        Self {
+            executable: executable.into(),
+            dir: None,
+            port: None,
+            platform_args: Vec::new(),
+            redis: true,
+            platform: true,
+        }
+    }
+
+    /// PostgreSQL alone, in a temporary folder.
+    pub fn postgres_only(executable: impl Into<PathBuf>) -> Self {
+        Self { redis: false, platform: false, ..Self::new(executable) }
+    }
+}
+
+/// A running rig. Dropping it stops what it started, and removes its folder if it is a temporary
+/// one; so does the end of this process, whatever ends it.
+pub struct Stack {
+    guard: Guard,
+}
+
+impl Stack {
+    /// Starts the components one after the other; what was started is stopped again where one
+    /// fails. Rigs that were left behind by killed runs are cleared away first.
+    ///
+    /// # Errors
+    /// A usage error where the folder or port cannot be had; a run error that names the component,
+    /// the last lines of its log and what to do; [`crate::error::Error::Interrupted`].
+    pub async fn start(options: Options, context: &ActContext) -> Result<Self> {
+        for cleared in teardown::sweep()? {
+            context.note(cleared);
+        }
+        let guard = Guard::new(options.dir.as_deref(), &options.executable)?;
+        let mut stack = Self { guard };
+        let guard = &mut stack.guard;
+
+        context.started("rig: PostgreSQL", None, "");
+        let url = postgres::start(guard, options.port, context).await?;
+        guard.state.urls.database_url = Some(url);
+        context.emit(Event::Finished);
+        if options.redis {
+            context.started("rig: Redis", None, "");
+            guard.state.urls.redis_url = Some(redis::start(guard, context).await?);
+            context.emit(Event::Finished);
+        }
+        if options.platform {
+            context.started("rig: platform", None, "");
+            let (executable, more) = (&options.executable, &options.platform_args);
+            guard.state.urls.base_url =
+                Some(service::start(guard, executable, more, context).await?);
+            context.emit(Event::Finished);
+        }
+        guard.state.save(&guard.dir)?;
+        Ok(stack)
+    }
+
+    /// PostgreSQL, with user, password and database.
+    pub fn database_url(&self) -> &str {
+        self.urls().database_url.as_deref().expect("no stack stands without PostgreSQL")
+    }
+
+    /// Redis, where it was asked for.
+    pub fn redis_url(&self) -> Option<&str> {
+        self.urls().redis_url.as_deref()
+    }
+
+    /// The platform, where it was asked for.
+    pub fn base_url(&self) -> Option<&str> {
+        self.urls().base_url.as_deref()
+    }
+
+    /// Where everything answers.
+    pub fn urls(&self) -> &Urls {
+        &self.guard.state.urls
+    }
+
+    /// The rig's folder.
+    pub fn dir(&self) -> &Path {
+        &self.guard.dir
+    }
+
+    /// The process id of each component.
+    pub fn pids(&self) -> BTreeMap<&'static str, u32> {
+        pids(&self.guard.state)
+    }
+
+    /// The last lines of a component's log.
+    pub fn logs_tail(&self, component: Component) -> String {
+        logs::tail(&self.guard.dir, component)
+    }
+
+    /// The first component that has ended although nobody stopped it, as an error with the last
+    /// lines of its log.
+    ///
+    /// # Errors
+    /// That one.
+    pub fn check(&mut self) -> Result<()> {
+        for component in Component::ALL {
+            if let Some(how) = self.guard.ended(component) {
+                return Err(self.guard.failed(component, &format!("ended by itself ({how})")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether somebody else (`cutover rig down`) has taken the rig down.
+    pub fn was_taken_down(&self) -> bool {
+        let ours = |rig: State| rig.owner == self.guard.state.owner;
+        !State::load(&self.guard.dir).is_ok_and(|found| found.is_some_and(ours))
+    }
+
+    /// Leaves the rig running without us, until `cutover rig down`.
+    ///
+    /// # Errors
+    /// Where that cannot be written down; the rig is then stopped.
+    pub fn detach(self) -> Result<()> {
+        self.guard.detach()
+    }
+
+    /// Stops everything, and removes the folder if it is a temporary one.
+    ///
+    /// # Errors
+    /// Names the processes that would not end.
+    pub async fn stop(mut self) -> Result<()> {
+        let stopping = tokio::task::spawn_blocking(move || self.guard.stop());
+        stopping.await.or_run("the rig's shutdown broke off", "")?
+    }
+}
+
+/// The process id of each component that was started.
+pub(super) fn pids(state: &State) -> BTreeMap<&'static str, u32> {
+    state.members.iter().map(|member| (member.component.name(), member.process.pid)).collect()
+}
