@@ -20,7 +20,7 @@ pub use record::begin as begin_record;
 use crate::act::{ActContext, Event};
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
-use crate::evidence::finding::{DiffEvidence, Severity};
+use crate::evidence::finding::DiffEvidence;
 use crate::evidence::manifest::Manifest;
 use crate::evidence::run_record::{Act, ActState, RunRecord};
 use crate::routing::Switch;
@@ -86,7 +86,9 @@ pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) ->
     let stack = run.acts(Arc::new(plan)).await;
     if let Some(stack) = stack {
         context.note("stopping the rig");
-        stack.stop().await;
+        if let Err(error) = stack.stop().await {
+            run.broken.get_or_insert(error);
+        }
     }
     run.record.duration_s = began.elapsed().as_secs_f64();
     gate::judge(&mut run.record);
@@ -213,11 +215,7 @@ async fn start_rig(options: &Options, context: &ActContext) -> Result<(rig::Stac
         platform_args.extend(["--misbehave".to_owned(), misbehaviour.clone()]);
     }
     let stack = rig::Stack::start(
-        rig::Options {
-            platform_args,
-            executable: options.executable.clone(),
-            ..Default::default()
-        },
+        rig::Options { platform_args, ..rig::Options::new(&options.executable) },
         context,
     )
     .await?;
@@ -283,8 +281,7 @@ async fn load(
 
 /// Whether there is nothing wrong with the tables and nothing was left unseen.
 fn is_clean(diff: &DiffEvidence) -> bool {
-    let sound = diff.findings.iter().all(|finding| finding.severity != Some(Severity::Error));
-    diff.complete && diff.orgs_diverged == 0 && sound
+    diff.complete && diff.orgs_diverged == 0 && diff.integrity_errors == 0
 }
 
 fn without_secrets(url: &Url) -> String {

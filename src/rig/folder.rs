@@ -10,6 +10,9 @@ use super::state::{self, State};
 use super::user::ServiceUser;
 use crate::error::{Context, Error, Result};
 
+/// Locked while a rig is claimed or torn down.
+const LOCK: &str = "rig.lock";
+
 /// Longest wait for whoever else is at work on the same folder; a stop is bounded by less.
 const LOCK_LIMIT: Duration = Duration::from_secs(60);
 
@@ -41,6 +44,8 @@ pub(super) fn temporary() -> Result<PathBuf> {
 /// The folder the user chose: a new or empty one, or one that holds a rig that is down.
 pub(super) fn chosen(dir: &Path) -> Result<PathBuf> {
     let dir = std::path::absolute(dir).or_usage(format!("--dir {}", dir.display()), "")?;
+    let user = ServiceUser::choose()?;
+    open_to(user.as_ref(), &dir)?;
     if !dir.exists() {
         let above = dir.parent().unwrap_or(Path::new("/"));
         fs::create_dir_all(above)
@@ -55,18 +60,22 @@ pub(super) fn chosen(dir: &Path) -> Result<PathBuf> {
     if !dir.join(state::FILE).exists() && entries.next().is_some() {
         return Err(Error::usage(format!("--dir {}: holds something else", dir.display()), hint));
     }
-    if let Some(user) = ServiceUser::choose()?
-        && let Some(barrier) = user.barred_from(&dir)
-    {
-        let what = format!(
-            "--dir {}: started by root, PostgreSQL runs as user {}, who may not enter {}",
-            dir.display(),
-            user.name,
-            barrier.display()
-        );
-        return Err(Error::usage(what, "choose a folder that every user may enter"));
-    }
+    open_to(user.as_ref(), &dir)?;
     Ok(dir)
+}
+
+/// Whether PostgreSQL's user may enter `dir`, as far as the folders on the way are there already.
+fn open_to(user: Option<&ServiceUser>, dir: &Path) -> Result<()> {
+    let Some((user, barrier)) = user.and_then(|user| Some((user, user.barred_from(dir)?))) else {
+        return Ok(());
+    };
+    let what = format!(
+        "--dir {}: started by root, PostgreSQL runs as user {}, who may not enter {}",
+        dir.display(),
+        user.name,
+        barrier.display()
+    );
+    Err(Error::usage(what, "choose a folder that every user may enter"))
 }
 
 /// Every folder of this user's that holds, or may hold, a rig: the temporary ones, and those of the
@@ -93,7 +102,11 @@ pub(super) fn remember(dir: &Path, mark: &str) -> Result<()> {
 
 /// Removes what a rig put into its folder, and the folder itself where nothing else is left in it.
 pub(super) fn remove(dir: &Path, rig: &State) -> Result<()> {
-    let done = if rig.temporary {
+    // First the state: from then on no rig stands here, and whoever comes by leaves the rest to us.
+    let state = remove_entry(&dir.join(state::FILE));
+    let done = if state.is_err() {
+        state
+    } else if rig.temporary {
         fs::remove_dir_all(dir)
     } else {
         if let Ok(parent) = parent() {
@@ -101,7 +114,7 @@ pub(super) fn remove(dir: &Path, rig: &State) -> Result<()> {
         }
         let ours = ["postgres", "redis", "platform", "password", "postgresql.conf", "redis.conf"];
         let logs = super::Component::ALL.map(|c| format!("{}.log", c.name()));
-        let more = ["platform.out", "keeper.log", "rig.json.next", state::FILE, "rig.lock"];
+        let more = ["platform.out", "keeper.log", "rig.json.next", LOCK];
         let all = ours.iter().copied().chain(logs.iter().map(String::as_str)).chain(more);
         all.map(|name| dir.join(name)).try_for_each(|path| remove_entry(&path)).inspect(|()| {
             // Fails where the user keeps something else in there, which is then left alone.
@@ -123,11 +136,18 @@ fn remove_entry(path: &Path) -> std::io::Result<()> {
     }
 }
 
+/// Makes the file that [`lock`] needs; only a rig's owner does, because a file that appears in a
+/// folder which is just being removed would keep it from going.
+pub(super) fn make_lock(dir: &Path) -> Result<()> {
+    let made = File::options().create(true).append(true).open(dir.join(LOCK));
+    made.map(drop).or_run(format!("cannot write into {}", dir.display()), "is the disk full?")
+}
+
 /// Keeps everyone else from starting or stopping the rig in `dir` until the file is dropped; `None`
-/// where the folder is gone.
+/// where there is no rig (any more).
 pub(super) fn lock(dir: &Path) -> Result<Option<File>> {
-    let path = dir.join("rig.lock");
-    let file = match File::options().create(true).truncate(false).write(true).open(&path) {
+    let path = dir.join(LOCK);
+    let file = match File::options().write(true).open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).or_run(format!("cannot open {}", path.display()), ""),

@@ -33,10 +33,9 @@ impl Guard {
     pub(super) fn new(dir: Option<&Path>, executable: &Path) -> Result<Self> {
         let user = ServiceUser::choose()?;
         let (path, state) = match dir {
-            None => (folder::temporary()?, State::new(true)?),
+            None => new_folder()?,
             Some(dir) => claim(&folder::chosen(dir)?)?,
         };
-        state.save(&path)?;
         let mut guard =
             Self { dir: path, state, user, children: Vec::new(), keeper: None, armed: true };
         guard.keeper = Some(Keeper::start(executable, &guard.dir)?);
@@ -197,6 +196,13 @@ impl Drop for Guard {
     }
 }
 
+fn new_folder() -> Result<(PathBuf, State)> {
+    let (dir, state) = (folder::temporary()?, State::new(true)?);
+    folder::make_lock(&dir)?;
+    state.save(&dir)?;
+    Ok((dir, state))
+}
+
 /// Takes over a folder the user chose, behind whoever was killed there before.
 fn claim(dir: &Path) -> Result<(PathBuf, State)> {
     let refuse = || {
@@ -208,6 +214,7 @@ fn claim(dir: &Path) -> Result<(PathBuf, State)> {
         Some(_) => tear_down(dir, false)?,
         None => {}
     }
+    folder::make_lock(dir)?;
     let _lock = folder::lock(dir)?;
     let mut fresh = State::new(false)?;
     if let Some(rig) = State::load(dir)? {

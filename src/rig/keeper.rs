@@ -71,10 +71,10 @@ impl Keeper {
 /// # Errors
 /// What kept the rig from being cleared away.
 pub fn keep(dir: &Path) -> Result<()> {
-    // A session of its own, so that closing the terminal does not reach it; it fails only where we
+    SigSet::all().thread_block().or_run("cannot block signals", "")?;
+    // A session of its own, so that nothing the terminal does reaches it; this fails only where we
     // lead one already.
     let _ = nix::unistd::setsid();
-    SigSet::all().thread_block().or_run("cannot block signals", "")?;
     let mut said = Vec::new();
     let _ = std::io::stdin().read_to_end(&mut said);
     if said.contains(&RELEASE) {

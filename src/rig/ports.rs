@@ -16,16 +16,21 @@ pub(super) struct Attempts {
     made: u32,
 }
 
+/// A wrong call where the port that was asked for is taken.
+pub(super) fn require_free(asked: Option<u16>) -> Result<()> {
+    match asked {
+        Some(port) if is_taken(port) => Err(Error::usage(
+            format!("--port {port}: something else listens on 127.0.0.1:{port}"),
+            "choose another port, or leave the option away to get a free one",
+        )),
+        _ => Ok(()),
+    }
+}
+
 impl Attempts {
-    /// A wrong call where the port that was asked for by `option` is taken.
-    pub(super) fn new(asked: Option<u16>, option: &str) -> Result<Self> {
-        match asked {
-            Some(port) if is_taken(port) => Err(Error::usage(
-                format!("{option} {port}: something else listens on 127.0.0.1:{port}"),
-                "choose another port, or leave the option away to get a free one",
-            )),
-            asked => Ok(Self { asked, made: 0 }),
-        }
+    /// On the port that was asked for, else on free ones.
+    pub(super) fn new(asked: Option<u16>) -> Self {
+        Self { asked, made: 0 }
     }
 
     /// The next port to try.
@@ -59,10 +64,10 @@ mod tests {
     fn a_taken_port_is_refused_where_asked_for_and_replaced_where_not() {
         let squatter = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let port = squatter.local_addr().expect("bound").port();
-        let refused = Attempts::new(Some(port), "--port").err().expect("taken");
+        let refused = require_free(Some(port)).expect_err("taken");
         assert!(refused.to_string().contains(&format!("--port {port}")), "{refused}");
 
-        let mut attempts = Attempts::new(None, "--port").expect("any port will do");
+        let mut attempts = Attempts::new(None);
         assert_ne!(attempts.next().expect("a free one"), port);
         assert!(attempts.may_retry(port));
         drop(squatter);

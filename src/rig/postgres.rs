@@ -37,7 +37,7 @@ pub(super) async fn start(
     if !guard.state.initialised {
         initialise(guard, &bin, context).await?;
     }
-    let mut attempts = Attempts::new(port, "--port")?;
+    let mut attempts = Attempts::new(port);
     loop {
         let port = attempts.next()?;
         match start_on(guard, &bin, port, context).await {
@@ -145,6 +145,7 @@ fn settings(guard: &Guard, bin: &Path, port: u16) -> String {
     };
     set("port", port.to_string());
     set("shared_buffers", format!("'{}MB'", shared_buffers_mib(memory_bytes())));
+    set("max_wal_size", format!("'{}MB'", max_wal_mib(free_bytes(&guard.dir))));
     let sockets = guard.dir.join(Component::Postgres.folder());
     let longest = sockets.join(".s.PGSQL.65535");
     // A folder too deep for a socket still has the loopback interface.
@@ -181,8 +182,17 @@ fn memory_bytes() -> u64 {
 
 fn has_room_in_dev_shm() -> bool {
     const ENOUGH_BYTES: u64 = 512 * 1024 * 1024;
-    nix::sys::statvfs::statvfs("/dev/shm")
-        .is_ok_and(|fs| fs.blocks_available() * fs.fragment_size() >= ENOUGH_BYTES)
+    free_bytes(Path::new("/dev/shm")) >= ENOUGH_BYTES
+}
+
+/// An eighth of the free disk, at most 16 GiB: enough to load millions of rows without a
+/// checkpoint, and never what fills the disk.
+fn max_wal_mib(free_bytes: u64) -> u64 {
+    (free_bytes / 8 / 1024 / 1024).clamp(256, 16 * 1024)
+}
+
+fn free_bytes(path: &Path) -> u64 {
+    nix::sys::statvfs::statvfs(path).map_or(0, |fs| fs.blocks_available() * fs.fragment_size())
 }
 
 /// A name in a list of PostgreSQL's settings; the quotes keep a comma or a space in it.
@@ -200,11 +210,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quarter_of_the_memory_within_bounds() {
+    fn memory_and_disk_are_shared_with_others() {
         const GIB: u64 = 1024 * 1024 * 1024;
         assert_eq!(shared_buffers_mib(4 * GIB), 1024);
         assert_eq!(shared_buffers_mib(64 * GIB), 2048);
         assert_eq!(shared_buffers_mib(0), 64);
+        assert_eq!(max_wal_mib(80 * GIB), 10 * 1024);
+        assert_eq!(max_wal_mib(1024 * GIB), 16 * 1024);
     }
 
     #[test]

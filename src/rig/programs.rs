@@ -16,8 +16,8 @@ const POSTGRES_VARIABLE: &str = "CUTOVER_POSTGRES_BIN";
 const REDIS_VARIABLE: &str = "CUTOVER_REDIS_SERVER";
 
 const HINT: &str = "run scripts/install.sh, or install the Debian packages postgresql and \
-                    redis-server, or set CUTOVER_POSTGRES_BIN (a folder) and CUTOVER_REDIS_SERVER \
-                    (a file)";
+                    redis-server, or set CUTOVER_POSTGRES_BIN (the folder of initdb \
+                    and postgres, 15 or newer) and CUTOVER_REDIS_SERVER (the program itself)";
 
 /// The folder of PostgreSQL's programs: the variable's, else the first on `PATH`, else the newest
 /// the system has, else the one that `scripts/install.sh` unpacked; 15 or newer in each case.
@@ -25,10 +25,10 @@ pub(super) fn postgres_bin(user: Option<&ServiceUser>) -> Result<PathBuf> {
     if let Some(chosen) = std::env::var_os(POSTGRES_VARIABLE).map(PathBuf::from) {
         return match usable(&chosen, user) {
             Ok(_) => Ok(chosen),
-            Err(why) => Err(Error::run(
-                format!("{POSTGRES_VARIABLE}={}: {why}", chosen.display()),
-                "name the folder that holds initdb and postgres, version 15 or newer",
-            )),
+            Err(why) => {
+                let what = format!("{POSTGRES_VARIABLE}={}: {why}", chosen.display());
+                Err(Error::run(what, HINT))
+            }
         };
     }
     let on_path = path_folders().into_iter().find(|folder| usable(folder, user).is_ok());
@@ -78,8 +78,10 @@ pub(super) fn redis_server(user: Option<&ServiceUser>) -> Result<PathBuf> {
 /// Whether that installation of PostgreSQL brings `pg_stat_statements`, which is a package of its
 /// own in some distributions.
 pub(super) fn has_pg_stat_statements(bin: &Path) -> bool {
+    // What stands on PATH may be a link into the real installation.
+    let Ok(program) = bin.join("postgres").canonicalize() else { return false };
+    let home = program.parent().unwrap_or(bin);
     // Debian keeps modules in ../lib, most others in ../lib/postgresql.
-    let home = bin.canonicalize().unwrap_or_else(|_| bin.to_owned());
     ["../lib", "../lib/postgresql", "../lib64/pgsql"]
         .iter()
         .any(|lib| home.join(lib).join("pg_stat_statements.so").is_file())

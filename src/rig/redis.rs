@@ -19,7 +19,7 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 pub(super) async fn start(guard: &mut Guard, context: &ActContext) -> Result<String> {
     let program = programs::redis_server(guard.user.as_ref())?;
     folder::component(&guard.dir, Component::Redis.folder(), guard.user.as_ref())?;
-    let mut attempts = Attempts::new(None, "")?;
+    let mut attempts = Attempts::new(None);
     loop {
         let port = attempts.next()?;
         match start_on(guard, &program, port, context).await {

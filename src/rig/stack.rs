@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::component::Component;
 use super::guard::Guard;
 use super::state::{State, Urls};
-use super::{logs, postgres, redis, service, teardown};
+use super::{logs, ports, postgres, redis, service, teardown};
 use crate::act::{ActContext, Event};
 use crate::error::{Context, Result};
 
@@ -60,8 +60,9 @@ impl Stack {
     /// A usage error where the folder or port cannot be had; a run error that names the component,
     /// the last lines of its log and what to do; [`crate::error::Error::Interrupted`].
     pub async fn start(options: Options, context: &ActContext) -> Result<Self> {
-        for cleared in teardown::sweep()? {
-            context.note(cleared);
+        ports::require_free(options.port)?;
+        for remark in teardown::sweep()? {
+            context.note(remark);
         }
         let guard = Guard::new(options.dir.as_deref(), &options.executable)?;
         let mut stack = Self { guard };

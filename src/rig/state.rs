@@ -143,3 +143,48 @@ pub(super) fn random_hex(bytes: usize) -> Result<String> {
         .or_run("cannot read /dev/urandom", "")?;
     Ok(buffer.iter().map(|byte| format!("{byte:02x}")).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rig_in(world: impl FnOnce(&mut serde_json::Value)) -> State {
+        let mut value =
+            serde_json::to_value(State::new(true).expect("random bytes")).expect("plain");
+        world(&mut value["world"]);
+        serde_json::from_value(value).expect("the same shape")
+    }
+
+    #[test]
+    fn a_rig_is_in_use_while_its_owner_lives() {
+        let mut rig = rig_in(|_| {});
+        assert!(rig.is_in_use());
+        rig.owner.as_mut().expect("us").start_ticks += 1;
+        assert!(!rig.is_in_use());
+    }
+
+    #[test]
+    fn after_a_restart_of_the_machine_the_same_process_id_proves_nothing() {
+        let rig = rig_in(|world| world["boot_id"] = "another".into());
+        assert!(!rig.is_in_use());
+    }
+
+    #[test]
+    fn the_rig_of_another_container_is_left_alone_whatever_its_process_ids_say() {
+        let mut rig = rig_in(|world| world["pid_namespace"] = "another".into());
+        rig.owner.as_mut().expect("us").start_ticks += 1;
+        assert!(rig.is_in_use());
+    }
+
+    #[test]
+    fn only_its_owner_may_read_the_file_with_the_password() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().expect("a folder");
+        let rig = State::new(true).expect("random bytes");
+        rig.save(dir.path()).expect("written");
+        let mode = fs::metadata(dir.path().join(FILE)).expect("there").mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let read = State::load(dir.path()).expect("readable").expect("there");
+        assert_eq!(read.password, rig.password);
+    }
+}

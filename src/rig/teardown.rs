@@ -66,9 +66,9 @@ fn stop_everything(dir: &Path, rig: &State) -> Vec<ProcessId> {
 }
 
 /// Clears away the rigs of this user whose owner and keeper are both gone; leaves alone every rig
-/// that somebody answers for. Returns what was cleared away, for people to read.
+/// that somebody answers for. Returns what there is to say about it.
 pub(super) fn sweep() -> Result<Vec<String>> {
-    let mut cleared = Vec::new();
+    let mut said = Vec::new();
     for path in folder::known()? {
         let Ok(dir) = path.canonicalize() else {
             // A link to a chosen folder that was deleted by hand.
@@ -78,17 +78,18 @@ pub(super) fn sweep() -> Result<Vec<String>> {
         match State::load(&dir) {
             Ok(Some(rig)) if rig.is_in_use() => {}
             Ok(Some(rig)) if !rig.temporary && rig.members.is_empty() => {}
-            Ok(Some(_)) => {
-                tear_down(&dir, false)?;
-                cleared.push(format!("cleaned up behind a rig that was killed: {}", dir.display()));
-            }
+            Ok(Some(_)) => said.push(match tear_down(&dir, false) {
+                Ok(()) => format!("cleaned up behind a rig that was killed: {}", dir.display()),
+                // A rig that will not go must not keep another from starting.
+                Err(error) => format!("a rig that was killed is still there: {error}"),
+            }),
             Ok(None) if path.is_symlink() => drop(std::fs::remove_file(&path)),
             Ok(None) if is_old(&dir) => drop(std::fs::remove_dir_all(&dir)),
             // Just starting, or written by another version: not ours to judge.
             Ok(None) | Err(_) => {}
         }
     }
-    Ok(cleared)
+    Ok(said)
 }
 
 fn is_old(dir: &Path) -> bool {

@@ -41,7 +41,8 @@ impl ServiceUser {
         command.uid(self.uid).gid(self.gid);
     }
 
-    /// The first folder on the way down to `path` that this user may not enter.
+    /// The first folder on the way down to `path`, of those that are there, that this user may not
+    /// enter.
     pub(super) fn barred_from(&self, path: &Path) -> Option<PathBuf> {
         let mut ways: Vec<&Path> = path.ancestors().collect();
         ways.reverse();
@@ -49,7 +50,7 @@ impl ServiceUser {
     }
 
     fn may_enter(&self, way: &Path) -> bool {
-        let Ok(meta) = std::fs::metadata(way) else { return false };
+        let Ok(meta) = std::fs::metadata(way) else { return true };
         let bit = if meta.uid() == self.uid {
             0o100
         } else if meta.gid() == self.gid {

@@ -3,7 +3,9 @@
 pub mod diff;
 pub mod drive;
 pub mod gate;
+pub mod platform;
 pub mod rehearse;
+pub mod report;
 pub mod rig;
 pub mod seed;
 
@@ -19,11 +21,13 @@ pub(super) async fn dispatch(
     stop: CancellationToken,
 ) -> Result<Exit> {
     match command {
-        Command::Diff(args) => diff::run(args, printer, stop).await,
         Command::Rehearse(args) => rehearse::run(args, printer, stop).await,
         Command::Rig(args) => rig::run(args, printer, stop).await,
+        Command::Platform(args) => platform::run(args, printer, stop).await,
         Command::Seed(args) => seed::run(args, printer, stop).await,
         Command::Drive(args) => drive::run(args, printer, stop).await,
+        Command::Diff(args) => diff::run(args, printer, stop).await,
         Command::Gate(args) => gate::run(&args, printer),
+        Command::Report(args) => report::run(&args, printer),
     }
 }

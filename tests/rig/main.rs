@@ -1,0 +1,9 @@
+//! The rig: what it starts it stops, whatever happens in between, and nothing else.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod command;
+mod killed;
+mod place;
+mod stack;
