@@ -9,8 +9,8 @@ use chrono::NaiveDate;
 use cutover::act::{ActContext, Event};
 use cutover::error::Error;
 use cutover::evidence::manifest::Manifest;
-use cutover::pg;
 use cutover::seed::{self, Existing, Options, Profile, Replicate, Shard};
+use cutover::{pg, platform};
 use sqlx::{AssertSqlSafe, PgConnection};
 use support::TestDatabase;
 use tokio_util::sync::CancellationToken;
@@ -50,14 +50,7 @@ async fn text(connection: &mut PgConnection, sql: &str) -> String {
 /// A database with the reference schema.
 async fn reference_database() -> TestDatabase {
     let database = support::database();
-    let mut connection = connect(&database).await;
-    for file in ["0001_tables.sql", "0002_partitioned_twins.sql", "0003_dual_write.sql"] {
-        let path = format!("{}/src/platform/migrations/{file}", env!("CARGO_MANIFEST_DIR"));
-        execute(&mut connection, &std::fs::read_to_string(path).expect("migrations are there"))
-            .await;
-    }
-    let partitions = "SELECT ensure_month_partitions('2023-06-30', '2025-09-30')";
-    execute(&mut connection, partitions).await;
+    platform::migrate(&database.url, as_of()).await.expect("the database is empty");
     database
 }
 

@@ -5,7 +5,8 @@ mod support;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use cutover::pg;
+use chrono::NaiveDate;
+use cutover::{pg, platform};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection};
 use support::TestDatabase;
@@ -14,22 +15,13 @@ async fn connect(database: &TestDatabase) -> PgConnection {
     pg::connect(&database.url).await.expect("the database was just made")
 }
 
-async fn execute(connection: &mut PgConnection, sql: &str) {
-    sqlx::raw_sql(AssertSqlSafe(sql))
-        .execute(connection)
-        .await
-        .unwrap_or_else(|e| panic!("{sql}: {e}"));
+fn as_of() -> NaiveDate {
+    NaiveDate::from_ymd_opt(2025, 6, 30).expect("a valid day")
 }
 
 async fn reference_database() -> TestDatabase {
     let database = support::database();
-    let mut connection = connect(&database).await;
-    for file in ["0001_tables.sql", "0002_partitioned_twins.sql", "0003_dual_write.sql"] {
-        let path = format!("{}/src/platform/migrations/{file}", env!("CARGO_MANIFEST_DIR"));
-        execute(&mut connection, &std::fs::read_to_string(path).expect("migrations are there"))
-            .await;
-    }
-    execute(&mut connection, "SELECT ensure_month_partitions('2023-06-30', '2025-09-30')").await;
+    platform::migrate(&database.url, as_of()).await.expect("the database is empty");
     database
 }
 
@@ -77,6 +69,18 @@ fn an_org_is_shown_without_a_database() {
     assert_eq!(rows[0]["values"]["transaction_count"], (rows.len() - 1).to_string().as_str());
     assert_eq!(output(&arguments).stdout, first.stdout);
     assert_eq!(output(&["--show-org", "0"]).status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_database_gets_the_reference_schema_first() {
+    let database = support::database();
+    let arguments = ["--database-url", &database.url, "--orgs", "10"];
+    let first = output(&arguments);
+    assert_eq!(first.status.code(), Some(0), "{}", String::from_utf8_lossy(&first.stderr));
+    let count = "SELECT count(*) FROM organizations";
+    let orgs: i64 =
+        sqlx::query_scalar(count).fetch_one(&mut connect(&database).await).await.expect("reads");
+    assert_eq!(orgs, 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]

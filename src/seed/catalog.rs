@@ -3,9 +3,10 @@
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::Options;
-use super::columns::{Column, Source};
+use super::columns::Column;
 use super::plan::{Plan, Table};
-use super::profile::ColumnType;
+use super::sources::Source;
+use super::specs::ColumnType;
 use super::wire::date_of;
 use super::{Replicate, sql};
 use crate::error::{Context, Error, Result};

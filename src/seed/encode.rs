@@ -2,8 +2,9 @@
 
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 
-use super::columns::{Column, Source};
-use super::profile::ColumnType;
+use super::columns::Column;
+use super::sources::Source;
+use super::specs::ColumnType;
 use super::wire::{self, DAY_US};
 use crate::error::{Error, Result};
 

@@ -1,9 +1,10 @@
 //! One cell: a generator, the org's stream and the cells before it decide.
 
 use super::calendar::Calendar;
-use super::columns::{Column, Money, Source};
+use super::columns::Column;
 use super::encode::Cell;
 use super::random::Stream;
+use super::sources::{Money, Source};
 
 /// What is known of a row before its columns are filled.
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,7 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `profile`, `plan`, `columns` | the description of the data, and the same made ready |
+//! | `profile`, `specs`; `plan`, `columns`, `sources` | the description of the data, and the same made ready |
 //! | `random`, `sizes`, `calendar`, `vocabulary` | what draws are made from |
 //! | `org`, `generators` | one org, one cell |
 //! | `wire`, `encode`, `chunk`, `totals` | rows as COPY streams, and what they add up to |
@@ -33,6 +33,8 @@ mod random;
 mod run;
 mod show;
 mod sizes;
+mod sources;
+mod specs;
 mod sql;
 mod totals;
 mod vocabulary;

@@ -4,10 +4,11 @@
 use rand_chacha::ChaCha8Rng;
 
 use super::calendar::Calendar;
-use super::columns::{self, Column, Source, Surroundings};
+use super::columns::{self, Column, Surroundings};
 use super::profile::{Profile, TableSpec};
 use super::random::{self, Weighted};
 use super::sizes::Sizes;
+use super::sources::Source;
 use super::{Options, Replicate};
 use crate::error::{Error, Result};
 use crate::pg::QualifiedName;

@@ -234,7 +234,7 @@ async fn finish(
 ) -> Result<()> {
     context.started("seed: statistics", None, "statements");
     let names = aside::table_names(plan);
-    for row in aside::query(control, sql::sequences(), &names).await? {
+    for row in aside::query(control, sql::SEQUENCES, &names).await? {
         let (sequence, table, column): (String, String, String) =
             (row.get(0), row.get(1), row.get(2));
         let statement = sql::advance_sequence(&sequence, &table, &column);
@@ -243,7 +243,7 @@ async fn finish(
             .await
             .or_run(format!("cannot advance the sequence {sequence}"), "")?;
     }
-    let leaves = aside::query(control, sql::leaves(), &names).await?;
+    let leaves = aside::query(control, sql::LEAVES, &names).await?;
     let vacuum = leaves.iter().map(|row| (None, sql::vacuum(row.get(0)))).collect();
     aside::side_by_side(database_url, options.connections, vacuum, context).await?;
     let tables = plan.tables.iter().flat_map(Table::sides);

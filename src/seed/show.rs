@@ -4,11 +4,12 @@ use chrono::TimeDelta;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::columns::{Column, Source};
+use super::columns::Column;
 use super::encode::{self, Cell};
 use super::org::Scratch;
 use super::plan::Plan;
-use super::profile::ColumnType;
+use super::sources::Source;
+use super::specs::ColumnType;
 use super::totals::decimal_text;
 use super::wire::{DAY_US, date_of};
 use super::{Options, Profile};

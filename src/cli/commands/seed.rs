@@ -1,16 +1,17 @@
 //! `cutover seed`: synthetic data.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use chrono::NaiveDate;
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Exit, Printer, TargetArgs};
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::evidence::manifest::Manifest;
-use crate::pg;
+use crate::run_folder::RunFolder;
 use crate::seed::{self, Existing, Options, Profile, Replicate, Shard};
+use crate::{pg, platform};
 
 /// Arguments of `seed`.
 #[derive(Debug, Args)]
@@ -83,24 +84,22 @@ pub async fn run(args: SeedArgs, printer: &Printer, stop: CancellationToken) -> 
     if let Some(org) = args.show_org {
         return show_org(&profile, &options, org, printer);
     }
-    let url = args.target.database_url.as_deref().ok_or_else(|| {
-        Error::usage("--database-url is not given", "or set CUTOVER_DATABASE_URL")
-    })?;
-    let out = args.target.out.as_deref();
-    if let Some(folder) = out {
-        let hint = "give a folder that can be created";
-        std::fs::create_dir_all(folder).or_usage(format!("--out {}", folder.display()), hint)?;
-    }
+    let url = args.target.required_database_url()?;
+    let folder = args.target.out.as_deref().map(|out| RunFolder::create(Some(out))).transpose()?;
     if args.as_of.is_none() && (args.resume || args.shard.is_some()) {
         options.as_of = seed::recorded_as_of(url, &options).await?.unwrap_or(options.as_of);
     }
     if args.reset {
         confirm_reset(url, args.yes_reset.as_deref()).await?;
     }
+    if args.profile_file.is_none() && pg::is_empty(url).await? {
+        platform::migrate(url, options.as_of).await?;
+    }
     printer.note(&format!("rng seed {}, as of {}", options.rng_seed, options.as_of));
     let manifest = seed::run(url, &profile, &options, &printer.context(stop)).await?;
-    if let Some(folder) = out {
-        write_manifest(folder, &manifest)?;
+    if let Some(folder) = folder {
+        let text = serde_json::to_vec_pretty(&manifest).expect("evidence types serialise");
+        folder.write("manifest.json", &text)?;
     }
     printer.json(&manifest);
     printer.result(&summary(&manifest));
@@ -158,12 +157,6 @@ fn parse_shard(text: &str) -> std::result::Result<Shard, String> {
         Some((Ok(index), Ok(count))) if index >= 1 && index <= count => Ok(Shard { index, count }),
         _ => Err("write I/N with I from 1 to N, for example 2/3".into()),
     }
-}
-
-fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<()> {
-    let path = folder.join("manifest.json");
-    let text = serde_json::to_string_pretty(manifest).expect("evidence types serialise");
-    std::fs::write(&path, text + "\n").or_run(format!("cannot write {}", path.display()), "")
 }
 
 fn summary(manifest: &Manifest) -> String {
