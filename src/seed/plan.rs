@@ -59,10 +59,16 @@ impl Table {
         std::iter::once(&self.legacy).chain(&self.partitioned)
     }
 
-    /// The column that holds the org, by its legacy name.
-    pub fn org_column(&self) -> Option<&str> {
+    /// What a side calls a column.
+    pub fn name_on<'a>(&self, side: &QualifiedName, column: &'a Column) -> &'a str {
+        let twin = self.partitioned.as_ref() == Some(side);
+        if twin { &column.partitioned } else { &column.name }
+    }
+
+    /// The column that holds the org, where there is one.
+    pub fn org_column(&self, side: &QualifiedName) -> Option<&str> {
         let column = self.columns.iter().find(|column| matches!(column.source, Source::Org));
-        column.map(|column| column.name.as_str())
+        column.map(|column| self.name_on(side, column))
     }
 }
 

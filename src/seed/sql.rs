@@ -198,6 +198,14 @@ pub fn count(table: &QualifiedName) -> String {
     format!("SELECT count(*) FROM {table}")
 }
 
+/// How many rows a table has from an org on; all of them where no column says whose they are.
+pub fn count_from(table: &QualifiedName, column: Option<&str>, first_org: u64) -> String {
+    match column {
+        Some(column) => format!("{} WHERE {} >= {first_org}", count(table), quote_ident(column)),
+        None => count(table),
+    }
+}
+
 /// The largest org of a table.
 pub fn largest_org(table: &QualifiedName, column: &str) -> String {
     format!("SELECT max({})::bigint FROM {table}", quote_ident(column))
@@ -205,9 +213,8 @@ pub fn largest_org(table: &QualifiedName, column: &str) -> String {
 
 /// The COPY statement of one side of a table.
 pub fn copy(table: &Table, side: &QualifiedName) -> String {
-    let twin = table.partitioned.as_ref() == Some(side);
-    let names = table.columns.iter().map(|c| if twin { &c.partitioned } else { &c.name });
-    let columns: Vec<String> = names.map(|name| quote_ident(name)).collect();
+    let names = table.columns.iter().map(|column| table.name_on(side, column));
+    let columns: Vec<String> = names.map(quote_ident).collect();
     format!("COPY {side} ({}) FROM STDIN (FORMAT binary)", columns.join(", "))
 }
 

@@ -6,8 +6,8 @@ WITH RECURSIVE tree(rel) AS (
 )
 SELECT format('%I.%I', n.nspname, c.relname), quote_ident(k.conname),
       pg_get_constraintdef(k.oid)
- FROM tree
- JOIN pg_constraint k ON k.conrelid = tree.rel AND k.contype = 'f' AND k.conparentid = 0
- JOIN pg_class c ON c.oid = k.conrelid
- JOIN pg_namespace n ON n.oid = c.relnamespace
-ORDER BY 1, 2
+  FROM tree
+  JOIN pg_constraint k ON k.conrelid = tree.rel AND k.contype = 'f' AND k.conparentid = 0
+  JOIN pg_class c ON c.oid = k.conrelid
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ ORDER BY 1, 2

@@ -3,7 +3,7 @@
 --
 -- A tree of indexes (a partitioned one with its leaves) stays where any of them is what something
 -- else leans on: a foreign key from outside, the replica identity, a clustering, an exclusion
--- constraint, a comment, or where it is not valid as it stands.
+-- constraint, a comment, a tablespace, or where it is not valid as it stands.
 WITH RECURSIVE tree(rel) AS (
     SELECT to_regclass(name)::oid FROM unnest($1::text[]) AS name
     UNION
@@ -13,6 +13,7 @@ facts AS (
     SELECT i.indexrelid, i.indrelid, COALESCE(pg_partition_root(i.indexrelid), i.indexrelid) AS root,
            k.oid AS constraint_oid, k.conname, k.contype,
            i.indisreplident OR i.indisclustered OR i.indisexclusion OR NOT i.indisvalid
+           OR (SELECT reltablespace <> 0 FROM pg_class WHERE oid = i.indexrelid)
            OR obj_description(i.indexrelid, 'pg_class') IS NOT NULL
            OR COALESCE(k.contype NOT IN ('p', 'u'), false)
            OR EXISTS (SELECT FROM pg_constraint f WHERE f.contype = 'f'

@@ -5,7 +5,7 @@ WITH RECURSIVE tree(rel) AS (
     SELECT i.inhrelid FROM pg_inherits i JOIN tree ON i.inhparent = tree.rel
 )
 SELECT format('%I.%I', n.nspname, c.relname)
- FROM tree
- JOIN pg_class c ON c.oid = tree.rel AND c.relkind = 'r'
- JOIN pg_namespace n ON n.oid = c.relnamespace
-ORDER BY pg_relation_size(c.oid) DESC
+  FROM tree
+  JOIN pg_class c ON c.oid = tree.rel AND c.relkind = 'r'
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ ORDER BY pg_relation_size(c.oid) DESC

@@ -6,9 +6,9 @@ WITH RECURSIVE tree(rel) AS (
     SELECT i.inhrelid FROM pg_inherits i JOIN tree ON i.inhparent = tree.rel
 )
 SELECT format('%I.%I', n.nspname, c.relname), quote_ident(t.tgname), t.tgenabled::text
- FROM tree
- JOIN pg_trigger t ON t.tgrelid = tree.rel
- JOIN pg_class c ON c.oid = t.tgrelid
- JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'
-ORDER BY 1, 2
+  FROM tree
+  JOIN pg_trigger t ON t.tgrelid = tree.rel
+  JOIN pg_class c ON c.oid = t.tgrelid
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'
+ ORDER BY 1, 2
