@@ -3,9 +3,10 @@
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::Options;
-use super::columns::{Column, Source};
+use super::columns::Column;
 use super::plan::{Plan, Table};
-use super::profile::ColumnType;
+use super::sources::Source;
+use super::specs::ColumnType;
 use super::wire::date_of;
 use super::{Replicate, sql};
 use crate::error::{Context, Error, Result};
@@ -38,13 +39,12 @@ pub async fn check(connection: &mut PgConnection, plan: &Plan, options: &Options
             }
             let twin = table.partitioned.as_ref() == Some(side);
             for column in &table.columns {
-                let name = if twin { &column.partitioned } else { &column.name };
-                check_column(side, name, column, &found)?;
+                check_column(side, table.name_on(side, column), column, &found)?;
             }
             let by_trigger = twin && options.replicate == Replicate::Trigger;
             for left in found.iter().filter(|f| f.not_null && !f.filled_by_default && !f.generated)
             {
-                let filled = |c: &Column| left.name == *if twin { &c.partitioned } else { &c.name };
+                let filled = |column: &Column| left.name == table.name_on(side, column);
                 if !by_trigger && !table.columns.iter().any(filled) {
                     return Err(Error::usage(
                         format!("column {side}.{} is NOT NULL and has no generator", left.name),
@@ -171,8 +171,7 @@ async fn check_partitions(
         .await
         .or_run(what(), "")?;
     let Some((key, conditions)) = row else { return Ok(()) };
-    let twin = table.partitioned.as_ref() == Some(side);
-    let named = |c: &&Column| key == *if twin { &c.partitioned } else { &c.name };
+    let named = |column: &&Column| key == table.name_on(side, column);
     let Some(column) = table.columns.iter().find(named) else { return Ok(()) };
     let Some(values) = candidates(plan, column, options) else { return Ok(()) };
     // A leaf without a condition is a DEFAULT partition that stands alone: it takes everything.

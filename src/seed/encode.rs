@@ -2,8 +2,9 @@
 
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 
-use super::columns::{Column, Source};
-use super::profile::ColumnType;
+use super::columns::Column;
+use super::sources::Source;
+use super::specs::ColumnType;
 use super::wire::{self, DAY_US};
 use crate::error::{Error, Result};
 
@@ -89,7 +90,7 @@ pub fn check(source: &Source, kind: ColumnType, range: Option<(i64, i64)>) -> Re
         // An image was made of each value, so the type has been seen to fit.
         Source::Pick(_) => true,
         Source::Label { .. } => kind == T::Text,
-        Source::Org | Source::Sequence { .. } => {
+        Source::Org | Source::Sequence { .. } | Source::ForeignKey { .. } => {
             whole || matches!(kind, T::Numeric | T::Text | T::Uuid)
         }
         Source::OrgSize | Source::Property | Source::Int { .. } => {

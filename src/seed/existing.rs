@@ -52,7 +52,7 @@ pub async fn settle(
                     "resume with the same flags, or start over with --reset",
                 ));
             }
-            check_counts(connection, plan, &loaded).await?;
+            check_counts(connection, plan, &loaded, record.first_org).await?;
             return Ok(loaded);
         }
         (Existing::Refuse, Some(table)) => {
@@ -99,14 +99,23 @@ async fn first_occupied(
 }
 
 /// The tables must hold exactly what the ledger says, or somebody else wrote meanwhile.
-async fn check_counts(connection: &mut PgConnection, plan: &Plan, loaded: &Loaded) -> Result<()> {
+async fn check_counts(
+    connection: &mut PgConnection,
+    plan: &Plan,
+    loaded: &Loaded,
+    first_org: u64,
+) -> Result<()> {
     for (index, table) in plan.tables.iter().enumerate() {
         let noted: u64 = loaded.values().map(|totals| totals[index].rows).sum();
         for side in table.sides() {
-            let rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql::count(side)))
-                .fetch_one(&mut *connection)
-                .await
-                .or_run(format!("cannot count {side}"), "")?;
+            let rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql::count_from(
+                side,
+                table.org_column(side),
+                first_org,
+            )))
+            .fetch_one(&mut *connection)
+            .await
+            .or_run(format!("cannot count {side}"), "")?;
             if rows as u64 != noted {
                 return Err(Error::usage(
                     format!("{side} holds {rows} rows, the interrupted seed run loaded {noted}"),
@@ -135,7 +144,7 @@ pub async fn first_org(
         Existing::Append => {
             let mut last = options.first_org - 1;
             for table in &plan.tables {
-                let Some(column) = table.org_column() else { continue };
+                let Some(column) = table.org_column(&table.legacy) else { continue };
                 let statement = sql::largest_org(&table.legacy, column);
                 let largest: Option<i64> = sqlx::query_scalar(AssertSqlSafe(statement))
                     .fetch_one(&mut *connection)

@@ -1,13 +1,16 @@
 //! One cell: a generator, the org's stream and the cells before it decide.
 
 use super::calendar::Calendar;
-use super::columns::{Column, Money, Source};
+use super::columns::Column;
 use super::encode::Cell;
 use super::random::Stream;
+use super::sources::{Money, Source};
 
 /// What is known of a row before its columns are filled.
 #[derive(Debug, Clone, Copy)]
-pub struct RowFacts {
+pub struct RowFacts<'a> {
+    /// Rows of the org in each table.
+    pub counts: &'a [u32],
     /// The org.
     pub org: u64,
     /// The org's number of transactions.
@@ -23,7 +26,7 @@ pub struct RowFacts {
 /// Fills one cell.
 pub fn fill(
     column: &Column,
-    facts: &RowFacts,
+    facts: &RowFacts<'_>,
     earlier: &[Cell],
     calendar: &Calendar,
     stream: &mut Stream,
@@ -42,6 +45,10 @@ pub fn fill(
         Source::OrgSize => Cell::Int(facts.size as i64),
         Source::Property => Cell::Int(i64::from(facts.property)),
         Source::Sequence { stride } => Cell::Int(facts.org as i64 * stride + i64::from(facts.n)),
+        Source::ForeignKey { table, stride } => match facts.counts[*table] {
+            0 => Cell::Null,
+            rows => Cell::Int(facts.org as i64 * stride + i64::from(stream.below(rows))),
+        },
         Source::Label { .. } => Cell::Int(i64::from(facts.n)),
         Source::Int { min, span } => Cell::Int(within(*min, *span, stream)),
         Source::Decimal { min, span, .. } => Cell::Decimal(within(*min, *span, stream)),

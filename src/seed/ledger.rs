@@ -66,6 +66,7 @@ impl Record {
             ),
             ("--shard", format!("1/{}", self.shards), format!("1/{}", now.shards)),
             ("seed profile", self.profile.clone(), now.profile.clone()),
+            ("orgs of a chunk", self.chunk_orgs.to_string(), now.chunk_orgs.to_string()),
             ("first org", self.first_org.to_string(), now.first_org.to_string()),
         ];
         let differs = pairs.into_iter().find(|(_, then, now)| then != now);

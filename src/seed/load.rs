@@ -21,20 +21,27 @@ use crate::pg;
 /// Bytes handed to the driver at once: a compromise between calls and the driver's buffer.
 const SEND_BYTES: usize = 256 * 1024;
 
-/// What the loading connections share.
-pub struct Job {
+/// What is loaded, and where to.
+pub struct Target {
     /// What to generate.
     pub plan: Arc<Plan>,
-    /// Where to.
+    /// The database.
     pub database_url: String,
     /// How the twins are filled.
     pub replicate: Replicate,
-    /// Ranges of orgs still to load.
-    pub pending: Mutex<VecDeque<Range<u64>>>,
-    /// What was loaded, earlier runs included.
-    pub loaded: Mutex<Loaded>,
+    /// The lock every loading connection holds.
+    pub loader_lock: i64,
     /// Progress and the sign to stop.
     pub context: ActContext,
+}
+
+/// What the loading connections share.
+pub struct Job {
+    target: Target,
+    /// Ranges of orgs still to load.
+    pending: Mutex<VecDeque<Range<u64>>>,
+    /// What was loaded, earlier runs included.
+    loaded: Mutex<Loaded>,
     sent_bytes: AtomicU64,
     began: Instant,
     /// Cancelled by whichever connection fails first.
@@ -43,25 +50,20 @@ pub struct Job {
 
 impl Job {
     /// A job that has not begun.
-    pub fn new(
-        plan: Arc<Plan>,
-        database_url: &str,
-        replicate: Replicate,
-        pending: VecDeque<Range<u64>>,
-        loaded: Loaded,
-        context: ActContext,
-    ) -> Self {
+    pub fn new(target: Target, pending: VecDeque<Range<u64>>, loaded: Loaded) -> Self {
         Self {
-            plan,
-            database_url: database_url.to_owned(),
-            replicate,
+            failed: target.context.stop.child_token(),
+            target,
             pending: Mutex::new(pending),
             loaded: Mutex::new(loaded),
-            failed: context.stop.child_token(),
-            context,
             sent_bytes: AtomicU64::new(0),
             began: Instant::now(),
         }
+    }
+
+    /// What is loaded by now.
+    pub fn loaded(&self) -> Loaded {
+        self.loaded.lock().expect("no panic while held").clone()
     }
 
     /// Loads all that is pending.
@@ -95,9 +97,14 @@ impl Job {
     }
 
     async fn work(self: &Arc<Self>) -> Result<()> {
-        let mut connection = pg::connect(&self.database_url).await?;
+        let mut connection = pg::connect(&self.target.database_url).await?;
         let set = sqlx::raw_sql(sql::LOADER_SESSION).execute(&mut connection).await;
         set.or_run("cannot prepare a loading session", "")?;
+        sqlx::query(sql::LOCK_SHARED)
+            .bind(self.target.loader_lock)
+            .execute(&mut connection)
+            .await
+            .or_run("cannot take the lock of the loaders", "")?;
         let mut ahead = self.generate(Chunk::default());
         let mut spare = Chunk::default();
         while let Some(task) = ahead {
@@ -112,7 +119,7 @@ impl Job {
     /// Begins to generate the next pending range; `None` where there is none.
     fn generate(&self, mut chunk: Chunk) -> Option<JoinHandle<Chunk>> {
         let orgs = self.pending.lock().expect("no panic while held").pop_front()?;
-        let plan = self.plan.clone();
+        let plan = self.target.plan.clone();
         Some(tokio::task::spawn_blocking(move || {
             chunk.fill(&plan, orgs);
             chunk
@@ -124,10 +131,10 @@ impl Job {
         let what =
             || format!("cannot load the orgs {} to {}", chunk.orgs.start, chunk.orgs.end - 1);
         let mut transaction = connection.begin().await.or_run(what(), "")?;
-        for (table, bytes) in self.plan.tables.iter().zip(&chunk.tables) {
+        for (table, bytes) in self.target.plan.tables.iter().zip(&chunk.tables) {
             for side in table.sides() {
                 let twin = table.partitioned.as_ref() == Some(side);
-                if bytes.totals.rows == 0 || (twin && self.replicate == Replicate::Trigger) {
+                if bytes.totals.rows == 0 || (twin && self.target.replicate == Replicate::Trigger) {
                     continue;
                 }
                 let statement = sql::copy(table, side);
@@ -158,7 +165,7 @@ impl Job {
     fn tell(&self, bytes: usize, rows: u64) {
         let sent = self.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
         let rate = sent as f64 / 1e6 / self.began.elapsed().as_secs_f64().max(0.001);
-        self.context.emit(Event::Advanced(rows));
-        self.context.emit(Event::Status(format!("{rate:.0} MB/s")));
+        self.target.context.emit(Event::Advanced(rows));
+        self.target.context.emit(Event::Status(format!("{rate:.0} MB/s")));
     }
 }

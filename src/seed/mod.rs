@@ -6,17 +6,19 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `profile`, `plan`, `columns` | the description of the data, and the same made ready |
+//! | `profile`, `specs`; `plan`, `columns`, `sources` | the description of the data, and the same made ready |
 //! | `random`, `sizes`, `calendar`, `vocabulary` | what draws are made from |
 //! | `org`, `generators` | one org, one cell |
 //! | `wire`, `encode`, `chunk`, `totals` | rows as COPY streams, and what they add up to |
-//! | `run`, `catalog`, `existing`, `aside`, `load`, `ledger` | the way into the database, and back to order |
+//! | `show` | an org explained without a database |
+//! | `run`, `catalog`, `disk`, `existing`, `aside`, `load`, `ledger` | the way into the database, and back to order |
 
 mod aside;
 mod calendar;
 mod catalog;
 mod chunk;
 mod columns;
+mod disk;
 mod encode;
 mod existing;
 mod generate;
@@ -29,7 +31,10 @@ mod plan;
 mod profile;
 mod random;
 mod run;
+mod show;
 mod sizes;
+mod sources;
+mod specs;
 mod sql;
 mod totals;
 mod vocabulary;
@@ -38,4 +43,5 @@ mod wire;
 pub use generate::manifest;
 pub use options::{Existing, Options, Replicate, Shard};
 pub use profile::Profile;
-pub use run::{recorded_as_of, run};
+pub use run::{recorded_as_of, rig_and_name, run};
+pub use show::{ShownRow, show_org};

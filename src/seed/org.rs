@@ -22,20 +22,20 @@ impl Plan {
         &self,
         org: u64,
         scratch: &mut Scratch,
-        sink: &mut impl FnMut(usize, &RowFacts, &[Cell]),
+        sink: &mut impl FnMut(usize, &RowFacts<'_>, &[Cell]),
     ) {
         let mut stream = Stream::new(&self.key, org);
         let size = self.sizes.of(org);
         let Scratch { cells, days, counts } = scratch;
         counts.clear();
-        counts.resize(self.tables.len(), 0);
+        counts.extend(self.tables.iter().map(|table| u32::from(!table.transactions)));
         for _ in 0..size {
             counts[self.shared[self.split.draw(&mut stream) as usize]] += 1;
         }
         let more = (size / u64::from(self.transactions_per_property)) as u32;
         let properties = 1 + stream.below(self.properties) + more;
         for (index, table) in self.tables.iter().enumerate() {
-            let rows = if table.transactions { counts[index] } else { 1 };
+            let rows = counts[index];
             let spread = Spread::new(self, table, rows, properties);
             draw_days(self, table, &spread, rows, days, &mut stream);
             for n in 0..rows {
@@ -44,7 +44,7 @@ impl Plan {
                     false => 1 + stream.below(properties),
                 };
                 let day = days.get(n as usize).copied().unwrap_or(0);
-                let facts = RowFacts { org, size, n, property, day };
+                let facts = RowFacts { counts, org, size, n, property, day };
                 cells.clear();
                 for column in &table.columns {
                     let cell = generators::fill(column, &facts, cells, &self.calendar, &mut stream);

@@ -4,10 +4,11 @@
 use rand_chacha::ChaCha8Rng;
 
 use super::calendar::Calendar;
-use super::columns::{self, Column, Source};
+use super::columns::{self, Column, Surroundings};
 use super::profile::{Profile, TableSpec};
 use super::random::{self, Weighted};
 use super::sizes::Sizes;
+use super::sources::Source;
 use super::{Options, Replicate};
 use crate::error::{Error, Result};
 use crate::pg::QualifiedName;
@@ -58,10 +59,16 @@ impl Table {
         std::iter::once(&self.legacy).chain(&self.partitioned)
     }
 
-    /// The column that holds the org, by its legacy name.
-    pub fn org_column(&self) -> Option<&str> {
+    /// What a side calls a column.
+    pub fn name_on<'a>(&self, side: &QualifiedName, column: &'a Column) -> &'a str {
+        let twin = self.partitioned.as_ref() == Some(side);
+        if twin { &column.partitioned } else { &column.name }
+    }
+
+    /// The column that holds the org, where there is one.
+    pub fn org_column(&self, side: &QualifiedName) -> Option<&str> {
         let column = self.columns.iter().find(|column| matches!(column.source, Source::Org));
-        column.map(|column| column.name.as_str())
+        column.map(|column| self.name_on(side, column))
     }
 }
 
@@ -78,11 +85,12 @@ impl Plan {
             &random::key(options.rng_seed, None),
         )?;
         let calendar = Calendar::new(&profile.calendar, options.as_of)?;
-        let tables = profile
-            .tables
-            .iter()
-            .map(|table| build_table(profile, table, options, &sizes))
-            .collect::<Result<Vec<_>>>()?;
+        let mut tables: Vec<Table> = Vec::with_capacity(profile.tables.len());
+        for spec in &profile.tables {
+            let around =
+                Surroundings { profile, options, sizes: &sizes, tables: &tables, earlier: &[] };
+            tables.push(build_table(spec, &around)?);
+        }
         check_names(&tables)?;
         let shared: Vec<usize> = (0..tables.len()).filter(|&i| tables[i].transactions).collect();
         let shares = shared.iter().map(|&i| profile.tables[i].share.unwrap_or(0.0));
@@ -120,12 +128,7 @@ impl Plan {
     }
 }
 
-fn build_table(
-    profile: &Profile,
-    spec: &TableSpec,
-    options: &Options,
-    sizes: &Sizes,
-) -> Result<Table> {
+fn build_table(spec: &TableSpec, around: &Surroundings<'_>) -> Result<Table> {
     let refuse = |what: String| Err(Error::usage(format!("table `{}`: {what}", spec.name), ""));
     if spec.share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
         return refuse("share is out of range, allowed: 0 to 1".into());
@@ -138,7 +141,7 @@ fn build_table(
         if columns.iter().any(|earlier| earlier.name == column.name) {
             return refuse(format!("the column `{}` stands twice", column.name));
         }
-        let built = columns::build(profile, column, &columns, options, sizes);
+        let built = columns::build(column, &Surroundings { earlier: &columns, ..*around });
         columns.push(built.map_err(|error| match error {
             Error::Usage { what, hint } => {
                 Error::usage(format!("column `{}.{}`: {what}", spec.name, column.name), hint)

@@ -9,14 +9,17 @@ use chrono::NaiveDate;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 use super::ledger::{self, Loaded, Record};
-use super::load::Job;
+use super::load::{Job, Target};
 use super::plan::{Plan, Table};
 use super::totals::{self, TableTotals};
-use super::{Options, Profile, Replicate, aside, catalog, existing, sql};
+use super::{Options, Profile, Replicate, aside, catalog, disk, existing, sql};
 use crate::act::{ActContext, Event};
 use crate::error::{Context, Error, Result};
 use crate::evidence::manifest::Manifest;
 use crate::pg;
+
+/// How long a killed run's connections are waited for: the server ends them within seconds.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Fills the tables of a profile, and says what is in them now.
 ///
@@ -42,10 +45,11 @@ pub async fn run(
         plan = Plan::new(profile, &options)?;
     }
     catalog::check(&mut control, &plan, &options).await?;
+    disk::check(&mut control, database_url, &plan, &options, context).await?;
     let record = Record::new(profile.fingerprint()?, &options);
     lock(&mut control, &options, context).await?;
     let plan = Arc::new(plan);
-    let loaded = set_up(&mut control, &plan, &options, &record).await?;
+    let loaded = set_up(&mut control, &plan, &options, &record, context).await?;
 
     let outcome = load(database_url, &plan, &options, &record, loaded, context).await;
     if last_at_work(&mut control, &options).await? {
@@ -73,25 +77,64 @@ pub async fn recorded_as_of(database_url: &str, options: &Options) -> Result<Opt
     Ok(same.and_then(|record| record.as_of.parse().ok()))
 }
 
+/// Whether a database is a local rig's, and its name: emptying any other asks for the name.
+///
+/// # Errors
+/// A run error where the database cannot be asked.
+pub async fn rig_and_name(database_url: &str) -> Result<(bool, String)> {
+    let mut connection = pg::connect(database_url).await?;
+    let what = "cannot ask for the database's name";
+    let rig = sqlx::query_scalar(sql::IS_RIG).fetch_one(&mut connection).await.or_run(what, "")?;
+    let name = sqlx::query_scalar(sql::DATABASE_NAME).fetch_one(&mut connection).await;
+    Ok((rig, name.or_run(what, "")?))
+}
+
 /// A whole run works alone; shards work side by side, but wait while one of them puts things back.
 async fn lock(control: &mut PgConnection, options: &Options, context: &ActContext) -> Result<()> {
-    let statement = if options.shard.is_some() { sql::LOCK_SHARED } else { sql::LOCK_ALONE };
+    match options.shard {
+        None => take(control, sql::LOCK_ALONE, sql::RUN_LOCK, Some(PATIENCE), context).await?,
+        Some(_) => take(control, sql::LOCK_SHARED, sql::RUN_LOCK, None, context).await?,
+    }
+    // Whoever loaded the same part before, and was killed, is gone for good once this succeeds.
+    let loaders = loader_lock(options);
+    take(control, sql::LOCK_ALONE, loaders, Some(PATIENCE), context).await?;
+    release(control, sql::UNLOCK_ALONE, loaders).await
+}
+
+/// The lock that the loading connections of this part hold.
+fn loader_lock(options: &Options) -> i64 {
+    sql::LOADER_LOCK + options.shard.map_or(0, |shard| i64::from(shard.index))
+}
+
+async fn take(
+    control: &mut PgConnection,
+    statement: &'static str,
+    number: i64,
+    patience: Option<Duration>,
+    context: &ActContext,
+) -> Result<()> {
+    let began = Instant::now();
     loop {
         let got: bool = sqlx::query_scalar(statement)
-            .bind(sql::RUN_LOCK)
+            .bind(number)
             .fetch_one(&mut *control)
             .await
             .or_run("cannot take the lock of the seed", "")?;
         if got {
             return Ok(());
         }
-        if options.shard.is_none() {
+        if patience.is_some_and(|patience| began.elapsed() > patience) {
             let hint = "wait for it, or load in parts with --shard";
             return Err(Error::run("another seed run is at work on this database", hint));
         }
         context.check_stop()?;
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+async fn release(control: &mut PgConnection, statement: &'static str, number: i64) -> Result<()> {
+    let released = sqlx::query(statement).bind(number).execute(control).await;
+    released.map(|_| ()).or_run("cannot give back the lock of the seed", "")
 }
 
 /// Whether nobody else loads any more, so that things are to be put back.
@@ -118,20 +161,17 @@ async fn set_up(
     plan: &Plan,
     options: &Options,
     record: &Record,
+    context: &ActContext,
 ) -> Result<Loaded> {
     let what = "cannot set up the seed";
-    sqlx::query(sql::LOCK_SETUP)
-        .bind(sql::SETUP_LOCK)
-        .execute(&mut *control)
-        .await
-        .or_run(what, "")?;
+    take(control, sql::LOCK_ALONE, sql::SETUP_LOCK, None, context).await?;
     let mut transaction = control.begin_with(sql::BEGIN_SNAPSHOT).await.or_run(what, "")?;
     let loaded = existing::settle(&mut transaction, plan, options, record).await?;
     if options.replicate == Replicate::Copy {
         aside::put_aside(&mut transaction, &aside::table_names(plan)).await?;
     }
     transaction.commit().await.or_run(what, "")?;
-    sqlx::query(sql::UNLOCK_SETUP).bind(sql::SETUP_LOCK).execute(control).await.or_run(what, "")?;
+    release(control, sql::UNLOCK_ALONE, sql::SETUP_LOCK).await?;
     Ok(loaded)
 }
 
@@ -152,13 +192,18 @@ async fn load(
     let rows =
         pending.iter().map(|chunk| plan.expected_rows(chunk.clone(), options.replicate)).sum();
     context.started("seed: rows", Some(rows), "rows");
-    let copies =
-        Job::new(plan.clone(), database_url, options.replicate, pending, loaded, context.clone());
-    let job = Arc::new(copies);
+    let target = Target {
+        plan: plan.clone(),
+        database_url: database_url.to_owned(),
+        replicate: options.replicate,
+        loader_lock: loader_lock(options),
+        context: context.clone(),
+    };
+    let job = Arc::new(Job::new(target, pending, loaded));
     let outcome = job.run(options.connections).await;
     context.emit(Event::Finished);
     outcome?;
-    let loaded = job.loaded.lock().expect("no panic while held").clone();
+    let loaded = job.loaded();
     match chunks(options, record).find(|chunk| !loaded.contains_key(&chunk.start)) {
         Some(chunk) => {
             Err(Error::run(format!("the orgs from {} were not loaded", chunk.start), ""))
@@ -189,7 +234,7 @@ async fn finish(
 ) -> Result<()> {
     context.started("seed: statistics", None, "statements");
     let names = aside::table_names(plan);
-    for row in aside::query(control, sql::sequences(), &names).await? {
+    for row in aside::query(control, sql::SEQUENCES, &names).await? {
         let (sequence, table, column): (String, String, String) =
             (row.get(0), row.get(1), row.get(2));
         let statement = sql::advance_sequence(&sequence, &table, &column);
@@ -198,7 +243,7 @@ async fn finish(
             .await
             .or_run(format!("cannot advance the sequence {sequence}"), "")?;
     }
-    let leaves = aside::query(control, sql::leaves(), &names).await?;
+    let leaves = aside::query(control, sql::LEAVES, &names).await?;
     let vacuum = leaves.iter().map(|row| (None, sql::vacuum(row.get(0)))).collect();
     aside::side_by_side(database_url, options.connections, vacuum, context).await?;
     let tables = plan.tables.iter().flat_map(Table::sides);

@@ -3,29 +3,41 @@
 use super::plan::Table;
 use crate::pg::{QualifiedName, quote_ident};
 
-/// Two seed runs are kept apart, and shards together, by a lock on this number ("cutoseed").
+/// Whole runs are kept apart, and shards together, by a lock on this number ("cutoseed").
 pub const RUN_LOCK: i64 = 0x6375_746f_7365_6564;
 /// Held while one run sets up, so that shards that start together do not do it twice.
 pub const SETUP_LOCK: i64 = RUN_LOCK + 1;
+/// Plus the shard's number: held by every connection that loads it, also by one whose client was
+/// killed and which the server has not ended yet.
+pub const LOADER_LOCK: i64 = RUN_LOCK + 2;
 
 /// Alone at work: true where nobody else is.
 pub const LOCK_ALONE: &str = "SELECT pg_try_advisory_lock($1)";
-/// At work with other shards: waits while one of them puts things back.
+/// Several at work at once.
 pub const LOCK_SHARED: &str = "SELECT pg_try_advisory_lock_shared($1)";
 /// Ends [`LOCK_SHARED`].
 pub const UNLOCK_SHARED: &str = "SELECT pg_advisory_unlock_shared($1)";
-/// Waits until no other run sets up. Not within the transaction, whose snapshot would be older.
-pub const LOCK_SETUP: &str = "SELECT pg_advisory_lock($1)";
-/// Ends [`LOCK_SETUP`].
-pub const UNLOCK_SETUP: &str = "SELECT pg_advisory_unlock($1)";
+/// Ends [`LOCK_ALONE`].
+pub const UNLOCK_ALONE: &str = "SELECT pg_advisory_unlock($1)";
 /// Begins a transaction that sees one snapshot throughout.
 pub const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ";
+
+/// The largest size the write-ahead log may have between checkpoints, in megabytes.
+pub const WAL_LIMIT_MB: &str =
+    "SELECT setting::bigint FROM pg_settings WHERE name = 'max_wal_size'";
+/// Where the server keeps its data; NULL where this user may not know.
+pub const DATA_FOLDER: &str = "SELECT current_setting('data_directory', true)";
+/// Whether the server is a local rig, which says so in its configuration.
+pub const IS_RIG: &str = "SELECT coalesce(current_setting('cutover.rig', true), '') = 'on'";
+/// The name of the database.
+pub const DATABASE_NAME: &str = "SELECT current_database()::text";
 
 /// Loading needs no flush per commit: rows and ledger are lost together or not at all.
 pub const LOADER_SESSION: &str =
     "SET synchronous_commit = off; SET statement_timeout = 0; SET lock_timeout = 0";
 /// Several sessions build at once, so each builds alone.
 pub const BUILDER_SESSION: &str = "SET maintenance_work_mem = '256MB'; \
+     SET synchronous_commit = off; SET client_connection_check_interval = '1s'; \
      SET max_parallel_maintenance_workers = 0; SET statement_timeout = 0; SET lock_timeout = 0";
 
 /// The state of a run; it stays behind as the record of what was seeded.
@@ -85,104 +97,20 @@ pub const PARTITIONS: &str = "
       JOIN pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = p.partattrs[0]
      WHERE p.partrelid = to_regclass($1) AND p.partnatts = 1";
 
-/// Tables and all their partitions, as `tree(rel)`.
-const TREE: &str = "WITH RECURSIVE tree(rel) AS (
-        SELECT to_regclass(name)::oid FROM unnest($1::text[]) AS name
-        UNION
-        SELECT i.inhrelid FROM pg_inherits i JOIN tree ON i.inhparent = tree.rel
-    )";
+/// See the file; `$1` are our tables, of which it sees the partitions too.
+pub const TRIGGERS: &str = include_str!("queries/triggers.sql");
 
-/// Triggers of ours to silence: table, name, and the state to give back.
-pub fn triggers() -> String {
-    format!(
-        "{TREE} SELECT format('%I.%I', n.nspname, c.relname), quote_ident(t.tgname), t.tgenabled::text
-           FROM tree
-           JOIN pg_trigger t ON t.tgrelid = tree.rel
-           JOIN pg_class c ON c.oid = t.tgrelid
-           JOIN pg_namespace n ON n.oid = c.relnamespace
-          WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'
-          ORDER BY 1, 2"
-    )
-}
+/// See the file; `$1` are our tables, of which it sees the partitions too.
+pub const FOREIGN_KEYS: &str = include_str!("queries/foreign_keys.sql");
 
-/// Foreign keys that start at our tables: table, name, definition.
-pub fn foreign_keys() -> String {
-    format!(
-        "{TREE} SELECT format('%I.%I', n.nspname, c.relname), quote_ident(k.conname),
-                pg_get_constraintdef(k.oid)
-           FROM tree
-           JOIN pg_constraint k ON k.conrelid = tree.rel AND k.contype = 'f' AND k.conparentid = 0
-           JOIN pg_class c ON c.oid = k.conrelid
-           JOIN pg_namespace n ON n.oid = c.relnamespace
-          ORDER BY 1, 2"
-    )
-}
+/// See the file; `$1` are our tables, of which it sees the partitions too.
+pub const INDEXES: &str = include_str!("queries/indexes.sql");
 
-/// Indexes of our tables that may be dropped and built again.
-///
-/// A tree of indexes (a partitioned one with its leaves) stays where any of them is what something
-/// else leans on: a foreign key from outside, the replica identity, a clustering, an exclusion
-/// constraint, a comment, or where it is not valid as it stands.
-pub fn indexes() -> String {
-    format!(
-        "{TREE}, facts AS (
-        SELECT i.indexrelid, i.indrelid, COALESCE(pg_partition_root(i.indexrelid), i.indexrelid) AS root,
-               k.oid AS constraint_oid, k.conname, k.contype,
-               i.indisreplident OR i.indisclustered OR i.indisexclusion OR NOT i.indisvalid
-               OR obj_description(i.indexrelid, 'pg_class') IS NOT NULL
-               OR COALESCE(k.contype NOT IN ('p', 'u'), false)
-               OR EXISTS (SELECT FROM pg_constraint f WHERE f.contype = 'f'
-                             AND f.conindid = i.indexrelid
-                             AND f.conrelid NOT IN (SELECT rel FROM tree)) AS stays
-          FROM tree
-          JOIN pg_index i ON i.indrelid = tree.rel
-          LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.conrelid = i.indrelid
-                                   AND k.contype IN ('p', 'u', 'x')
-    )
-    SELECT format('%I.%I', n.nspname, c.relname), format('%I.%I', xn.nspname, x.relname),
-           quote_ident(x.relname), x.relkind = 'I', pg_get_indexdef(f.indexrelid),
-           quote_ident(f.conname), pg_get_constraintdef(f.constraint_oid), f.contype::text,
-           (SELECT format('%I.%I', pn.nspname, p.relname)
-              FROM pg_inherits h JOIN pg_class p ON p.oid = h.inhparent
-              JOIN pg_namespace pn ON pn.oid = p.relnamespace
-             WHERE h.inhrelid = f.indexrelid)
-      FROM facts f
-      JOIN pg_class c ON c.oid = f.indrelid
-      JOIN pg_namespace n ON n.oid = c.relnamespace
-      JOIN pg_class x ON x.oid = f.indexrelid
-      JOIN pg_namespace xn ON xn.oid = x.relnamespace
-     WHERE f.root NOT IN (SELECT root FROM facts WHERE stays)
-     ORDER BY (SELECT count(*) FROM pg_inherits h WHERE h.inhrelid = f.indexrelid), x.relname"
-    )
-}
+/// See the file; `$1` are our tables, of which it sees the partitions too.
+pub const SEQUENCES: &str = include_str!("queries/sequences.sql");
 
-/// Sequences that number columns of our tables: sequence, table, column.
-pub fn sequences() -> String {
-    format!(
-        "{TREE} SELECT format('%I.%I', sn.nspname, s.relname), format('%I.%I', n.nspname, c.relname),
-                quote_ident(a.attname)
-           FROM tree
-           JOIN pg_depend d ON d.refobjid = tree.rel AND d.refclassid = 'pg_class'::regclass
-                AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
-           JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
-           JOIN pg_namespace sn ON sn.oid = s.relnamespace
-           JOIN pg_class c ON c.oid = tree.rel
-           JOIN pg_namespace n ON n.oid = c.relnamespace
-           JOIN pg_attribute a ON a.attrelid = tree.rel AND a.attnum = d.refobjsubid
-          ORDER BY 1"
-    )
-}
-
-/// Leaves and plain tables, largest first.
-pub fn leaves() -> String {
-    format!(
-        "{TREE} SELECT format('%I.%I', n.nspname, c.relname)
-           FROM tree
-           JOIN pg_class c ON c.oid = tree.rel AND c.relkind = 'r'
-           JOIN pg_namespace n ON n.oid = c.relnamespace
-          ORDER BY pg_relation_size(c.oid) DESC"
-    )
-}
+/// See the file; `$1` are our tables, of which it sees the partitions too.
+pub const LEAVES: &str = include_str!("queries/leaves.sql");
 
 /// Puts a sequence behind what stands in its column, never back.
 pub fn advance_sequence(sequence: &str, table: &str, column: &str) -> String {
@@ -270,6 +198,14 @@ pub fn count(table: &QualifiedName) -> String {
     format!("SELECT count(*) FROM {table}")
 }
 
+/// How many rows a table has from an org on; all of them where no column says whose they are.
+pub fn count_from(table: &QualifiedName, column: Option<&str>, first_org: u64) -> String {
+    match column {
+        Some(column) => format!("{} WHERE {} >= {first_org}", count(table), quote_ident(column)),
+        None => count(table),
+    }
+}
+
 /// The largest org of a table.
 pub fn largest_org(table: &QualifiedName, column: &str) -> String {
     format!("SELECT max({})::bigint FROM {table}", quote_ident(column))
@@ -277,9 +213,8 @@ pub fn largest_org(table: &QualifiedName, column: &str) -> String {
 
 /// The COPY statement of one side of a table.
 pub fn copy(table: &Table, side: &QualifiedName) -> String {
-    let twin = table.partitioned.as_ref() == Some(side);
-    let names = table.columns.iter().map(|c| if twin { &c.partitioned } else { &c.name });
-    let columns: Vec<String> = names.map(|name| quote_ident(name)).collect();
+    let names = table.columns.iter().map(|column| table.name_on(side, column));
+    let columns: Vec<String> = names.map(quote_ident).collect();
     format!("COPY {side} ({}) FROM STDIN (FORMAT binary)", columns.join(", "))
 }
 

@@ -10,8 +10,8 @@ use fake::locales::{DE_DE, EN, FR_FR, IT_IT, JA_JP, PT_BR};
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 
-use super::profile::FakeKind;
 use super::random::{self, Share, Stream, VOCABULARY_STREAMS, Weighted};
+use super::specs::FakeKind;
 use crate::error::{Context, Error, Result};
 
 /// The vocabularies that come with the program, by name.

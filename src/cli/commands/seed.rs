@@ -1,15 +1,17 @@
 //! `cutover seed`: synthetic data.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use chrono::NaiveDate;
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Exit, Printer, TargetArgs};
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::evidence::manifest::Manifest;
+use crate::run_folder::RunFolder;
 use crate::seed::{self, Existing, Options, Profile, Replicate, Shard};
+use crate::{pg, platform};
 
 /// Arguments of `seed`.
 #[derive(Debug, Args)]
@@ -39,6 +41,9 @@ pub struct SeedArgs {
     /// Empty the tables first
     #[arg(long, conflicts_with_all = ["resume", "append"])]
     pub reset: bool,
+    /// The database's name, to confirm --reset anywhere but on a local rig
+    #[arg(long, value_name = "DATABASE", requires = "reset")]
+    pub yes_reset: Option<String>,
     /// Finish what an interrupted run began
     #[arg(long, conflicts_with = "append")]
     pub resume: bool,
@@ -76,24 +81,50 @@ pub async fn run(args: SeedArgs, printer: &Printer, stop: CancellationToken) -> 
     };
     let mut options = resolve(&args);
     options.check()?;
-    let url = args.target.database_url.as_deref().ok_or_else(|| {
-        Error::usage("--database-url is not given", "or set CUTOVER_DATABASE_URL")
-    })?;
-    let out = args.target.out.as_deref();
-    if let Some(folder) = out {
-        let hint = "give a folder that can be created";
-        std::fs::create_dir_all(folder).or_usage(format!("--out {}", folder.display()), hint)?;
+    if let Some(org) = args.show_org {
+        return show_org(&profile, &options, org, printer);
     }
+    let url = args.target.required_database_url()?;
+    let folder = args.target.out.as_deref().map(|out| RunFolder::create(Some(out))).transpose()?;
     if args.as_of.is_none() && (args.resume || args.shard.is_some()) {
         options.as_of = seed::recorded_as_of(url, &options).await?.unwrap_or(options.as_of);
     }
+    if args.reset {
+        confirm_reset(url, args.yes_reset.as_deref()).await?;
+    }
+    if args.profile_file.is_none() && pg::is_empty(url).await? {
+        platform::migrate(url, options.as_of).await?;
+    }
     printer.note(&format!("rng seed {}, as of {}", options.rng_seed, options.as_of));
     let manifest = seed::run(url, &profile, &options, &printer.context(stop)).await?;
-    if let Some(folder) = out {
-        write_manifest(folder, &manifest)?;
+    if let Some(folder) = folder {
+        let text = serde_json::to_vec_pretty(&manifest).expect("evidence types serialise");
+        folder.write("manifest.json", &text)?;
     }
     printer.json(&manifest);
     printer.result(&summary(&manifest));
+    Ok(Exit::OK)
+}
+
+/// Emptying tables that are not a rig's takes the database's name.
+async fn confirm_reset(url: &str, confirmed: Option<&str>) -> Result<()> {
+    let (rig, name) = seed::rig_and_name(url).await?;
+    if rig || confirmed == Some(name.as_str()) {
+        return Ok(());
+    }
+    let what =
+        format!("--reset would empty tables of {}, which is not a local rig", pg::describe(url));
+    Err(Error::usage(what, format!("if that is meant, add --yes-reset {name}")))
+}
+
+fn show_org(profile: &Profile, options: &Options, org: u64, printer: &Printer) -> Result<Exit> {
+    let rows = seed::show_org(profile, options, org)?;
+    printer.json(&serde_json::json!({ "org": org, "rows": rows }));
+    if !printer.is_json() {
+        for row in &rows {
+            printer.result(&serde_json::to_string(row).expect("text serialises"));
+        }
+    }
     Ok(Exit::OK)
 }
 
@@ -126,12 +157,6 @@ fn parse_shard(text: &str) -> std::result::Result<Shard, String> {
         Some((Ok(index), Ok(count))) if index >= 1 && index <= count => Ok(Shard { index, count }),
         _ => Err("write I/N with I from 1 to N, for example 2/3".into()),
     }
-}
-
-fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<()> {
-    let path = folder.join("manifest.json");
-    let text = serde_json::to_string_pretty(manifest).expect("evidence types serialise");
-    std::fs::write(&path, text + "\n").or_run(format!("cannot write {}", path.display()), "")
 }
 
 fn summary(manifest: &Manifest) -> String {
