@@ -42,7 +42,7 @@ fn cases() -> Vec<PathBuf> {
 }
 
 async fn reference_database() -> support::TestDatabase {
-    let database = support::database().await;
+    let database = support::database();
     for sql in [
         include_str!("../src/platform/migrations/0001_tables.sql"),
         include_str!("../src/platform/migrations/0002_partitioned_twins.sql"),

@@ -33,7 +33,7 @@ pub fn database() -> TestDatabase {
     static MADE: AtomicU32 = AtomicU32::new(0);
     let number = MADE.fetch_add(1, Ordering::SeqCst);
     let name = format!("cutover_test_{}_{number}", std::process::id());
-    execute(format!("CREATE DATABASE {name}"));
+    execute_on_server(format!("CREATE DATABASE {name}"));
     let mut url = Url::parse(server()).expect("a URL that we have just connected to");
     url.set_path(&name);
     TestDatabase { url: url.into(), name }
@@ -41,7 +41,7 @@ pub fn database() -> TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        execute(format!("DROP DATABASE {} WITH (FORCE)", self.name));
+        execute_on_server(format!("DROP DATABASE {} WITH (FORCE)", self.name));
     }
 }
 
@@ -88,14 +88,19 @@ fn own_server() -> &'static str {
     RIG.get_or_init(start).database_url()
 }
 
-fn execute(statement: String) {
+fn execute_on_server(statement: String) {
     let server = server();
-    on_own_runtime(async move {
-        let mut connection = pg::connect(server).await.expect("the test server answers");
-        let statement = sqlx::AssertSqlSafe(statement);
-        sqlx::raw_sql(statement).execute(&mut connection).await.expect("the statement runs");
-        connection.close().await.expect("the connection closes");
-    });
+    on_own_runtime(async move { execute(server, &statement).await });
+}
+
+/// Runs statements on a connection of their own.
+pub async fn execute(url: &str, statements: &str) {
+    let mut connection = pg::connect(url).await.expect("the test server answers");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned()))
+        .execute(&mut connection)
+        .await
+        .unwrap_or_else(|error| panic!("{statements}: {error}"));
+    connection.close().await.expect("the connection closes");
 }
 
 /// Works in ordinary and in async tests: a runtime cannot be started on a thread that runs one.
