@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
+use super::pool::open_pool_lazily;
 use super::sql;
-use super::store::open_pool;
 use crate::error::Result;
 
 /// A replica further behind than this is not read from.
@@ -32,7 +32,7 @@ pub(super) struct Replica {
 
 impl Replica {
     pub async fn open(url: &str, primary: PgPool, stop: CancellationToken) -> Result<Self> {
-        let pool = open_pool(url).await?;
+        let pool = open_pool_lazily(url)?;
         let lag_s = Arc::new(RwLock::new(measure(&primary, &pool).await));
         let (watched, known) = (pool.clone(), lag_s.clone());
         tokio::spawn(async move {

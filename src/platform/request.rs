@@ -14,8 +14,10 @@ use super::answer::{Answer, CacheUse, Failure, respond};
 use super::cache::{Cache, Scope};
 use super::counts::Counts;
 use super::flags::{FlagStore, Side};
-use super::misbehave::{Fault, Mischief};
-use super::store::{STATEMENT_TIMEOUT, Store};
+use super::misbehave::Fault;
+use super::mischief::Mischief;
+use super::pool::STATEMENT_TIMEOUT;
+use super::store::Store;
 
 /// Everything a request may need.
 pub(super) struct App {

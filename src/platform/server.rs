@@ -16,11 +16,13 @@ use super::answer::Failure;
 use super::cache::Cache;
 use super::counts::Counts;
 use super::flags::{FlagStore, Flags};
-use super::misbehave::{Misbehaviour, Mischief};
+use super::misbehave::Misbehaviour;
+use super::mischief::Mischief;
 use super::request::App;
 use super::store::Store;
-use super::{admin, finance, monitoring, transport};
+use super::{admin, cache, finance, monitoring, transport};
 use crate::error::{Context, Error, Result};
+use crate::pg;
 
 /// How long requests in flight may take to finish when we are asked to stop.
 const GRACE: Duration = Duration::from_secs(2);
@@ -50,8 +52,12 @@ impl Options {
     /// Whether these options go together; touches nothing.
     ///
     /// # Errors
-    /// A usage error where misbehaviour is asked for on an address that others can reach.
+    /// A usage error where a URL does not parse, or misbehaviour is asked for on an address that
+    /// others can reach.
     pub fn check(&self) -> Result<()> {
+        pg::options(&self.database_url)?;
+        self.replica_url.as_deref().map(pg::options).transpose()?;
+        self.redis_url.as_deref().map(cache::check_url).transpose()?;
         if self.is_local() || self.misbehave.is_empty() {
             return Ok(());
         }

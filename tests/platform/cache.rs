@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{
-    Client, Options, Platform, Redis, Reply, eventually, migrate, options, serve, start,
+    Client, Options, Platform, Reply, eventually, migrate, options, serve, start,
 };
+use crate::servers::Redis;
 use crate::support::database;
 
 const LIST: &str = "/finance/revenue?orgId=1";

@@ -7,5 +7,6 @@ mod finance;
 mod harness;
 mod outages;
 mod routing;
+mod servers;
 #[path = "../support/mod.rs"]
 mod support;

@@ -8,7 +8,8 @@ use serde_json::json;
 use tokio::net::TcpStream;
 use url::Url;
 
-use crate::harness::{Platform, Wire, eventually, migrate, options, serve, start};
+use crate::harness::{Options, Platform, eventually, migrate, options, serve, start};
+use crate::servers::Wire;
 use crate::support::{TestDatabase, database};
 
 const LIST: &str = "/finance/revenue?orgId=1";
@@ -17,6 +18,12 @@ const LIST: &str = "/finance/revenue?orgId=1";
 async fn start_on_a_wire() -> (TestDatabase, Wire, Platform) {
     let database = database();
     migrate(&database).await;
+    let (url, wire) = wire_to(&database).await;
+    let platform = serve(options(&url)).await;
+    (database, wire, platform)
+}
+
+async fn wire_to(database: &TestDatabase) -> (String, Wire) {
     let mut url = Url::parse(&database.url).expect("a URL");
     let host = url.host_str().expect("a host").to_owned();
     let target = tokio::net::lookup_host((host, url.port().unwrap_or(5432))).await;
@@ -24,8 +31,7 @@ async fn start_on_a_wire() -> (TestDatabase, Wire, Platform) {
     let wire = Wire::to(target).await;
     url.set_host(Some("127.0.0.1")).expect("a host");
     url.set_port(Some(wire.port)).expect("a port");
-    let platform = serve(options(url.as_str())).await;
-    (database, wire, platform)
+    (url.into(), wire)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -103,4 +109,26 @@ async fn it_stops_though_somebody_stays_connected() {
     let ended = tokio::time::timeout(Duration::from_secs(3), &mut platform.served).await;
     ended.expect("it ends in time").expect("no panic").expect("no error");
     assert_eq!(in_flight.await.expect("an answer").status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_replica_is_read_from_while_it_is_there_and_not_after_an_own_write() {
+    let database = database();
+    migrate(&database).await;
+    // The same server stands in for a replica that is never behind, over a wire that can be cut.
+    let (url, wire) = wire_to(&database).await;
+    let with_replica = Options { replica_url: Some(url), ..options(&database.url) };
+    let platform = serve(with_replica).await;
+    let lag = async || platform.figure("/database/replica/lag", "/maxReplicaLag").await;
+    eventually("the lag is known", async || lag().await == 0.0).await;
+    assert_eq!(platform.get(LIST).await.status, StatusCode::OK);
+    let sessions = platform.figure("/database/replica/pool-stats", "/replica/size").await;
+    assert!(sessions.as_u64() > Some(0), "{sessions}");
+    wire.cut(true);
+    platform.new_revenue("1").await;
+    assert_eq!(platform.get(LIST).await.body["count"], 1, "an own write is read from the primary");
+    eventually("the loss is told", async || lag().await.is_null()).await;
+    let other = platform.get("/finance/revenue?orgId=2").await;
+    assert_eq!(other.status, StatusCode::OK, "everybody reads from the primary");
+    assert_eq!(platform.figure("/monitoring/unified/health", "/status").await, "degraded");
 }

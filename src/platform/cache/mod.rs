@@ -183,6 +183,11 @@ impl Cache {
     }
 }
 
+/// Whether this is a Redis URL; touches nothing.
+pub(super) fn check_url(redis_url: &str) -> Result<()> {
+    RedisSide::new(redis_url).map(|_| ())
+}
+
 /// A value that no process has used before.
 fn never_used() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);

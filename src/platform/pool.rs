@@ -1,0 +1,106 @@
+//! Pools that answer or fail in bounded time, with sessions that keep the two sides comparable.
+
+use std::time::Duration;
+
+use sqlx::Connection;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+
+use super::flags::Side;
+use super::rows::Kind;
+use super::sql;
+use crate::error::{Context, Result};
+use crate::pg;
+
+/// Connections per pool: enough to keep a small server busy, few enough to keep it fast.
+const CONNECTIONS: u32 = 16;
+/// How long a request waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the server works on one statement.
+pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long a request waits altogether; a frozen server times nothing out by itself.
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection idle for longer is tried before it is used: the server may have been restarted.
+const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+/// How long the health check waits.
+pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Gives up where nothing comes back in time.
+pub(super) async fn bounded<T>(work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    tokio::time::timeout(TOTAL_TIMEOUT, work).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+/// A pool whose sessions keep one generic plan per statement.
+///
+/// A custom plan is made anew for each execution, and its making costs more than running it where
+/// there are partitions; a generic plan prunes when it starts. Left to itself, PostgreSQL compares
+/// estimated costs that know nothing of pruning and stays with custom plans on the partitioned
+/// side only. Average of one session, 1 million rows, 28 monthly partitions, PostgreSQL 15, ms:
+///
+/// | read | legacy auto | partitioned auto | custom | generic | legacy generic |
+/// | --- | --- | --- | --- | --- | --- |
+/// | list of 60 days | 0.116 | 0.206 | 0.213 | 0.128 | 0.111 |
+/// | by id and date | 0.083 | 0.110 | 0.124 | 0.092 | 0.090 |
+/// | by id alone | 0.085 | 0.186 | 0.816 | 0.191 | 0.083 |
+/// | month | 0.097 | 0.143 | 0.147 | 0.111 | 0.100 |
+/// | year | 0.165 | 0.476 | 0.459 | 0.201 | 0.149 |
+pub(super) async fn open_pool(database_url: &str) -> Result<PgPool> {
+    pool_options().connect_with(session(database_url)?).await.or_run(
+        format!("cannot connect to PostgreSQL at {}", pg::describe(database_url)),
+        "is the server running, and may this user log in from here?",
+    )
+}
+
+/// The same, of a server that need not be there yet.
+pub(super) fn open_pool_lazily(database_url: &str) -> Result<PgPool> {
+    Ok(pool_options().connect_lazy_with(session(database_url)?))
+}
+
+fn session(database_url: &str) -> Result<PgConnectOptions> {
+    let timeout_ms = STATEMENT_TIMEOUT.as_millis().to_string();
+    Ok(pg::options(database_url)?
+        .application_name("finance-platform")
+        .options([("plan_cache_mode", "force_generic_plan"), ("statement_timeout", &*timeout_ms)]))
+}
+
+fn pool_options() -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .min_connections(CONNECTIONS)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A round trip that every request would pay; a dead connection is found when it is given
+        // back, or here when it has not been used for a while.
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for > TRUSTED_IDLE {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .after_connect(|connection, _| Box::pin(prepare_reads(connection)))
+}
+
+/// Prepares and plans every read once for an org that does not exist, so that the first requests
+/// after a connect are as fast as the thousandth.
+async fn prepare_reads(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let today = chrono::Utc::now().date_naive();
+    for kind in Kind::ALL {
+        for side in [Side::Legacy, Side::Partitioned] {
+            let reads = sql::reads(kind, side);
+            for statement in [reads.by_category, reads.by_month] {
+                let query = sqlx::query(statement).bind(0_i64).bind(today).bind(today);
+                query.execute(&mut *connection).await?;
+            }
+            let list = sqlx::query(reads.list).bind(0_i64).bind(today).bind(today).bind(1_i64);
+            list.execute(&mut *connection).await?;
+            let by_id = sqlx::query(reads.by_id).bind(0_i64).bind(0_i64);
+            by_id.execute(&mut *connection).await?;
+            let by_date = sqlx::query(reads.by_id_and_date).bind(0_i64).bind(0_i64).bind(today);
+            by_date.execute(&mut *connection).await?;
+        }
+    }
+    Ok(())
+}
