@@ -82,4 +82,16 @@ pub enum Command {
     Rehearse(commands::rehearse::RehearseArgs),
     /// The local stack: PostgreSQL, Redis and the platform
     Rig(commands::rig::RigArgs),
+    /// Run the reference finance service alone
+    Platform(commands::platform::PlatformArgs),
+    /// Fill a staging database with synthetic organisations
+    Seed(commands::seed::SeedArgs),
+    /// Drive load in both modes and measure it
+    Drive(commands::drive::DriveArgs),
+    /// Compare legacy with partitioned, every org and every row
+    Diff(commands::diff::DiffArgs),
+    /// Give the verdict again, from a run's folder alone
+    Gate(commands::gate::GateArgs),
+    /// Write every report of a run again, from its record
+    Report(commands::report::ReportArgs),
 }

@@ -7,6 +7,9 @@ mod commands;
 mod exit_code;
 mod printer;
 mod signals;
+mod target;
+mod values;
+mod verdict_text;
 
 use std::process::ExitCode;
 

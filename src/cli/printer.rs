@@ -90,6 +90,12 @@ impl Printer {
         }
     }
 
+    /// A line of JSON on stdout whatever the format: what a long-running command says once it is
+    /// ready, for whoever started it.
+    pub fn line_of_json(&self, value: &impl Serialize) {
+        write_out(&serde_json::to_string(value).expect("plain values serialise"));
+    }
+
     /// An error with its hint, on stderr.
     pub fn error(&self, error: &Error) {
         let (red, reset) = if self.color { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };

@@ -1,1 +1,23 @@
-//! To come.
+//! Legacy against partitioned: for every org, is the twin the same, and if not, which rows, which
+//! columns, which values.
+//!
+//! A comparison goes down these files in order: [`run`] takes one snapshot and walks the table
+//! pairs; `schema` compares the catalogs and decides what is compared and how; `checks` looks at
+//! what will go wrong tomorrow though every row agrees today; `scan` reads both sides by binary
+//! COPY and `digest` sums a keyed hash of every row per org; `drill_down` reads the rows of
+//! diverging orgs side by side and `classify` names each difference; `outcome` counts and
+//! `output` writes the files.
+
+mod checks;
+mod classify;
+mod digest;
+mod drill_down;
+mod outcome;
+mod output;
+mod run;
+mod scan;
+mod schema;
+mod sql;
+mod triggers;
+
+pub use run::{Options, run};

@@ -9,14 +9,20 @@ use serde::{Deserialize, Serialize};
 pub struct DiffEvidence {
     /// `before` or `after` the load, or `alone`.
     pub phase: String,
-    /// True only if every org of every table pair was compared to the end.
+    /// Which orgs were asked for: `all orgs`, or how many of a list.
+    #[serde(default)]
+    pub scope: String,
+    /// True only if every org that was asked for was compared to the end, in every table pair.
     pub complete: bool,
     /// Why it is not complete; empty otherwise.
     pub incomplete_reason: String,
     /// Orgs that have a row on either side of any pair.
     pub orgs_checked: u64,
-    /// Orgs with at least one row finding.
+    /// Orgs that differ in any pair; of a row under the wrong org, both orgs.
     pub orgs_diverged: u64,
+    /// Catalog findings of severity error: integrity fails even where every row agrees.
+    #[serde(default)]
+    pub integrity_errors: u64,
     /// One entry per table pair.
     pub tables: Vec<TableDiff>,
     /// Every org and table that diverges, worst first, at most [`DiffEvidence::KEPT_ORGS`].
@@ -30,6 +36,13 @@ pub struct DiffEvidence {
 }
 
 impl DiffEvidence {
+    /// Whether any row differs or any catalog finding is an error.
+    pub fn has_differences(&self) -> bool {
+        self.orgs_diverged > 0
+            || self.integrity_errors > 0
+            || self.tables.iter().any(|table| table.counts.total() > 0)
+    }
+
     /// Diverging orgs kept in the run record; `orgs.csv` holds all of them.
     pub const KEPT_ORGS: usize = 100;
     /// Findings kept in the run record; `findings.jsonl` holds all of them.
@@ -91,6 +104,21 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Counts one row finding; false where `class` is none of the row classes.
+    pub fn count(&mut self, class: &str) -> bool {
+        let counter = match class {
+            "missing" => &mut self.missing,
+            "extra" => &mut self.extra,
+            "mismatched" => &mut self.mismatched,
+            "duplicate" => &mut self.duplicate,
+            "wrong_org" => &mut self.wrong_org,
+            "misrouted" => &mut self.misrouted,
+            _ => return false,
+        };
+        *counter += 1;
+        true
+    }
+
     /// All row findings.
     pub fn total(&self) -> u64 {
         self.missing
@@ -99,6 +127,18 @@ impl Counts {
             + self.duplicate
             + self.wrong_org
             + self.misrouted
+    }
+
+    /// The classes by name, in the order of reports.
+    pub fn by_class(&self) -> [(&'static str, u64); 6] {
+        [
+            ("missing", self.missing),
+            ("extra", self.extra),
+            ("mismatched", self.mismatched),
+            ("duplicate", self.duplicate),
+            ("wrong_org", self.wrong_org),
+            ("misrouted", self.misrouted),
+        ]
     }
 
     /// Adds another count, class by class.

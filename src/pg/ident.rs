@@ -14,6 +14,11 @@ pub struct QualifiedName {
 }
 
 impl QualifiedName {
+    /// The name of no table, to be replaced.
+    pub(super) fn nowhere() -> Self {
+        Self { schema: String::new(), name: String::new() }
+    }
+
     /// Reads `table`, `schema.table`, or either part in double quotes (a quote inside is doubled).
     ///
     /// Parts without quotes are taken as they stand, capitals included, because that is how people

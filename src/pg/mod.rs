@@ -1,7 +1,18 @@
-//! What every act needs of PostgreSQL: connections, quoted names.
+//! What every act needs of PostgreSQL: connections, quoted names, the catalogs, one state of the
+//! database seen by several connections, and rows at the speed of COPY.
 
+pub mod catalog;
 mod connect;
+mod copy;
+mod failure;
 mod ident;
+mod server;
+mod snapshot;
+mod sql;
 
 pub use connect::{connect, describe, options};
+pub use copy::{CopyReader, Fields};
+pub use failure::failure;
 pub use ident::{QualifiedName, quote_ident};
+pub use server::{is_empty, server_version};
+pub use snapshot::Snapshot;

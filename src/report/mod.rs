@@ -1,1 +1,34 @@
-//! To come.
+//! Report: the run record as bytes, one file per format.
+//!
+//! Everything here is a pure function of the record: no clock, no network, no file system. Whoever
+//! calls [`render_all`] does the writing, so the same record gives the same bytes on any machine.
+//!
+//! | module | makes |
+//! | --- | --- |
+//! | [`html`] | `report.html`, one page that needs nothing but itself |
+//! | [`markdown`] | `report.md`, for a pull request or the summary of a CI step |
+//! | [`junit`] | `junit.xml`, where a failed criterion is a failure and an undecided one an error |
+//! | `charts` | the drawings of the page, as SVG |
+//! | `facts` | what the record says between the lines: what is missing, what contradicts itself |
+//! | `text` | figures for people, and hostile text made harmless |
+//!
+//! A record may be nearly empty: a run that was interrupted leaves whatever it had. Every format
+//! then says plainly what is missing, and never in the colour of something good.
+
+mod charts;
+mod facts;
+pub mod html;
+pub mod junit;
+pub mod markdown;
+mod text;
+
+use crate::evidence::run_record::RunRecord;
+
+/// Every report of a run: the file's name in the run folder, and its bytes.
+pub fn render_all(record: &RunRecord) -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("report.html", html::render(record).into_bytes()),
+        ("report.md", markdown::render(record).into_bytes()),
+        ("junit.xml", junit::render(record).into_bytes()),
+    ]
+}

@@ -1,1 +1,41 @@
-//! To come.
+//! Synthetic organisations and transactions, by binary COPY.
+//!
+//! The content of an org is a function of `(rng_seed, as_of, org_id)` alone, and of the profile and
+//! the mean size that were asked for; nothing depends on threads, shards, batches or the machine.
+//! Read in this order, the way a row goes:
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `profile`, `plan`, `columns` | the description of the data, and the same made ready |
+//! | `random`, `sizes`, `calendar`, `vocabulary` | what draws are made from |
+//! | `org`, `generators` | one org, one cell |
+//! | `wire`, `encode`, `chunk`, `totals` | rows as COPY streams, and what they add up to |
+//! | `run`, `catalog`, `existing`, `aside`, `load`, `ledger` | the way into the database, and back to order |
+
+mod aside;
+mod calendar;
+mod catalog;
+mod chunk;
+mod columns;
+mod encode;
+mod existing;
+mod generate;
+mod generators;
+mod ledger;
+mod load;
+mod options;
+mod org;
+mod plan;
+mod profile;
+mod random;
+mod run;
+mod sizes;
+mod sql;
+mod totals;
+mod vocabulary;
+mod wire;
+
+pub use generate::manifest;
+pub use options::{Existing, Options, Replicate, Shard};
+pub use profile::Profile;
+pub use run::{recorded_as_of, run};

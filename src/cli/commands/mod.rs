@@ -1,7 +1,13 @@
 //! One file a command: raw arguments to resolved ones, the call of the acts, the outcome to print.
 
+pub mod diff;
+pub mod drive;
+pub mod gate;
+pub mod platform;
 pub mod rehearse;
+pub mod report;
 pub mod rig;
+pub mod seed;
 
 use tokio_util::sync::CancellationToken;
 
@@ -17,5 +23,11 @@ pub(super) async fn dispatch(
     match command {
         Command::Rehearse(args) => rehearse::run(args, printer, stop).await,
         Command::Rig(args) => rig::run(args, printer, stop).await,
+        Command::Platform(args) => platform::run(args, printer, stop).await,
+        Command::Seed(args) => seed::run(args, printer, stop).await,
+        Command::Drive(args) => drive::run(args, printer, stop).await,
+        Command::Diff(args) => diff::run(args, printer, stop).await,
+        Command::Gate(args) => gate::run(&args, printer),
+        Command::Report(args) => report::run(&args, printer),
     }
 }

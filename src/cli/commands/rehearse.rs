@@ -1,24 +1,145 @@
 //! `cutover rehearse`: all acts, one verdict.
 
-use clap::Args;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::NaiveDate;
+use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Exit, Printer, TargetArgs};
-use crate::error::Result;
+use crate::cli::{Exit, Printer, TargetArgs, values, verdict_text};
+use crate::error::{Context, Error, Result};
+use crate::rehearsal::{self, LoadShape, Options};
+use crate::routing::Switch;
+use crate::run_folder::RunFolder;
+use crate::scenario::{FINANCE, Scenario};
 
 /// Arguments of `rehearse`.
 #[derive(Debug, Args)]
 pub struct RehearseArgs {
-    /// Where the target is.
+    /// Where the target is; without one a local rig is started.
     #[command(flatten)]
     pub target: TargetArgs,
+    /// How much to do
+    #[arg(long, value_enum, default_value_t = Profile::Default)]
+    pub profile: Profile,
+    /// Organisations to seed [default: the profile's]
+    #[arg(long, value_name = "N", value_parser = values::orgs, allow_negative_numbers = true)]
+    pub orgs: Option<u64>,
+    /// Length of the load, for example 5m or 1h [default: the profile's]
+    #[arg(long, value_name = "D", value_parser = values::duration, allow_negative_numbers = true)]
+    pub duration: Option<Duration>,
+    /// Arrivals per second [default: the profile's]
+    #[arg(long, value_name = "R", value_parser = values::rate, allow_negative_numbers = true)]
+    pub rate: Option<f64>,
+    /// Connections that drain the plan
+    #[arg(long, value_name = "C", value_parser = values::connections)]
+    pub connections: Option<usize>,
+    /// Pairs of windows, one per mode
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub pairs: Option<u32>,
+    /// Mean transactions per org over all table pairs
+    #[arg(long, value_name = "M", value_parser = values::transactions, default_value = "12")]
+    pub transactions_per_org: f64,
+    /// Traffic [default: the finance scenario]
+    #[arg(long, value_name = "FILE")]
+    pub scenario: Option<PathBuf>,
+    /// Use the data that is there, orgs numbered from 1 to --orgs
+    #[arg(long)]
+    pub skip_seed: bool,
+    /// Drive even when the first diff finds differences
+    #[arg(long)]
+    pub keep_going: bool,
+    /// The day the data's calendar is anchored to [default: today]
+    #[arg(long, value_name = "DATE")]
+    pub as_of: Option<NaiveDate>,
+    /// Make the rig's platform go wrong on purpose, for example slow-partitioned=25%
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub misbehave: Vec<String>,
+}
+
+/// Named sizes of a rehearsal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    /// 10,000 orgs, under two minutes.
+    Quick,
+    /// 100,000 orgs, under twelve minutes.
+    Default,
+    /// 100,000 orgs, half an hour of load.
+    Nightly,
+}
+
+impl From<Profile> for rehearsal::Profile {
+    fn from(profile: Profile) -> Self {
+        match profile {
+            Profile::Quick => Self::Quick,
+            Profile::Default => Self::Default,
+            Profile::Nightly => Self::Nightly,
+        }
+    }
+}
+
+impl RehearseArgs {
+    /// Checks everything that can be checked before anything is touched.
+    fn resolve(&self) -> Result<Options> {
+        let config = self.target.read_config()?;
+        let target = self.target.both_or_none(&config)?;
+        if target.is_some() && !self.misbehave.is_empty() {
+            let what = "--misbehave: only the rig's own platform can be told to go wrong";
+            return Err(Error::usage(what, "leave out --database-url and --base-url"));
+        }
+        if let Some((_, base_url)) = &target {
+            Switch::new(&config.routing, base_url)?;
+        }
+        let scenario = match &self.scenario {
+            Some(path) => Scenario::read(path)?,
+            None => Scenario::parse("the built-in finance scenario", FINANCE)?,
+        };
+        let profile = rehearsal::Profile::from(self.profile);
+        let load =
+            LoadShape::resolve(profile, self.rate, self.connections, self.duration, self.pairs)?;
+        Ok(Options {
+            config,
+            target,
+            scenario: Arc::new(scenario),
+            load,
+            orgs: self.orgs.unwrap_or_else(|| profile.orgs()),
+            transactions_per_org: self.transactions_per_org,
+            skip_seed: self.skip_seed,
+            as_of: self.as_of.unwrap_or_else(|| chrono::Utc::now().date_naive()),
+            rng_seed: self.target.rng_seed,
+            keep_going: self.keep_going,
+            misbehave: self.misbehave.clone(),
+            executable: std::env::current_exe()
+                .or_run("cannot find this program's own path", "")?,
+        })
+    }
 }
 
 /// Runs all acts.
 ///
 /// # Errors
 /// What the acts could not do.
-pub async fn run(_args: RehearseArgs, printer: &Printer, stop: CancellationToken) -> Result<Exit> {
-    let _context = printer.context(stop);
-    Ok(Exit::OK)
+pub async fn run(args: RehearseArgs, printer: &Printer, stop: CancellationToken) -> Result<Exit> {
+    let options = args.resolve()?;
+    let folder = RunFolder::create(args.target.out.as_deref())?;
+    printer.note(&format!(
+        "run {}: {} orgs, {} req/s, {} pairs of {:.1} s windows, rng_seed {}",
+        folder.run_id(),
+        options.orgs,
+        options.load.rate_per_s,
+        options.load.pairs,
+        options.load.window.as_secs_f64(),
+        options.rng_seed
+    ));
+    let outcome = rehearsal::run(&options, &folder, &printer.context(stop)).await;
+    let report = folder.path().join("report.html");
+    if report.exists() {
+        printer.note(&format!("report: {}", report.display()));
+    }
+    let record = outcome?;
+    printer.json(&record);
+    printer.result(&verdict_text::of(&record));
+    Ok(Exit::from(&record.verdict))
 }

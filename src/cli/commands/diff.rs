@@ -1,0 +1,184 @@
+//! `cutover diff`: legacy against partitioned, every org, row by row.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{Exit, Printer, TargetArgs};
+use crate::config::{Config, TablePair};
+use crate::diff;
+use crate::error::{Context, Error, Result};
+use crate::evidence::finding::{DiffEvidence, Finding, Severity};
+
+/// Findings that the summary shows.
+const SHOWN_FINDINGS: usize = 10;
+
+/// Arguments of `diff`.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// Compare only this table pair, by its name in the configuration
+    #[arg(long, value_name = "NAME")]
+    pub table: Option<String>,
+    /// Compare only the orgs of this file, one per line; `#` begins a comment
+    #[arg(long, value_name = "FILE")]
+    pub orgs_file: Option<PathBuf>,
+    /// List every org in orgs.csv, not only those that differ
+    #[arg(long)]
+    pub all_orgs: bool,
+    /// Accept table pairs and listed orgs that have no row on either side
+    #[arg(long)]
+    pub allow_empty: bool,
+    /// Where the target is.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// Compares, writes the files, says what was found.
+///
+/// # Errors
+/// What keeps the comparison from being made; differences are no error but exit code 11.
+pub async fn run(args: DiffArgs, printer: &Printer, stop: CancellationToken) -> Result<Exit> {
+    let Some(database_url) = &args.target.database_url else {
+        return Err(Error::usage(
+            "no database to compare",
+            "give --database-url or set CUTOVER_DATABASE_URL",
+        ));
+    };
+    let tables = tables(&args)?;
+    let options = diff::Options {
+        allow_empty: args.allow_empty,
+        all_orgs: args.all_orgs,
+        orgs: args.orgs_file.as_deref().map(listed_orgs).transpose()?,
+        ..diff::Options::default()
+    };
+    let out = args.target.out.clone().unwrap_or_else(default_folder);
+    let context = printer.context(stop);
+    let evidence = diff::run(database_url, &tables, &options, &out, &context).await?;
+    printer.result(&summary(&evidence, &out));
+    printer.json(&evidence);
+    Ok(exit(&evidence))
+}
+
+fn tables(args: &DiffArgs) -> Result<Vec<TablePair>> {
+    let config = args.target.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+    let Some(wanted) = &args.table else { return Ok(config.tables) };
+    let names: Vec<String> = config.tables.iter().map(|pair| pair.name.clone()).collect();
+    let chosen: Vec<_> = config.tables.into_iter().filter(|pair| pair.name == *wanted).collect();
+    if chosen.is_empty() {
+        return Err(Error::usage(
+            format!("--table: there is no table pair `{wanted}`"),
+            format!("table pairs: {}", names.join(", ")),
+        ));
+    }
+    Ok(chosen)
+}
+
+/// The orgs of a file, each once, in its order.
+fn listed_orgs(path: &Path) -> Result<Vec<String>> {
+    let place = format!("--orgs-file {}", path.display());
+    let text = std::fs::read_to_string(path).or_usage(&place, "give a readable text file")?;
+    let mut seen = std::collections::HashSet::new();
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    let orgs: Vec<String> = lines
+        .filter(|org| !org.is_empty() && seen.insert(org.to_string()))
+        .map(str::to_owned)
+        .collect();
+    if orgs.is_empty() {
+        return Err(Error::usage(format!("{place}: lists no org"), "write one org per line"));
+    }
+    Ok(orgs)
+}
+
+fn default_folder() -> PathBuf {
+    let now = chrono::Utc::now().format("%Y%m%dT%H%M%SZ");
+    PathBuf::from("reports").join(format!("diff-{now}-{}", std::process::id()))
+}
+
+fn exit(evidence: &DiffEvidence) -> Exit {
+    if evidence.has_differences() {
+        Exit::NO_GO_INTEGRITY
+    } else if evidence.complete {
+        Exit::OK
+    } else {
+        Exit::INCONCLUSIVE
+    }
+}
+
+/// What a person needs in ten seconds: the verdict, the tables, the first findings, the files.
+fn summary(evidence: &DiffEvidence, out: &Path) -> String {
+    let mut text = headline(evidence);
+    for table in &evidence.tables {
+        let classes = table.counts.by_class();
+        let found: Vec<String> = classes
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(class, count)| format!("{count} {class}"))
+            .collect();
+        let found = if found.is_empty() { "no row differs".into() } else { found.join(", ") };
+        let _ = write!(
+            text,
+            "\n  {:<16} {:>12} legacy {:>12} partitioned   {found}",
+            table.name, table.legacy_rows, table.partitioned_rows
+        );
+    }
+    for finding in evidence.findings.iter().take(SHOWN_FINDINGS) {
+        let _ = write!(text, "\n  - {}", line(finding));
+    }
+    let more = evidence.findings_total.saturating_sub(SHOWN_FINDINGS as u64);
+    if more > 0 {
+        let _ = write!(text, "\n  … and {more} more");
+    }
+    let _ = write!(text, "\n{} and {}", show(out, "orgs.csv"), show(out, "findings.jsonl"));
+    text
+}
+
+fn show(out: &Path, name: &str) -> String {
+    out.join(name).display().to_string()
+}
+
+fn headline(evidence: &DiffEvidence) -> String {
+    let scope = format!("{} orgs in {:.1} s", evidence.orgs_checked, evidence.duration_s);
+    if evidence.has_differences() {
+        let errors = evidence.integrity_errors;
+        format!("DIFFERENT: {} of {scope} differ, {errors} catalog errors", evidence.orgs_diverged)
+    } else if evidence.complete {
+        format!("IDENTICAL: {scope}, not one row differs")
+    } else {
+        format!("NOT COMPARED: {}", evidence.incomplete_reason)
+    }
+}
+
+fn line(finding: &Finding) -> String {
+    let place = match (&finding.org_id, finding.severity) {
+        (Some(org), _) => {
+            let key = finding.key.iter();
+            let key: Vec<String> = key
+                .map(|(name, value)| format!("{name}={}", value.as_deref().unwrap_or("NULL")))
+                .collect();
+            format!("{} org {org} {}", finding.table, key.join(" "))
+        }
+        (None, Some(Severity::Advice)) => format!("{} advice", finding.table),
+        (None, _) => finding.table.clone(),
+    };
+    let mut text = format!("{place}: {}", finding.class);
+    if let Some(detail) = &finding.detail {
+        let _ = write!(text, ": {detail}");
+    }
+    for column in &finding.columns {
+        let value = |side: &Option<std::collections::BTreeMap<String, Option<String>>>| {
+            let value = side.as_ref().and_then(|row| row.get(column).cloned()).flatten();
+            value.unwrap_or_else(|| "NULL".into())
+        };
+        if finding.legacy.is_some() {
+            let _ = write!(
+                text,
+                "; {column} {} ≠ {}",
+                value(&finding.legacy),
+                value(&finding.partitioned)
+            );
+        }
+    }
+    text
+}

@@ -1,0 +1,63 @@
+//! What the target options mean together: configuration, database, platform.
+
+use url::Url;
+
+use super::args::TargetArgs;
+use crate::config::Config;
+use crate::error::{Context, Error, Result};
+use crate::pg;
+
+impl TargetArgs {
+    /// The configuration file, or the reference platform's configuration.
+    ///
+    /// # Errors
+    /// A usage error where the file is not a valid configuration.
+    pub fn read_config(&self) -> Result<Config> {
+        self.config.as_deref().map_or_else(|| Ok(Config::default()), Config::read)
+    }
+
+    /// The platform's URL from the option or the configuration.
+    ///
+    /// # Errors
+    /// A usage error where it is no URL.
+    pub fn base_url(&self, config: &Config) -> Result<Option<Url>> {
+        match &self.base_url {
+            Some(text) => Url::parse(text)
+                .or_usage(format!("--base-url `{text}`"), "write http://host:port")
+                .map(Some),
+            None => Ok(config.base_url.clone()),
+        }
+    }
+
+    /// The database's URL, checked.
+    ///
+    /// # Errors
+    /// A usage error where it is not given or does not parse.
+    pub fn required_database_url(&self) -> Result<&str> {
+        let url = self.database_url.as_deref().ok_or_else(|| {
+            Error::usage("no database is named", "give --database-url or CUTOVER_DATABASE_URL")
+        })?;
+        pg::options(url).map(|_| url)
+    }
+
+    /// Database and platform where both are named; `None` where neither is.
+    ///
+    /// # Errors
+    /// A usage error where only one of them is named, or one does not parse.
+    pub fn both_or_none(&self, config: &Config) -> Result<Option<(String, Url)>> {
+        match (&self.database_url, self.base_url(config)?) {
+            (None, None) => Ok(None),
+            (Some(_), Some(base_url)) => {
+                Ok(Some((self.required_database_url()?.to_owned(), base_url)))
+            }
+            (Some(_), None) => Err(Error::usage(
+                "a database is named but no platform",
+                "give --base-url too, or neither for a local rig",
+            )),
+            (None, Some(_)) => Err(Error::usage(
+                "a platform is named but no database",
+                "give --database-url too, or neither for a local rig",
+            )),
+        }
+    }
+}

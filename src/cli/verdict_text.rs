@@ -1,0 +1,28 @@
+//! A verdict in a few lines for a terminal.
+
+use crate::evidence::run_record::RunRecord;
+use crate::evidence::verdict::{Criterion, State};
+
+/// Decision, action, reasons, steps, and where the criteria stand.
+pub(super) fn of(record: &RunRecord) -> String {
+    let verdict = &record.verdict;
+    let mut lines = vec![criteria(&record.criteria), String::new()];
+    lines.push(format!("{}: {}", verdict.decision.label(), verdict.action.label()));
+    lines.extend(verdict.reasons.iter().map(|reason| format!("  - {reason}")));
+    lines.extend(verdict.steps.iter().enumerate().map(|(i, step)| format!("  {}. {step}", i + 1)));
+    lines.join("\n")
+}
+
+/// One line per criterion.
+pub(super) fn criteria(criteria: &[Criterion]) -> String {
+    let line = |criterion: &Criterion| {
+        let state = match criterion.state {
+            State::Pass => "pass   ",
+            State::Fail => "FAIL   ",
+            State::Unknown => "unknown",
+        };
+        let measured = criterion.measured.as_deref().unwrap_or("not measured");
+        format!("  {state}  {}: {measured} ({})", criterion.title, criterion.limit)
+    };
+    criteria.iter().map(line).collect::<Vec<_>>().join("\n")
+}

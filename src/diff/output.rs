@@ -1,0 +1,135 @@
+//! `orgs.csv` and `findings.jsonl`: written beside their names and put in place when whole.
+
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::error::{Context, Result};
+use crate::evidence::finding::{Finding, OrgDiff};
+
+/// A file that appears under its name only once it is whole.
+pub(super) struct WholeFile {
+    path: PathBuf,
+    writer: BufWriter<NamedTempFile>,
+}
+
+impl WholeFile {
+    fn create(folder: &Path, name: &str) -> Result<Self> {
+        let path = folder.join(name);
+        let place = format!("cannot write {}", path.display());
+        let file = NamedTempFile::new_in(folder).or_usage(place, "give --out a writable folder")?;
+        Ok(Self { path, writer: BufWriter::new(file) })
+    }
+
+    fn finish(self) -> Result<()> {
+        let place = || format!("cannot write {}", self.path.display());
+        let file = self.writer.into_inner().or_run(place(), "is the disk full?")?;
+        file.as_file().sync_all().or_run(place(), "is the disk full?")?;
+        open_to_readers(&file).or_run(place(), "")?;
+        file.persist(&self.path).or_run(place(), "")?;
+        Ok(())
+    }
+}
+
+/// Temporary files are for their owner alone; a report is for everyone who may enter the folder.
+fn open_to_readers(file: &NamedTempFile) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+/// `findings.jsonl`: a line per finding.
+pub(super) struct FindingsFile(WholeFile);
+
+impl FindingsFile {
+    pub(super) fn create(folder: &Path) -> Result<Self> {
+        WholeFile::create(folder, "findings.jsonl").map(Self)
+    }
+
+    pub(super) fn write(&mut self, finding: &Finding) -> Result<()> {
+        let hint = "is the disk full?";
+        serde_json::to_writer(&mut self.0.writer, finding).or_run("cannot write findings", hint)?;
+        self.0.writer.write_all(b"\n").or_run("cannot write findings", hint)
+    }
+
+    pub(super) fn finish(self) -> Result<()> {
+        self.0.finish()
+    }
+}
+
+/// `orgs.csv`: a line per diverging org and table, or per org and table.
+pub(super) struct OrgsFile(csv::Writer<WholeFile>);
+
+impl Write for WholeFile {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+impl OrgsFile {
+    const COLUMNS: [&str; 11] = [
+        "org_id",
+        "table",
+        "legacy_rows",
+        "partitioned_rows",
+        "row_delta",
+        "missing",
+        "extra",
+        "mismatched",
+        "duplicate",
+        "wrong_org",
+        "misrouted",
+    ];
+
+    pub(super) fn create(folder: &Path) -> Result<Self> {
+        let mut writer = csv::Writer::from_writer(WholeFile::create(folder, "orgs.csv")?);
+        writer.write_record(Self::COLUMNS).or_run("cannot write orgs.csv", "")?;
+        Ok(Self(writer))
+    }
+
+    pub(super) fn write(&mut self, org: &OrgDiff) -> Result<()> {
+        let counts = &org.counts;
+        let figures = [
+            org.legacy_rows as i64,
+            org.partitioned_rows as i64,
+            org.legacy_rows as i64 - org.partitioned_rows as i64,
+            counts.missing as i64,
+            counts.extra as i64,
+            counts.mismatched as i64,
+            counts.duplicate as i64,
+            counts.wrong_org as i64,
+            counts.misrouted as i64,
+        ];
+        let texts = [no_formula(&org.org_id), no_formula(&org.table)];
+        let record = texts.into_iter().chain(figures.iter().map(i64::to_string));
+        self.0.write_record(record).or_run("cannot write orgs.csv", "is the disk full?")
+    }
+
+    pub(super) fn finish(self) -> Result<()> {
+        let file = self.0.into_inner().or_run("cannot write orgs.csv", "is the disk full?")?;
+        file.finish()
+    }
+}
+
+/// Text that a spreadsheet would take for a formula, disarmed with an apostrophe; numbers stay.
+fn no_formula(text: &str) -> String {
+    let suspicious = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    if suspicious && text.parse::<i64>().is_err() { format!("'{text}") } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::no_formula;
+
+    #[test]
+    fn text_never_becomes_a_formula_and_numbers_stay() {
+        assert_eq!(no_formula("=cmd|' /C calc'!A0"), "'=cmd|' /C calc'!A0");
+        assert_eq!(no_formula("-1"), "-1");
+        assert_eq!(no_formula("-1+2"), "'-1+2");
+        assert_eq!(no_formula("acme"), "acme");
+    }
+}

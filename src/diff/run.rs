@@ -1,0 +1,189 @@
+//! One comparison of every table pair on one snapshot.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Instant;
+
+use super::checks;
+use super::digest::{Digests, OrgKey};
+use super::drill_down::drill_down;
+use super::outcome::Outcome;
+use super::scan::scan;
+use super::schema::{PairPlan, Side};
+use crate::act::{ActContext, Event};
+use crate::config::TablePair;
+use crate::error::{Context, Error, Result};
+use crate::evidence::finding::{DiffEvidence, Finding, Severity};
+use crate::pg::catalog::Table;
+use crate::pg::{Snapshot, connect};
+
+/// Beyond this share of diverging orgs whole tables are walked rather than a list of orgs.
+const WHOLE_TABLES_FROM: f64 = 0.05;
+
+/// What to compare, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `before` or `after` the load, or `alone`.
+    pub phase: String,
+    /// Whether a pair without a row on either side counts as compared.
+    pub allow_empty: bool,
+    /// Whether `orgs.csv` lists orgs that agree, too.
+    pub all_orgs: bool,
+    /// Only these orgs, as PostgreSQL prints them; `None` for every org.
+    pub orgs: Option<Vec<String>>,
+    /// Connections that read at once.
+    pub connections: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            phase: "alone".into(),
+            allow_empty: false,
+            all_orgs: false,
+            orgs: None,
+            connections: 2,
+        }
+    }
+}
+
+/// Compares every pair and writes `orgs.csv` and `findings.jsonl` into `out`.
+///
+/// # Errors
+/// A usage error for a table or column that is not there or a folder that cannot be written, a run
+/// error where the server fails, [`Error::Interrupted`] when asked to stop; in each case no file is
+/// left that looks whole.
+pub async fn run(
+    database_url: &str,
+    tables: &[TablePair],
+    options: &Options,
+    out: &Path,
+    context: &ActContext,
+) -> Result<DiffEvidence> {
+    tokio::select! {
+        biased;
+        () = context.stop.cancelled() => Err(Error::Interrupted),
+        outcome = compare(database_url, tables, options, out, context) => outcome,
+    }
+}
+
+async fn compare(
+    database_url: &str,
+    tables: &[TablePair],
+    options: &Options,
+    out: &Path,
+    context: &ActContext,
+) -> Result<DiffEvidence> {
+    let began = Instant::now();
+    std::fs::create_dir_all(out)
+        .or_usage(format!("cannot create {}", out.display()), "give --out a writable folder")?;
+    let mut outcome = Outcome::create(out, options)?;
+    let mut snapshot = take_snapshot(database_url, tables).await?;
+    let mut plans = Vec::new();
+    for pair in tables {
+        let (plan, mut findings) =
+            PairPlan::make(snapshot.connection(), pair, database_url).await?;
+        findings.extend(checks::check(snapshot.connection(), &plan).await?);
+        findings.sort_by_key(|finding| finding.severity == Some(Severity::Advice));
+        for finding in findings {
+            outcome.catalog_finding(finding)?;
+        }
+        check_listed_orgs(&plan, options)?;
+        plans.push(plan);
+    }
+    for plan in &plans {
+        if plan.integer_org {
+            compare_pair::<i64>(plan, options, &mut snapshot, &mut outcome, context).await?;
+        } else {
+            compare_pair::<Box<str>>(plan, options, &mut snapshot, &mut outcome, context).await?;
+        }
+    }
+    snapshot.confirm().await?;
+    outcome.finish(began.elapsed().as_secs_f64())
+}
+
+/// Looks every table up before anything is locked, so that a wrong name gets a clear answer.
+async fn take_snapshot(database_url: &str, tables: &[TablePair]) -> Result<Snapshot> {
+    let mut connection = connect(database_url).await?;
+    let mut names = Vec::new();
+    for pair in tables {
+        for name in [pair.legacy_name()?, pair.partitioned_name()?] {
+            Table::find(&mut connection, &name, database_url).await?;
+            names.push(name);
+        }
+    }
+    Snapshot::take(database_url, &names).await
+}
+
+/// A listed org that cannot be one is a slip in the list, not an org without rows.
+fn check_listed_orgs(plan: &PairPlan, options: &Options) -> Result<()> {
+    let listed = options.orgs.iter().flatten();
+    match listed.into_iter().find(|org| plan.integer_org && org.parse::<i64>().is_err()) {
+        None => Ok(()),
+        Some(org) => Err(Error::usage(
+            format!("org `{org}` is not a whole number, as the orgs of `{}` are", plan.name),
+            "list one org per line, as PostgreSQL prints it",
+        )),
+    }
+}
+
+async fn compare_pair<K: OrgKey>(
+    plan: &PairPlan,
+    options: &Options,
+    snapshot: &mut Snapshot,
+    outcome: &mut Outcome,
+    context: &ActContext,
+) -> Result<()> {
+    let estimate: f64 =
+        Side::BOTH.iter().flat_map(|side| plan.leaves(*side)).map(|leaf| leaf.rows_estimate).sum();
+    let total = (estimate > 0.0).then_some(estimate as u64);
+    context.started(format!("diff: {}", plan.name), total, "rows");
+    let digests =
+        scan::<K>(plan, options.orgs.as_deref(), snapshot, options.connections, context).await?;
+    context.emit(Event::Finished);
+    for finding in null_findings(plan, &digests) {
+        outcome.catalog_finding(finding)?;
+    }
+    let diverging: HashMap<String, [u32; 2]> = digests
+        .orgs
+        .iter()
+        .filter(|(org, digest)| digest.diverges() || digests.misrouted.contains(*org))
+        .map(|(org, digest)| (org.text(), digest.rows))
+        .collect();
+    outcome.begin_table(plan.org.on(Side::Legacy));
+    if !diverging.is_empty() {
+        context.started(
+            format!("diff: {} orgs of {} differ", diverging.len(), plan.name),
+            None,
+            "rows",
+        );
+        let share = diverging.len() as f64 / digests.orgs.len() as f64;
+        let whole = share > WHOLE_TABLES_FROM && options.orgs.is_none();
+        let orgs: Vec<String> = diverging.keys().cloned().collect();
+        let orgs = (!whole).then_some(orgs.as_slice());
+        drill_down(plan, orgs, snapshot, |finding| {
+            context.emit(Event::Advanced(1));
+            outcome.row_finding(finding)
+        })
+        .await?;
+        context.emit(Event::Finished);
+    }
+    outcome.end_table(plan, &digests, diverging)
+}
+
+/// Rows that cannot be told apart, or that belong to nobody.
+fn null_findings<K>(plan: &PairPlan, digests: &Digests<K>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for side in Side::BOTH {
+        let (table, side) = (&plan.table(side).name, side as usize);
+        let counts = [
+            ("null_org", digests.null_orgs[side], "no org: they were not compared"),
+            ("null_key", digests.null_keys[side], "NULL in their key: nothing tells them apart"),
+        ];
+        for (class, rows, why) in counts.into_iter().filter(|(_, rows, _)| *rows > 0) {
+            let detail = format!("{rows} rows of {table} have {why}; give them a value");
+            findings.push(plan.finding(class, Severity::Error, detail));
+        }
+    }
+    findings
+}

@@ -1,0 +1,248 @@
+//! What is compared, column by column, and what the catalogs say against it.
+//!
+//! Columns are matched by name, never by position, and never are only the columns in common
+//! compared in silence: one that stands on one side only is a finding of its own.
+
+use sqlx::postgres::PgConnection;
+
+use crate::config::TablePair;
+use crate::error::{Error, Result};
+use crate::evidence::finding::{Finding, Severity};
+use crate::pg::catalog::{Column, Leaf, Table};
+
+/// One of the two sides of a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Side {
+    Legacy,
+    Partitioned,
+}
+
+impl Side {
+    pub(super) const BOTH: [Self; 2] = [Self::Legacy, Self::Partitioned];
+}
+
+/// A table pair that is ready to be compared.
+#[derive(Debug, Clone)]
+pub(super) struct PairPlan {
+    pub(super) name: String,
+    pub(super) trigger: Option<String>,
+    tables: [Table; 2],
+    leaves: [Vec<Leaf>; 2],
+    /// The org.
+    pub(super) org: ComparedColumn,
+    /// The columns that identify a row.
+    pub(super) key: Vec<ComparedColumn>,
+    /// Every column that is compared, org and key included.
+    pub(super) columns: Vec<ComparedColumn>,
+    /// Whether the org is an integer on both sides, which goes over the wire as it is.
+    pub(super) integer_org: bool,
+    /// Whether a key is unique only within its org, so that rows of two orgs never belong together.
+    pub(super) key_within_org: bool,
+}
+
+/// A column with its name on each side.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ComparedColumn {
+    names: [String; 2],
+    /// Whether the sides are compared as text, because their types differ or have no binary form.
+    pub(super) as_text: bool,
+    /// Whether each side refuses NULL.
+    pub(super) not_null: bool,
+}
+
+impl ComparedColumn {
+    /// Its name on one side; the legacy name is the one reports use.
+    pub(super) fn on(&self, side: Side) -> &str {
+        &self.names[side as usize]
+    }
+}
+
+impl PairPlan {
+    /// Reads the catalogs of both sides; returns what can be compared and what they disagree on.
+    ///
+    /// # Errors
+    /// A usage error for a table, column or key that is not there.
+    pub(super) async fn make(
+        connection: &mut PgConnection,
+        pair: &TablePair,
+        database_url: &str,
+    ) -> Result<(Self, Vec<Finding>)> {
+        let legacy = Table::find(connection, &pair.legacy_name()?, database_url).await?;
+        let twin = Table::find(connection, &pair.partitioned_name()?, database_url).await?;
+        check_names(pair, &legacy, &twin)?;
+        let leaves = [legacy.leaves(connection).await?, twin.leaves(connection).await?];
+        let indexes = legacy.indexes(connection).await?;
+        let key_within_org = !indexes.iter().any(|index| {
+            index.direct
+                && index.is_unique
+                && index.columns.iter().all(|column| pair.key.contains(column))
+        });
+        let mut findings = Vec::new();
+        let columns = compare_columns(pair, &legacy, &twin, &mut findings);
+        let compared = |name: &str| {
+            let found = columns.iter().find(|column| column.on(Side::Legacy) == name);
+            found.cloned().expect("check_names has seen org and key on both sides")
+        };
+        let integer_org =
+            [(&legacy, pair.org.as_str()), (&twin, pair.partitioned_column(&pair.org))]
+                .iter()
+                .all(|(table, name)| table.column(name).is_some_and(is_integer))
+                && !compared(&pair.org).as_text;
+        let plan = Self {
+            name: pair.name.clone(),
+            trigger: pair.trigger.clone(),
+            org: compared(&pair.org),
+            key: pair.key.iter().map(|name| compared(name)).collect(),
+            tables: [legacy, twin],
+            leaves,
+            columns,
+            integer_org,
+            key_within_org,
+        };
+        Ok((plan, findings))
+    }
+
+    pub(super) fn table(&self, side: Side) -> &Table {
+        &self.tables[side as usize]
+    }
+
+    pub(super) fn leaves(&self, side: Side) -> &[Leaf] {
+        &self.leaves[side as usize]
+    }
+
+    /// A finding about this pair's catalogs.
+    pub(super) fn finding(&self, class: &str, severity: Severity, detail: String) -> Finding {
+        catalog_finding(&self.name, class, severity, detail)
+    }
+}
+
+/// A finding that is not about a row.
+pub(super) fn catalog_finding(
+    table: &str,
+    class: &str,
+    severity: Severity,
+    detail: String,
+) -> Finding {
+    Finding {
+        table: table.into(),
+        class: class.into(),
+        severity: Some(severity),
+        detail: Some(detail),
+        ..Finding::default()
+    }
+}
+
+fn is_integer(column: &Column) -> bool {
+    ["smallint", "integer", "bigint"].contains(&column.type_name.as_str())
+}
+
+/// Every column that the configuration names must be there.
+fn check_names(pair: &TablePair, legacy: &Table, twin: &Table) -> Result<()> {
+    let must_be_in = |table: &Table, key: &str, name: &str| {
+        if table.column(name).is_some() {
+            return Ok(());
+        }
+        let there: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+        Err(Error::usage(
+            format!("[[tables]] `{}`: {key}: {} has no column `{name}`", pair.name, table.name),
+            format!("its columns: {}", there.join(", ")),
+        ))
+    };
+    for (key, name) in
+        std::iter::once(("org", &pair.org)).chain(pair.key.iter().map(|k| ("key", k)))
+    {
+        must_be_in(legacy, key, name)?;
+        must_be_in(twin, key, pair.partitioned_column(name))?;
+    }
+    for (from, to) in &pair.map {
+        must_be_in(legacy, "map", from)?;
+        must_be_in(twin, "map", to)?;
+    }
+    for name in &pair.ignore {
+        // A column that stands on one side only may be ignored too.
+        if twin.column(pair.partitioned_column(name)).is_none() {
+            must_be_in(legacy, "ignore", name)?;
+        }
+    }
+    Ok(())
+}
+
+fn compare_columns(
+    pair: &TablePair,
+    legacy: &Table,
+    twin: &Table,
+    findings: &mut Vec<Finding>,
+) -> Vec<ComparedColumn> {
+    let mut columns = Vec::new();
+    let mut tell = |class: &str, severity, name: &str, detail: String| {
+        let mut finding = catalog_finding(&pair.name, class, severity, detail);
+        finding.columns = vec![name.to_owned()];
+        findings.push(finding);
+    };
+    for left in legacy.columns.iter().filter(|column| !pair.ignore.contains(&column.name)) {
+        let twin_name = pair.partitioned_column(&left.name);
+        let Some(right) = twin.column(twin_name) else {
+            let detail = format!(
+                "{} has column `{}` ({}), {} has no `{twin_name}`: its values are lost at the \
+                 cut-over; add it to the twin and to the trigger, or name it under `ignore`",
+                legacy.name, left.name, left.type_name, twin.name
+            );
+            tell("column_missing", Severity::Error, &left.name, detail);
+            continue;
+        };
+        let same_type = left.type_oid == right.type_oid;
+        if left.type_name != right.type_name {
+            let detail = format!(
+                "{}.{} is {}, {}.{} is {}; give both the same type",
+                legacy.name, left.name, left.type_name, twin.name, right.name, right.type_name
+            );
+            tell("column_type", Severity::Error, &left.name, detail);
+        }
+        for (class, detail) in lesser_differences(left, right) {
+            tell(class, Severity::Advice, &left.name, detail);
+        }
+        columns.push(ComparedColumn {
+            names: [left.name.clone(), right.name.clone()],
+            as_text: !same_type || !left.has_binary_form,
+            not_null: left.not_null && right.not_null,
+        });
+    }
+    for right in &twin.columns {
+        let compared = columns.iter().any(|column| column.names[1] == right.name);
+        let ignored = pair.ignore.iter().any(|name| pair.partitioned_column(name) == right.name);
+        if !compared && !ignored {
+            let detail = format!(
+                "{} has column `{}` ({}), {} has no such column: nothing fills it from legacy; \
+                 add it to legacy, drop it, map it, or name it under `ignore`",
+                twin.name, right.name, right.type_name, legacy.name
+            );
+            tell("column_extra", Severity::Error, &right.name, detail);
+        }
+    }
+    columns
+}
+
+/// Differences under which rows are still carried over whole.
+fn lesser_differences(left: &Column, right: &Column) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    let mut differ = |class, what: &str, legacy: &str, twin: &str| {
+        if legacy != twin {
+            found.push((class, format!("{what}: `{legacy}` in legacy, `{twin}` in the twin")));
+        }
+    };
+    let null = |column: &Column| if column.not_null { "NOT NULL" } else { "NULL allowed" };
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".into());
+    differ("column_nullability", "nullability", null(left), null(right));
+    differ("column_collation", "collation", &text(&left.collation), &text(&right.collation));
+    // Sequences and identity number rows on their own side; their defaults differ by design.
+    let numbers_rows = |column: &Column| column.identity || column.sequence.is_some();
+    if !numbers_rows(left) && !numbers_rows(right) {
+        differ(
+            "column_default",
+            "default",
+            &text(&left.default_value),
+            &text(&right.default_value),
+        );
+    }
+    found
+}

@@ -1,0 +1,95 @@
+//! Goose, and all that has to be known about Goose 0.19.
+//!
+//! Goose launches the users, keeps them apart and waits for them. It paces in a closed loop and its
+//! latency ends at the response headers, so we pace and time by ourselves: a Goose user here is a
+//! connection that drains the shared plan in one single transaction.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use goose::config::GooseConfiguration;
+use goose::prelude::*;
+use tokio::sync::watch;
+
+use super::worker::{Shared, Worker};
+use crate::error::{Context, Error, Result};
+
+/// How long Goose may take to launch its users.
+const LAUNCH_LIMIT: Duration = Duration::from_secs(30);
+
+/// Drains the plan with `connections` Goose users; returns how many of them were lost.
+///
+/// # Errors
+/// Where Goose refuses to start or does not launch its users in time.
+pub(super) async fn run(shared: &Arc<Shared>, connections: usize) -> Result<usize> {
+    let (start_sender, start) = watch::channel(None::<Instant>);
+    let ready = Arc::new(AtomicUsize::new(0));
+    let scenario = Scenario::new("drain the plan").register_transaction(Transaction::new(
+        drain_transaction(Arc::clone(shared), start, Arc::clone(&ready)),
+    ));
+    let attack = GooseAttack::initialize_with_config(configuration(shared, connections))
+        .or_run("Goose refuses its configuration", "")?
+        .register_scenario(scenario);
+    let users = tokio::spawn(attack.execute());
+
+    // The clock starts when every user is there, so that none of the first arrivals waits for one.
+    let launch = Instant::now();
+    while ready.load(Ordering::SeqCst) < connections {
+        if users.is_finished() || launch.elapsed() > LAUNCH_LIMIT {
+            users.abort();
+            let got = ready.load(Ordering::SeqCst);
+            let what = format!("Goose launched {got} of {connections} users and then no more");
+            return Err(Error::run(what, "try fewer --connections"));
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let begin = Instant::now() + Duration::from_millis(20);
+    let pacer = {
+        let shared = Arc::clone(shared);
+        std::thread::Builder::new()
+            .name("pacer".into())
+            .spawn(move || shared.queue.pace(begin, connections))
+            .or_run("cannot start the pacer thread", "")?
+    };
+    start_sender.send_replace(Some(begin));
+    users.await.or_run("Goose panicked", "")?.map(drop).or_run("Goose ended with an error", "")?;
+    pacer.join().map_err(|_| Error::run("the pacer thread panicked", ""))?;
+    Ok(connections - shared.recorder.finished_workers.load(Ordering::SeqCst))
+}
+
+fn drain_transaction(
+    shared: Arc<Shared>,
+    start: watch::Receiver<Option<Instant>>,
+    ready: Arc<AtomicUsize>,
+) -> goose::goose::TransactionFunction {
+    Arc::new(move |_user: &mut GooseUser| {
+        let worker = Worker::new(Arc::clone(&shared));
+        let mut start = start.clone();
+        ready.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async move {
+            // The sender only goes away when the launch failed; then there is nothing to drain.
+            if let Ok(begin) = start.wait_for(Option::is_some).await.map(|at| *at)
+                && let Some(begin) = begin
+            {
+                worker.drain(begin).await;
+            }
+            Ok(())
+        })
+    })
+}
+
+fn configuration(shared: &Shared, connections: usize) -> GooseConfiguration {
+    let endpoint = shared.switch.endpoint(crate::evidence::drive::Mode::Legacy);
+    let mut configuration = GooseConfiguration::default();
+    configuration.host = Some(format!("http://{}", endpoint.authority()));
+    configuration.users = Some(connections);
+    // Otherwise Goose launches one user a second.
+    configuration.increase_rate = Some(connections.max(100).to_string());
+    configuration.iterations = Some(1);
+    configuration.no_telnet = true;
+    configuration.no_metrics = true;
+    configuration.no_print_metrics = true;
+    configuration.quiet = 3;
+    configuration
+}

@@ -1,0 +1,90 @@
+//! Looks at the platform's monitoring endpoint once a second while the load runs.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
+use hyper::header::HOST;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::client::Client;
+use crate::evidence::observation::Observation;
+use crate::routing::Endpoint;
+
+/// Time between two looks.
+const EVERY: Duration = Duration::from_secs(1);
+/// After this a monitoring endpoint counts as silent.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Observes until `stop`; an endpoint that is silent or talks nonsense is an observation too.
+pub(super) async fn observe(
+    endpoint: Endpoint,
+    start: Instant,
+    stop: CancellationToken,
+) -> Vec<Observation> {
+    let mut client = Client::new(endpoint.clone(), PATIENCE);
+    let mut observations = Vec::new();
+    loop {
+        observations.push(look(&mut client, &endpoint, start).await);
+        tokio::select! {
+            () = stop.cancelled() => {
+                observations.push(look(&mut client, &endpoint, start).await);
+                return observations;
+            }
+            () = tokio::time::sleep(EVERY) => {}
+        }
+    }
+}
+
+async fn look(client: &mut Client, endpoint: &Endpoint, start: Instant) -> Observation {
+    let at_s = start.elapsed().as_secs_f64();
+    let request = Request::builder()
+        .uri(format!("{}/monitoring/unified/metrics", endpoint.base_path))
+        .header(HOST, endpoint.authority())
+        .body(Full::new(Bytes::new()));
+    let answer = match request {
+        Ok(request) => client.send(request).await.map_err(|outcome| outcome.name()),
+        Err(error) => Err(error.to_string()),
+    };
+    let read = answer.and_then(|answer| match answer.status {
+        200 => serde_json::from_slice::<Value>(&answer.body).map_err(|e| e.to_string()),
+        status => Err(format!("http_{status}")),
+    });
+    match read {
+        Ok(metrics) => Observation { at_s, ..interpret(&metrics) },
+        Err(error) => Observation { at_s, error: Some(error), ..Observation::default() },
+    }
+}
+
+/// Picks out what the criteria need; what is not there stays `None`.
+fn interpret(metrics: &Value) -> Observation {
+    let count = |pointer: &str| metrics.pointer(pointer).and_then(Value::as_u64);
+    let number = |pointer: &str| metrics.pointer(pointer).and_then(Value::as_f64);
+    Observation {
+        at_s: 0.0,
+        system_status: metrics.pointer("/system/status").and_then(Value::as_str).map(Into::into),
+        cache_hits: count("/cache/hits"),
+        cache_lookups: count("/cache/lookups"),
+        cache_available: metrics.pointer("/cache/available").and_then(Value::as_bool),
+        cache_hit_rate_percent: number("/cache/hitRate"),
+        replica_lag_s: number("/database/maxReplicaLag"),
+        critical_alerts: count("/alerts/critical"),
+        warning_alerts: count("/alerts/warning"),
+        error: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nonsense_becomes_an_observation_without_figures() {
+        for text in ["null", "[]", "{}", r#"{"cache":{"hits":"many"},"alerts":{"critical":-1}}"#] {
+            let metrics = serde_json::from_str(text).expect("valid JSON");
+            assert_eq!(interpret(&metrics), Observation::default(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The criteria that need no statistics: the record, the data, the platform's own word.
+
+use crate::evidence::finding::{DiffEvidence, Severity};
+use crate::evidence::run_record::{ActState, RunRecord};
+use crate::evidence::verdict::{Action, Criterion, Kind, State};
+
+/// Rows by which the two sides of a table may differ in number (handbook, data validation).
+const ROW_DELTA_LIMIT: u64 = 10;
+/// Row delta that asks for an emergency rollback (handbook, alert thresholds).
+const ROW_DELTA_CRITICAL: u64 = 1000;
+
+/// A criterion before it is measured.
+pub(super) fn criterion(
+    id: &str,
+    kind: Kind,
+    title: &str,
+    source: &str,
+    evidence: &str,
+    limit: impl Into<String>,
+) -> Criterion {
+    Criterion {
+        id: id.into(),
+        title: title.into(),
+        source: format!("handbook: {source}"),
+        kind,
+        evidence: evidence.into(),
+        limit: limit.into(),
+        measured: None,
+        state: State::Unknown,
+        action: Action::Hold,
+        note: String::new(),
+    }
+}
+
+impl Criterion {
+    /// Measured: passes or fails.
+    pub(super) fn measured(self, pass: bool, measured: impl Into<String>) -> Self {
+        let state = if pass { State::Pass } else { State::Fail };
+        Self { state, measured: Some(measured.into()), ..self }
+    }
+
+    /// Why, in one sentence.
+    pub(super) fn note(self, note: impl Into<String>) -> Self {
+        Self { note: note.into(), ..self }
+    }
+
+    /// What a failure asks for.
+    pub(super) fn asks_for(self, action: Action) -> Self {
+        Self { action, ..self }
+    }
+}
+
+/// Criteria about the record and the data.
+pub(super) fn all(record: &RunRecord) -> Vec<Criterion> {
+    let mut criteria = vec![whole_record(record)];
+    if record.diff_before.is_some() {
+        criteria.push(content("before the load", record.diff_before.as_ref()));
+    }
+    criteria.push(content("", record.diff.as_ref()));
+    criteria.push(row_delta(record.diff.as_ref()));
+    criteria.push(catalog(record.diff.as_ref()));
+    if record.manifest.is_some() {
+        criteria.push(nothing_lost_since_seed(record));
+    }
+    criteria
+}
+
+fn whole_record(record: &RunRecord) -> Criterion {
+    let criterion = criterion(
+        "record_whole",
+        Kind::Record,
+        "The run was not cut short",
+        "Phase 2, load tests pass",
+        "acts",
+        "every act to its end",
+    );
+    match record.acts.iter().find(|act| act.state == ActState::Interrupted) {
+        Some(act) => {
+            let note = format!("a signal ended the run in the act `{}`", act.name);
+            criterion.measured(false, "interrupted").note(note)
+        }
+        None if record.acts.is_empty() => criterion.note("no act left a trace"),
+        None => criterion.measured(true, format!("{} acts", record.acts.len())),
+    }
+}
+
+fn content(when: &str, diff: Option<&DiffEvidence>) -> Criterion {
+    let (id, title) = if when.is_empty() {
+        ("content_identical", "Every row of every org is the same on both sides".to_owned())
+    } else {
+        ("content_identical_before", format!("Every row was the same on both sides {when}"))
+    };
+    let criterion = criterion(
+        id,
+        Kind::Integrity,
+        &title,
+        "Phase 4, data integrity maintained",
+        "diff",
+        "0 differing rows",
+    );
+    let Some(diff) = diff else {
+        return criterion.note("the tables were not compared");
+    };
+    let differences: u64 = diff.tables.iter().map(|table| table.counts.total()).sum();
+    if differences > 0 || diff.orgs_diverged > 0 {
+        let action = match diff.orgs_diverged {
+            1 => Action::DisableOrgs,
+            _ => Action::EmergencyRollback,
+        };
+        let measured = format!("{differences} rows in {} orgs", diff.orgs_diverged);
+        return criterion.measured(false, measured).note(worst_orgs(diff)).asks_for(action);
+    }
+    if !diff.complete {
+        return criterion.note(format!("not compared to the end: {}", diff.incomplete_reason));
+    }
+    if diff.orgs_checked == 0 {
+        return criterion.note("there was no row to compare");
+    }
+    criterion.measured(true, format!("0 rows in {} orgs", diff.orgs_checked))
+}
+
+fn worst_orgs(diff: &DiffEvidence) -> String {
+    const NAMED: usize = 5;
+    let named: Vec<String> = diff
+        .orgs
+        .iter()
+        .take(NAMED)
+        .map(|org| format!("org {} in {} ({})", org.org_id, org.table, org.counts.total()))
+        .collect();
+    let more = diff.orgs.len().saturating_sub(NAMED);
+    let and_more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{and_more}", named.join(", "))
+}
+
+fn row_delta(diff: Option<&DiffEvidence>) -> Criterion {
+    let criterion = criterion(
+        "row_delta",
+        Kind::Integrity,
+        "Row counts of both sides agree",
+        "data validation, row count delta < 10",
+        "diff",
+        format!("< {ROW_DELTA_LIMIT} rows per table"),
+    );
+    let Some(diff) = diff.filter(|diff| diff.complete && !diff.tables.is_empty()) else {
+        return criterion.note("the tables were not counted to the end");
+    };
+    let delta = |table: &crate::evidence::finding::TableDiff| table.row_delta().unsigned_abs();
+    let Some(worst) = diff.tables.iter().max_by_key(|table| delta(table)) else {
+        return criterion;
+    };
+    let action =
+        if delta(worst) > ROW_DELTA_CRITICAL { Action::EmergencyRollback } else { Action::Hold };
+    criterion
+        .measured(delta(worst) < ROW_DELTA_LIMIT, delta(worst).to_string())
+        .note(format!("largest in `{}`", worst.name))
+        .asks_for(action)
+}
+
+fn catalog(diff: Option<&DiffEvidence>) -> Criterion {
+    let criterion = criterion(
+        "catalog_sound",
+        Kind::Integrity,
+        "Triggers, partitions and columns can keep both sides the same",
+        "infrastructure readiness, dual-write triggers active",
+        "diff",
+        "0 errors",
+    );
+    let Some(diff) = diff else {
+        return criterion.note("the catalog was not checked");
+    };
+    let errors: Vec<String> = diff
+        .findings
+        .iter()
+        .filter(|finding| finding.severity == Some(Severity::Error))
+        .map(|finding| {
+            let detail = finding.detail.as_deref().unwrap_or_default();
+            format!("{}: {}: {detail}", finding.table, finding.class)
+        })
+        .collect();
+    if diff.integrity_errors == 0 && !diff.complete {
+        return criterion.note("the catalog was not checked to the end");
+    }
+    criterion
+        .measured(diff.integrity_errors == 0, diff.integrity_errors.to_string())
+        .note(errors.join("; "))
+        .asks_for(Action::EmergencyRollback)
+}
+
+/// The seed's promise: what was loaded is there, org by org and row by row, before the load.
+fn nothing_lost_since_seed(record: &RunRecord) -> Criterion {
+    let criterion = criterion(
+        "seeded_rows_present",
+        Kind::Integrity,
+        "Everything that was seeded was there to be compared",
+        "data validation",
+        "manifest, diff",
+        "all seeded orgs and rows",
+    );
+    let first = record.diff_before.as_ref().or(record.diff.as_ref());
+    let (Some(manifest), Some(diff)) = (&record.manifest, first.filter(|diff| diff.complete))
+    else {
+        return criterion.note("nothing to hold the manifest against");
+    };
+    let short: Vec<String> = manifest
+        .tables
+        .iter()
+        .filter_map(|seeded| {
+            let found = diff.tables.iter().find(|table| table.name == seeded.name)?;
+            let rows = found.legacy_rows.min(found.partitioned_rows);
+            (rows < seeded.rows).then(|| format!("{}: {rows} of {}", seeded.name, seeded.rows))
+        })
+        .collect();
+    let absent = manifest.tables.iter().any(|t| !diff.tables.iter().any(|d| d.name == t.name));
+    let all_there = short.is_empty() && !absent && diff.orgs_checked >= manifest.orgs;
+    let measured = format!("{} of {} orgs", diff.orgs_checked, manifest.orgs);
+    criterion.measured(all_there, measured).note(short.join(", "))
+}

@@ -1,0 +1,271 @@
+//! Worst state decides: the precedence of the contract, the action of the handbook's matrix.
+
+use super::statistics::compare;
+use super::{criteria, load};
+use crate::evidence::run_record::RunRecord;
+use crate::evidence::verdict::{Action, Criterion, Decision, Kind, State, Verdict};
+
+/// Judges a record: fills in the comparison, the criteria and the verdict.
+pub fn judge(record: &mut RunRecord) {
+    if let Some(drive) = &mut record.drive {
+        drive.comparison = compare(drive, load::P95_LIMIT);
+    }
+    record.criteria = criteria::all(record);
+    record.criteria.extend(load::all(record));
+    record.verdict = decide(record);
+}
+
+/// Whether nothing speaks against the measurement itself.
+pub fn is_trustworthy(criteria: &[Criterion]) -> bool {
+    criteria
+        .iter()
+        .filter(|c| matches!(c.kind, Kind::Record | Kind::Validity))
+        .all(|c| c.state == State::Pass)
+}
+
+/// Exit codes of the contract.
+const GO: i32 = 0;
+const PERFORMANCE: i32 = 10;
+const INTEGRITY: i32 = 11;
+const INCONCLUSIVE: i32 = 20;
+const INVALID: i32 = 30;
+
+fn decide(record: &RunRecord) -> Verdict {
+    let of = |kind: Kind, state: State| -> Vec<&Criterion> {
+        record.criteria.iter().filter(|c| c.kind == kind && c.state == state).collect()
+    };
+    let unknown: Vec<&Criterion> = record
+        .criteria
+        .iter()
+        .filter(|c| c.state == State::Unknown && c.kind != Kind::Advice)
+        .collect();
+    let precedence = [
+        (of(Kind::Record, State::Fail), Decision::Invalid, INVALID),
+        (of(Kind::Integrity, State::Fail), Decision::NoGo, INTEGRITY),
+        (of(Kind::Validity, State::Fail), Decision::Invalid, INVALID),
+        (of(Kind::Performance, State::Fail), Decision::NoGo, PERFORMANCE),
+        (unknown, Decision::Inconclusive, INCONCLUSIVE),
+    ];
+    let Some((_, decision, exit_code)) =
+        precedence.iter().find(|(criteria, ..)| !criteria.is_empty())
+    else {
+        return go(record);
+    };
+    // What decided stands first; what else is wrong follows, so that nobody has to dig for it.
+    let reasons = precedence
+        .iter()
+        .flat_map(|(criteria, ..)| criteria.iter())
+        .map(|criterion| reason(criterion))
+        .collect();
+    let action = match decision {
+        Decision::NoGo => precedence
+            .iter()
+            .take(4)
+            .flat_map(|(criteria, ..)| criteria.iter())
+            .map(|criterion| criterion.action)
+            .max_by_key(|action| urgency(*action))
+            .unwrap_or(Action::Hold),
+        _ => Action::Hold,
+    };
+    let (decision, exit_code) = (*decision, *exit_code);
+    Verdict { decision, action, exit_code, reasons, steps: steps(decision, action, record) }
+}
+
+fn go(record: &RunRecord) -> Verdict {
+    let proven = record
+        .criteria
+        .iter()
+        .filter(|c| c.state == State::Pass && c.kind != Kind::Advice)
+        .filter(|c| matches!(c.id.as_str(), "content_identical" | "p95_overall" | "error_rate"))
+        .map(reason)
+        .collect();
+    Verdict {
+        decision: Decision::Go,
+        action: Action::Proceed,
+        exit_code: GO,
+        reasons: proven,
+        steps: steps(Decision::Go, Action::Proceed, record),
+    }
+}
+
+fn reason(criterion: &Criterion) -> String {
+    let measured = criterion.measured.as_deref().unwrap_or("not measured");
+    let note = match criterion.note.is_empty() {
+        true => String::new(),
+        false => format!("; {}", criterion.note),
+    };
+    format!("{}: {measured} (limit {}){note}", criterion.title, criterion.limit)
+}
+
+fn urgency(action: Action) -> u8 {
+    match action {
+        Action::Proceed => 0,
+        Action::Hold => 1,
+        Action::DisableOrgs => 2,
+        Action::StandardRollback => 3,
+        Action::EmergencyRollback => 4,
+    }
+}
+
+/// The steps of the handbook for an action.
+fn steps(decision: Decision, action: Action, record: &RunRecord) -> Vec<String> {
+    let orgs: Vec<&str> =
+        record.diff.iter().flat_map(|diff| &diff.orgs).map(|org| org.org_id.as_str()).collect();
+    let steps: &[&str] = match (decision, action) {
+        (Decision::Go, _) => &["Proceed to the next increment of the handbook's schedule."],
+        (Decision::Inconclusive, _) => {
+            &["Stay where you are.", "Run again longer (--duration), or supply what is missing."]
+        }
+        (Decision::Invalid, _) => {
+            &["Stay where you are.", "Mend what spoiled the measurement, then run again."]
+        }
+        (_, Action::EmergencyRollback) => &[
+            "Now: USE_PARTITIONED_TABLES=false and USE_PARTITIONED_TABLES_PERCENTAGE=0.",
+            "Tell the incident channel and page the database administrator.",
+            "Assess the differences in findings.jsonl; disable the dual-write triggers if they do harm.",
+            "Repair the twin from legacy, or restore from backup if legacy itself lost data.",
+            "Enable the triggers, run `cutover diff` until it is clean, write the post-mortem.",
+        ],
+        (_, Action::StandardRollback) => &[
+            "Within 15 minutes: USE_PARTITIONED_TABLES_PERCENTAGE=0.",
+            "Check that /monitoring/partitions/metrics says partitionedTablesEnabled = false.",
+            "Watch error rate and latency for 30 minutes; expect status healthy.",
+        ],
+        (_, Action::DisableOrgs) => &[
+            "Take the affected orgs off the partitioned side.",
+            "Repair their rows from legacy and run `cutover diff` for them.",
+        ],
+        _ => &["Stay at the present percentage.", "Investigate and mend, then run again."],
+    };
+    let mut steps: Vec<String> = steps.iter().map(|step| (*step).to_owned()).collect();
+    if action == Action::DisableOrgs && !orgs.is_empty() {
+        steps.insert(0, format!("Affected: org {}.", orgs.join(", ")));
+    }
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::drive::{
+        DriveEvidence, Mode, ModeLatency, Percentiles, Window, WindowLatency,
+    };
+    use crate::evidence::finding::{DiffEvidence, TableDiff};
+    use crate::evidence::observation::Observation;
+    use crate::evidence::run_record::{Act, ActState};
+
+    /// A record in which everything is as it should be, with partitioned `ratio` times as slow.
+    fn healthy(ratio: f64) -> RunRecord {
+        let latency = |p95: u64| ModeLatency {
+            requests: 10_000,
+            response_us: Percentiles { p95, ..Percentiles::default() },
+            ..ModeLatency::default()
+        };
+        let slow = |us: f64| (us * ratio) as u64;
+        let window = |pair: u32, mode, p95: u64| Window {
+            pair,
+            mode: Some(mode),
+            all: WindowLatency { arrivals: 900, errors: 0, p95_us: Some(p95) },
+            ..Window::default()
+        };
+        let noise = [0.99, 1.02, 1.0, 0.98, 1.01, 1.0, 1.0, 0.99, 1.01, 1.02, 0.98, 1.0];
+        let windows = (0..12).flat_map(|pair| {
+            let us = 5000.0 * noise[pair as usize];
+            [window(pair, Mode::Legacy, 5000), window(pair, Mode::Partitioned, slow(us))]
+        });
+        RunRecord {
+            acts: vec![Act { name: "drive".into(), state: ActState::Done, ..Act::default() }],
+            drive: Some(DriveEvidence {
+                complete: true,
+                requests: 20_000,
+                overall: [
+                    (Mode::Legacy, latency(5000)),
+                    (Mode::Partitioned, latency(slow(5000.0))),
+                ]
+                .into(),
+                windows: windows.collect(),
+                ..DriveEvidence::default()
+            }),
+            diff: Some(DiffEvidence {
+                complete: true,
+                orgs_checked: 10,
+                tables: vec![TableDiff { name: "revenue".into(), ..TableDiff::default() }],
+                ..DiffEvidence::default()
+            }),
+            observations: (0..10)
+                .map(|second| Observation {
+                    at_s: f64::from(second),
+                    cache_hits: Some(u64::from(second as u32) * 90),
+                    cache_lookups: Some(u64::from(second as u32) * 100),
+                    critical_alerts: Some(0),
+                    cache_available: Some(true),
+                    ..Observation::default()
+                })
+                .collect(),
+            ..RunRecord::default()
+        }
+    }
+
+    fn verdict(mut record: RunRecord) -> (Decision, i32, Action) {
+        judge(&mut record);
+        (record.verdict.decision, record.verdict.exit_code, record.verdict.action)
+    }
+
+    #[test]
+    fn a_healthy_record_is_go() {
+        assert_eq!(verdict(healthy(1.0)), (Decision::Go, 0, Action::Proceed));
+    }
+
+    #[test]
+    fn a_quarter_slower_is_no_go_and_at_the_limit_undecided() {
+        assert_eq!(verdict(healthy(1.25)), (Decision::NoGo, 10, Action::Hold));
+        assert_eq!(verdict(healthy(1.6)), (Decision::NoGo, 10, Action::StandardRollback));
+        assert_eq!(verdict(healthy(1.10)), (Decision::Inconclusive, 20, Action::Hold));
+    }
+
+    #[test]
+    fn missing_evidence_is_never_go() {
+        let cuts: [fn(&mut RunRecord); 6] = [
+            |record| record.drive = None,
+            |record| record.diff = None,
+            |record| record.observations.clear(),
+            |record| record.drive.as_mut().expect("there").windows.clear(),
+            |record| record.diff.as_mut().expect("there").complete = false,
+            |record| record.diff.as_mut().expect("there").orgs_checked = 0,
+        ];
+        for (index, cut) in cuts.into_iter().enumerate() {
+            let mut record = healthy(1.0);
+            cut(&mut record);
+            assert_eq!(verdict(record).0, Decision::Inconclusive, "cut {index}");
+        }
+        assert_eq!(verdict(RunRecord::default()).0, Decision::Inconclusive);
+    }
+
+    #[test]
+    fn precedence_follows_the_contract() {
+        let mut record = healthy(1.6);
+        let diff = record.diff.as_mut().expect("there");
+        diff.orgs_diverged = 2;
+        diff.tables[0].counts.missing = 3;
+        assert_eq!(verdict(record.clone()), (Decision::NoGo, 11, Action::EmergencyRollback));
+        // An untrustworthy measurement does not hide an integrity failure …
+        record.drive.as_mut().expect("there").wrong_mode = 1;
+        assert_eq!(verdict(record.clone()).1, 11);
+        // … but a record that was cut short does.
+        record.acts[0].state = ActState::Interrupted;
+        assert_eq!(verdict(record).1, 30);
+        // An untrustworthy measurement outweighs a slow one.
+        let mut untrusted = healthy(1.6);
+        untrusted.drive.as_mut().expect("there").wrong_mode = 1;
+        assert_eq!(verdict(untrusted).1, 30);
+    }
+
+    #[test]
+    fn a_single_org_is_disabled_alone() {
+        let mut record = healthy(1.0);
+        let diff = record.diff.as_mut().expect("there");
+        diff.orgs_diverged = 1;
+        diff.tables[0].counts.mismatched = 1;
+        assert_eq!(verdict(record), (Decision::NoGo, 11, Action::DisableOrgs));
+    }
+}

@@ -1,0 +1,118 @@
+//! What this module asks of the server, its catalogs and transactions.
+
+use super::QualifiedName;
+
+/// Begins a transaction that sees one state of the database and can change nothing.
+pub const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// Names the transaction's snapshot, so that other connections can take it too.
+pub const EXPORT_SNAPSHOT: &str = "SELECT pg_export_snapshot()";
+
+/// Takes a snapshot that another transaction exported.
+pub fn set_snapshot(id: &str) -> String {
+    format!("SET TRANSACTION SNAPSHOT '{}'", id.replace('\'', "''"))
+}
+
+/// Keeps tables from being emptied, altered or dropped while they are read.
+pub fn lock_tables(tables: &[QualifiedName]) -> String {
+    let names: Vec<String> = tables.iter().map(ToString::to_string).collect();
+    format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "))
+}
+
+/// One table by schema and name.
+pub const TABLE: &str = "
+SELECT c.oid::bigint AS oid, c.relkind::text AS kind, c.relrowsecurity AS row_security,
+       has_table_privilege(c.oid, 'SELECT') AS readable,
+       c.relhassubclass AND c.relkind = 'r' AS inherited,
+       p.partstrat::text AS strategy,
+       ARRAY(SELECT a.attname::text
+               FROM unnest(p.partattrs::int2[]) WITH ORDINALITY AS k (attnum, nth)
+               JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+              ORDER BY k.nth) AS partition_columns
+  FROM pg_class c
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_partitioned_table p ON p.partrelid = c.oid
+ WHERE n.nspname = $1 AND c.relname = $2";
+
+/// The tables of a schema, for a message about one that is not there.
+pub const TABLES_OF_SCHEMA: &str = "
+SELECT c.relname::text
+  FROM pg_class c
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+ ORDER BY c.relname LIMIT 20";
+
+/// The live columns of a table, by position.
+pub const COLUMNS: &str = "
+SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type_name,
+       a.atttypid::bigint AS type_oid, a.attnotnull AS not_null,
+       a.attgenerated <> '' AS generated, a.attidentity <> '' AS identity,
+       t.typsend::oid <> 0 AS has_binary_form,
+       pg_get_expr(d.adbin, d.adrelid) AS default_value,
+       CASE WHEN a.attcollation <> 0 THEN a.attcollation::regcollation::text END AS collation,
+       pg_get_serial_sequence($2, a.attname) AS sequence
+  FROM pg_attribute a
+  JOIN pg_type t ON t.oid = a.atttypid
+  LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+ WHERE a.attrelid = $1::bigint::oid AND a.attnum > 0 AND NOT a.attisdropped
+ ORDER BY a.attnum";
+
+/// The relations that hold a table's rows: its leaves, or the table itself.
+pub const LEAVES: &str = "
+SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
+       c.oid::regclass::text AS display, c.relkind::text AS kind,
+       has_table_privilege(c.oid, 'SELECT') AS readable,
+       greatest(c.reltuples, 0)::float8 AS rows_estimate,
+       coalesce(pg_get_expr(c.relpartbound, c.oid), '') AS bound,
+       pg_get_partition_constraintdef(c.oid) AS partition_constraint
+  FROM (SELECT relid FROM pg_partition_tree($1::bigint::oid::regclass) WHERE isleaf
+        UNION
+        SELECT oid FROM pg_class WHERE oid = $1::bigint::oid AND relkind = 'r') t
+  JOIN pg_class c ON c.oid = t.relid
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ ORDER BY c.relname";
+
+/// The triggers of a table that people made, with what their functions say.
+pub const TRIGGERS: &str = "
+SELECT t.tgname::text AS name, t.tgenabled::text AS enabled, t.tgtype::int AS kind,
+       t.tgqual IS NOT NULL AS conditional, p.oid::regproc::text AS function, p.prosrc AS source,
+       ARRAY(SELECT a.attname::text FROM unnest(t.tgattr::int2[]) AS k (attnum)
+               JOIN pg_attribute a ON a.attrelid = t.tgrelid AND a.attnum = k.attnum
+              ORDER BY a.attnum) AS columns
+  FROM pg_trigger t
+  JOIN pg_proc p ON p.oid = t.tgfoid
+ WHERE t.tgrelid = $1::bigint::oid AND NOT t.tgisinternal
+ ORDER BY t.tgname";
+
+/// The indexes of a table and of everything below it.
+pub const INDEXES: &str = "
+SELECT i.indexrelid::regclass::text AS name, i.indrelid::regclass::text AS on_table,
+       i.indisvalid AND i.indisready AS valid,
+       i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL AS is_unique,
+       i.indrelid = $1::bigint::oid AS direct,
+       ARRAY(SELECT a.attname::text
+               FROM unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) AS k (attnum)
+               JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum) AS columns
+  FROM pg_index i
+ WHERE i.indrelid = $1::bigint::oid
+    OR i.indrelid IN (SELECT relid FROM pg_partition_tree($1::bigint::oid::regclass))
+ ORDER BY 1";
+
+/// The rows of a query, each as one JSON object.
+pub fn as_json(query: &str) -> String {
+    format!("SELECT to_jsonb(q)::text FROM ({query}) AS q")
+}
+
+/// The server's version as it states it.
+pub(super) const SERVER_VERSION: &str = "SELECT version()";
+
+/// Whether no ordinary or partitioned table stands outside the system's own schemas.
+pub(super) const IS_EMPTY: &str = "
+    SELECT NOT EXISTS (
+        SELECT 1
+          FROM pg_class c
+          JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.relkind IN ('r', 'p')
+           AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+           AND n.nspname NOT LIKE 'pg\\_toast%'
+           AND n.nspname NOT LIKE 'pg\\_temp%')";

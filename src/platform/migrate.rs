@@ -1,0 +1,69 @@
+//! Brings the reference schema to its newest version; running it again changes nothing.
+
+use chrono::{Datelike, Months, NaiveDate};
+use sqlx::{Connection, PgConnection};
+
+use super::sql;
+use crate::error::{Context, Result};
+use crate::pg;
+
+/// The migrations in order: name and text.
+const MIGRATIONS: [(&str, &str); 4] = [
+    ("0001_tables", include_str!("migrations/0001_tables.sql")),
+    ("0002_partitioned_twins", include_str!("migrations/0002_partitioned_twins.sql")),
+    ("0003_dual_write", include_str!("migrations/0003_dual_write.sql")),
+    ("0004_idempotency_keys", include_str!("migrations/0004_idempotency_keys.sql")),
+];
+
+/// How many months of partitions stand before and after the month of `as_of`.
+const MONTHS_BACK: u32 = 24;
+const MONTHS_AHEAD: u32 = 3;
+
+/// Applies the migrations that are not there yet, each in a transaction of its own, and makes the
+/// monthly partitions from 24 months before `as_of` to 3 months after it.
+///
+/// Several processes may call it at once: an advisory lock lets them in one after the other.
+///
+/// # Errors
+/// A run error that names the migration; that migration is rolled back whole.
+pub async fn migrate(database_url: &str, as_of: NaiveDate) -> Result<()> {
+    let mut connection = pg::connect(database_url).await?;
+    let place = pg::describe(database_url);
+    let failed = |what: &str| format!("cannot migrate {place}: {what}");
+    sqlx::query(sql::MIGRATION_LOCK)
+        .execute(&mut connection)
+        .await
+        .or_run(failed("lock"), "is another migration stuck?")?;
+    sqlx::query(sql::MIGRATION_TABLE)
+        .execute(&mut connection)
+        .await
+        .or_run(failed("schema_migrations"), "may this user create tables?")?;
+    for (name, text) in MIGRATIONS {
+        apply(&mut connection, name, text).await.or_run(
+            failed(name),
+            "the tables may have been made by other means; use an empty database",
+        )?;
+    }
+    let first = as_of.with_day(1).unwrap_or(as_of) - Months::new(MONTHS_BACK);
+    sqlx::query(sql::ENSURE_PARTITIONS)
+        .bind(first)
+        .bind(as_of + Months::new(MONTHS_AHEAD))
+        .execute(&mut connection)
+        .await
+        .or_run(failed("monthly partitions"), "")?;
+    // Closing the session gives the lock back.
+    connection.close().await.or_run(failed("close"), "")
+}
+
+async fn apply(
+    connection: &mut PgConnection,
+    name: &'static str,
+    text: &'static str,
+) -> sqlx::Result<()> {
+    let mut transaction = connection.begin().await?;
+    let claimed = sqlx::query(sql::MIGRATION_RECORD).bind(name).execute(&mut *transaction).await?;
+    if claimed.rows_affected() == 1 {
+        sqlx::raw_sql(text).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await
+}

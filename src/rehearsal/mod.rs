@@ -1,0 +1,293 @@
+//! The order of the acts. Nothing else knows two of them.
+//!
+//! rig → seed → diff → drive → diff → judge. Each act leaves its evidence in the record as it ends,
+//! so that whatever happens next, what was measured is kept. However the run ends, the rig is
+//! stopped and the report is written.
+
+mod load_shape;
+mod record;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::NaiveDate;
+use url::Url;
+
+pub use load_shape::{LoadShape, Profile};
+pub use record::begin as begin_record;
+
+use crate::act::{ActContext, Event};
+use crate::config::Config;
+use crate::error::{Context, Error, Result};
+use crate::evidence::finding::DiffEvidence;
+use crate::evidence::manifest::Manifest;
+use crate::evidence::run_record::{Act, ActState, RunRecord};
+use crate::routing::Switch;
+use crate::run_folder::RunFolder;
+use crate::scenario::{Plan, Scenario};
+use crate::{diff, drive, gate, pg, platform, report, rig, seed};
+
+/// What is rehearsed, and on what.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The target as its owner describes it.
+    pub config: Config,
+    /// Database and platform; `None` starts a rig.
+    pub target: Option<(String, Url)>,
+    /// The traffic.
+    pub scenario: Arc<Scenario>,
+    /// Size and pace of the load.
+    pub load: LoadShape,
+    /// Orgs to seed.
+    pub orgs: u64,
+    /// Mean transactions per org.
+    pub transactions_per_org: f64,
+    /// Whether the data is there already.
+    pub skip_seed: bool,
+    /// The day the calendar of the data is anchored to.
+    pub as_of: NaiveDate,
+    /// Seed of every random choice.
+    pub rng_seed: u64,
+    /// Whether to drive even when the first diff finds differences.
+    pub keep_going: bool,
+    /// Misbehaviours of the rig's platform, `NAME[=VALUE]`.
+    pub misbehave: Vec<String>,
+    /// This program, for the rig's processes.
+    pub executable: PathBuf,
+}
+
+/// A run in progress.
+struct Run<'a> {
+    options: &'a Options,
+    folder: &'a RunFolder,
+    context: &'a ActContext,
+    record: RunRecord,
+    /// The first act that broke.
+    broken: Option<Error>,
+}
+
+/// After this a request counts as failed.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Rehearses: all acts in order, then the verdict and the report.
+///
+/// # Errors
+/// Where a component was missing or broke and nothing worse was measured; the report is written
+/// all the same.
+pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) -> Result<RunRecord> {
+    let plan =
+        Plan::new(&options.scenario, &options.load.plan_options(options.orgs, options.rng_seed))?;
+    let scenario = Some(options.scenario.as_ref());
+    let record = record::begin(folder, &options.config, scenario, options.rng_seed, "staging");
+    let mut run = Run { options, folder, context, record, broken: None };
+    let began = Instant::now();
+    folder.write_record(&run.record)?;
+    let stack = run.acts(Arc::new(plan)).await;
+    if let Some(stack) = stack {
+        context.note("stopping the rig");
+        if let Err(error) = stack.stop().await {
+            run.broken.get_or_insert(error);
+        }
+    }
+    run.record.duration_s = began.elapsed().as_secs_f64();
+    gate::judge(&mut run.record);
+    write_reports(folder, &run.record)?;
+    match run.broken {
+        // What broke is why it is inconclusive; a measured failure or a signal says more.
+        Some(error) if run.record.verdict.exit_code == 20 => Err(error),
+        _ => Ok(run.record),
+    }
+}
+
+/// Writes the record and every report.
+///
+/// # Errors
+/// Where the folder cannot be written.
+pub fn write_reports(folder: &RunFolder, record: &RunRecord) -> Result<()> {
+    folder.write_record(record)?;
+    for (name, bytes) in report::render_all(record) {
+        folder.write(name, &bytes)?;
+    }
+    Ok(())
+}
+
+impl Run<'_> {
+    /// Everything between start and verdict; returns the rig that has to be stopped.
+    async fn acts(&mut self, plan: Arc<Plan>) -> Option<rig::Stack> {
+        let (options, context) = (self.options, self.context);
+        let (stack, (database_url, base_url)) = match &options.target {
+            Some(target) => (None, target.clone()),
+            None => {
+                let (stack, target) = self.act("rig", start_rig(options, context)).await?;
+                self.record.target.rig = true;
+                (Some(stack), target)
+            }
+        };
+        self.record.target.database = Some(pg::describe(&database_url));
+        self.record.target.base_url = Some(without_secrets(&base_url));
+        self.act_by_act(&database_url, &base_url, plan).await;
+        stack
+    }
+
+    /// Seed, diff, drive, diff; `None` where it ended early because going on made no sense.
+    async fn act_by_act(
+        &mut self,
+        database_url: &str,
+        base_url: &Url,
+        plan: Arc<Plan>,
+    ) -> Option<()> {
+        let (options, folder, context) = (self.options, self.folder, self.context);
+        let version = self.act("connect", pg::server_version(database_url)).await?;
+        self.record.target.postgres_version = Some(version);
+        if !options.skip_seed {
+            let manifest = self.act("seed", fill(options, folder, database_url, context)).await?;
+            self.record.manifest = Some(manifest);
+        }
+        let compare = |phase| compare(options, folder, database_url, phase, context);
+        let before = self.act("diff before", compare("before")).await?;
+        self.record.diff_before = Some(before.clone());
+        self.record.diff = Some(before.clone());
+        if !is_clean(&before) && !options.keep_going {
+            // There is no use in loading tables that differ already.
+            let note = "the tables differed before the load; --keep-going drives all the same";
+            self.push_act("drive", ActState::Skipped, Duration::ZERO, note);
+            return None;
+        }
+        // From here on only a comparison made after the load counts.
+        self.record.diff = None;
+        if let Some(outcome) =
+            self.act("drive", load(options, folder, base_url, plan, context)).await
+        {
+            self.record.drive = Some(outcome.evidence);
+            self.record.observations = outcome.observations;
+        }
+        context.check_stop().ok()?;
+        self.record.diff = Some(self.act("diff after", compare("after")).await?);
+        Some(())
+    }
+
+    /// Runs one act, notes how it ended, and saves the record.
+    async fn act<T>(&mut self, name: &str, act: impl Future<Output = Result<T>>) -> Option<T> {
+        if self.context.check_stop().is_err() {
+            self.push_act(name, ActState::Interrupted, Duration::ZERO, "a signal came before it");
+            return None;
+        }
+        let began = Instant::now();
+        let outcome = act.await;
+        self.context.emit(Event::Finished);
+        let stopped = self.context.stop.is_cancelled();
+        let (state, note) = match &outcome {
+            _ if stopped => (ActState::Interrupted, "a signal ended it".to_owned()),
+            Ok(_) => (ActState::Done, String::new()),
+            Err(error) => (ActState::Failed, error.to_string()),
+        };
+        self.push_act(name, state, began.elapsed(), &note);
+        match outcome {
+            Ok(value) => Some(value),
+            Err(error) => {
+                if !stopped {
+                    self.context.note(format!("act `{name}` broke: {error}"));
+                    self.broken.get_or_insert(error);
+                }
+                None
+            }
+        }
+    }
+
+    fn push_act(&mut self, name: &str, state: ActState, took: Duration, note: &str) {
+        self.record.acts.push(Act {
+            name: name.to_owned(),
+            state,
+            duration_s: took.as_secs_f64(),
+            note: note.to_owned(),
+        });
+        if let Err(error) = self.folder.write_record(&self.record) {
+            self.broken.get_or_insert(error);
+        }
+    }
+}
+
+async fn start_rig(options: &Options, context: &ActContext) -> Result<(rig::Stack, (String, Url))> {
+    context.note("starting the rig: PostgreSQL, Redis, the reference platform");
+    let mut platform_args = Vec::new();
+    for misbehaviour in &options.misbehave {
+        platform_args.extend(["--misbehave".to_owned(), misbehaviour.clone()]);
+    }
+    let stack = rig::Stack::start(
+        rig::Options { platform_args, ..rig::Options::new(&options.executable) },
+        context,
+    )
+    .await?;
+    let base_url = stack.base_url().ok_or_else(|| Error::run("the rig has no platform", ""))?;
+    let base_url = Url::parse(base_url).or_run("the rig's platform has no usable URL", "")?;
+    let database_url = stack.database_url().to_owned();
+    Ok((stack, (database_url, base_url)))
+}
+
+/// Makes the reference schema where there is nothing yet, then fills it.
+async fn fill(
+    options: &Options,
+    folder: &RunFolder,
+    database_url: &str,
+    context: &ActContext,
+) -> Result<Manifest> {
+    if pg::is_empty(database_url).await? {
+        platform::migrate(database_url, options.as_of).await?;
+    }
+    let seed_options = seed::Options {
+        orgs: options.orgs,
+        rng_seed: options.rng_seed,
+        as_of: options.as_of,
+        transactions_per_org: options.transactions_per_org,
+        ..seed::Options::default()
+    };
+    let profile = seed::Profile::reference();
+    let manifest = seed::run(database_url, &profile, &seed_options, context).await?;
+    let json = serde_json::to_vec_pretty(&manifest).or_run("manifest", "")?;
+    folder.write("manifest.json", &json)?;
+    Ok(manifest)
+}
+
+async fn compare(
+    options: &Options,
+    folder: &RunFolder,
+    database_url: &str,
+    phase: &str,
+    context: &ActContext,
+) -> Result<DiffEvidence> {
+    let diff_options = diff::Options { phase: phase.into(), ..diff::Options::default() };
+    let tables = &options.config.tables;
+    diff::run(database_url, tables, &diff_options, folder.path(), context).await
+}
+
+async fn load(
+    options: &Options,
+    folder: &RunFolder,
+    base_url: &Url,
+    plan: Arc<Plan>,
+    context: &ActContext,
+) -> Result<drive::Outcome> {
+    let drive_options = drive::Options {
+        connections: options.load.connections,
+        timeout: REQUEST_TIMEOUT,
+        as_of: options.as_of,
+        rate_per_s: options.load.rate_per_s,
+    };
+    let switch = Switch::new(&options.config.routing, base_url)?;
+    let scenario = Arc::clone(&options.scenario);
+    drive::run(scenario, plan, switch, &drive_options, folder.path(), context).await
+}
+
+/// Whether there is nothing wrong with the tables and nothing was left unseen.
+fn is_clean(diff: &DiffEvidence) -> bool {
+    diff.complete && diff.orgs_diverged == 0 && diff.integrity_errors == 0
+}
+
+fn without_secrets(url: &Url) -> String {
+    let mut url = url.clone();
+    // Both fail only for URLs that can hold no user name or password anyway.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.to_string()
+}

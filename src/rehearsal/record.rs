@@ -1,0 +1,68 @@
+//! The beginning of a run record: when, where, with which configuration.
+
+use sha2::{Digest, Sha256};
+
+use crate::config::Config;
+use crate::evidence::SCHEMA_VERSION;
+use crate::evidence::run_record::{Environment, RunRecord, Target};
+use crate::run_folder::RunFolder;
+use crate::scenario::Scenario;
+
+/// A record with everything that is known before the first act.
+pub fn begin(
+    folder: &RunFolder,
+    config: &Config,
+    scenario: Option<&Scenario>,
+    rng_seed: u64,
+    phase: &str,
+) -> RunRecord {
+    let mut digest = Sha256::new();
+    digest.update(toml::to_string(config).expect("a configuration is plain data"));
+    digest.update(scenario.map_or("", |scenario| &scenario.source));
+    RunRecord {
+        schema_version: SCHEMA_VERSION,
+        run_id: folder.run_id().to_owned(),
+        rng_seed,
+        started_at: chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+        cutover_version: env!("CARGO_PKG_VERSION").to_owned(),
+        command: command_line(),
+        config_sha256: digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+        phase: phase.to_owned(),
+        target: Target::default(),
+        environment: environment(),
+        ..RunRecord::default()
+    }
+}
+
+/// The command line with URLs cut down to what holds no password.
+fn command_line() -> String {
+    let mut arguments = std::env::args();
+    let _program = arguments.next();
+    let shown = arguments.map(|argument| match argument.split_once("://") {
+        Some((scheme, rest)) => match rest.rsplit_once('@') {
+            Some((_, host)) => format!("{scheme}://…@{host}"),
+            None => argument,
+        },
+        None if argument.contains(char::is_whitespace) => format!("'{argument}'"),
+        None => argument,
+    });
+    std::iter::once("cutover".to_owned()).chain(shown).collect::<Vec<_>>().join(" ")
+}
+
+/// The machine we run on; a field stays empty where the system does not say.
+fn environment() -> Environment {
+    let field = |path: &str, key: &str| {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let line = text.lines().find(|line| line.starts_with(key))?.split_once(':')?.1.trim();
+        Some(line.to_owned())
+    };
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let memory_kib = field("/proc/meminfo", "MemTotal")
+        .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
+    Environment {
+        os: format!("{} {} {}", std::env::consts::OS, kernel.trim(), std::env::consts::ARCH),
+        cpu: field("/proc/cpuinfo", "model name").unwrap_or_default(),
+        cores: std::thread::available_parallelism().map_or(0, |cores| cores.get() as u64),
+        memory_bytes: memory_kib.unwrap_or(0) * 1024,
+    }
+}

@@ -1,0 +1,205 @@
+//! Around the measurement: what was run where, what the platform said, how to do it again.
+
+use serde::Serialize;
+
+use super::{Drawing, clip, run_name};
+use crate::evidence::manifest::Manifest;
+use crate::evidence::observation::Observation;
+use crate::evidence::run_record::{Act, ActState, RunRecord};
+use crate::report::charts;
+use crate::report::facts::{self, Tone};
+use crate::report::text::{self, NOTHING, count, number};
+
+/// Looks in the table; of more, every second, third, … is shown.
+const MOST_LOOKS: usize = 120;
+
+/// The line above the verdict.
+#[derive(Serialize)]
+pub(super) struct Head {
+    run: String,
+    facts: Vec<String>,
+}
+
+/// What the platform said about itself.
+#[derive(Serialize)]
+pub(super) struct Platform {
+    said: Vec<Said>,
+    cache: Option<Drawing>,
+    looks: Vec<Look>,
+    every: usize,
+}
+
+#[derive(Serialize)]
+struct Said {
+    tone: Tone,
+    text: String,
+}
+
+#[derive(Serialize)]
+struct Look {
+    at_s: String,
+    status: String,
+    cache: &'static str,
+    hit_rate: String,
+    lag_s: String,
+    critical: String,
+    warnings: String,
+    error: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct View {
+    acts: Vec<ActRow>,
+    facts: Vec<(&'static str, String)>,
+    command: String,
+    folder: String,
+    seeded: Option<Seeded>,
+    drills: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct ActRow {
+    name: String,
+    state: &'static str,
+    tone: Tone,
+    duration: String,
+    /// Share of the longest act, in percent.
+    share: u32,
+    note: String,
+}
+
+#[derive(Serialize)]
+struct Seeded {
+    orgs: String,
+    as_of: String,
+    tables: Vec<[String; 4]>,
+    sizes: Vec<[String; 2]>,
+}
+
+pub(super) fn head(record: &RunRecord) -> Head {
+    let target = match (&record.target.base_url, &record.target.database) {
+        (Some(url), _) => clip(url),
+        (None, Some(database)) => clip(database),
+        (None, None) => "target not recorded".to_owned(),
+    };
+    let started = match record.started_at.as_str() {
+        "" => "start not recorded".to_owned(),
+        at => format!("started {}", clip(at)),
+    };
+    let took = format!("took {}", text::duration(record.duration_s));
+    let place = if record.target.rig { "local rig" } else { "target" };
+    Head { run: run_name(record), facts: vec![started, took, format!("{place} {target}")] }
+}
+
+pub(super) fn platform(observations: &[Observation]) -> Platform {
+    let every = observations.len().div_ceil(MOST_LOOKS).max(1);
+    let said = facts::observed(observations).into_iter();
+    Platform {
+        said: said.map(|s| Said { tone: s.tone, text: clip(&s.text) }).collect(),
+        cache: charts::cache_rate(observations).map(Drawing::from),
+        looks: observations.iter().step_by(every).map(look).collect(),
+        every,
+    }
+}
+
+fn look(o: &Observation) -> Look {
+    let known = |value: Option<u64>| value.map_or(NOTHING.to_owned(), count);
+    Look {
+        at_s: number(o.at_s, 1),
+        status: o.system_status.as_deref().map_or(NOTHING.to_owned(), clip),
+        cache: match o.cache_available {
+            None => NOTHING,
+            Some(true) => "answers",
+            Some(false) => "lost",
+        },
+        hit_rate: o.cache_hit_rate_percent.map_or(NOTHING.to_owned(), |rate| number(rate, 1)),
+        lag_s: o.replica_lag_s.map_or(NOTHING.to_owned(), |lag| number(lag, 1)),
+        critical: known(o.critical_alerts),
+        warnings: known(o.warning_alerts),
+        error: o.error.as_deref().map_or(String::new(), clip),
+    }
+}
+
+pub(super) fn view(record: &RunRecord) -> View {
+    let lengths = record.acts.iter().map(|act| act.duration_s).filter(|s| s.is_finite());
+    let longest = lengths.fold(0.0, f64::max);
+    View {
+        acts: record.acts.iter().map(|act| act_row(act, longest)).collect(),
+        facts: surroundings(record),
+        command: clip(&record.command),
+        folder: match record.run_id.as_str() {
+            "" => "RUN_DIR".to_owned(),
+            run_id => clip(&format!("reports/{run_id}")),
+        },
+        seeded: record.manifest.as_ref().map(seeded),
+        drills: record.drills.iter().map(|drill| clip(&format!("{drill:#}"))).collect(),
+    }
+}
+
+fn act_row(act: &Act, longest_s: f64) -> ActRow {
+    let (state, tone) = match act.state {
+        ActState::Done => ("done", Tone::Good),
+        ActState::Failed => ("failed", Tone::Bad),
+        ActState::Interrupted => ("interrupted", Tone::Bad),
+        ActState::Skipped => ("skipped", Tone::Doubtful),
+    };
+    let share = if longest_s > 0.0 { 100.0 * act.duration_s / longest_s } else { 0.0 };
+    ActRow {
+        name: clip(&act.name),
+        state,
+        tone,
+        duration: text::duration(act.duration_s),
+        // The cast takes what is no number to 0 and what is too large to the largest.
+        share: (share as u32).min(100),
+        note: clip(&act.note),
+    }
+}
+
+fn surroundings(record: &RunRecord) -> Vec<(&'static str, String)> {
+    let known = |text: &str| if text.is_empty() { "not recorded".to_owned() } else { clip(text) };
+    let (target, machine) = (&record.target, &record.environment);
+    let of = |text: &Option<String>| known(text.as_deref().unwrap_or(""));
+    let cores = match machine.cores {
+        0 => "not recorded".to_owned(),
+        n => count(n),
+    };
+    let memory = match machine.memory_bytes {
+        0 => "not recorded".to_owned(),
+        n => text::size(n),
+    };
+    vec![
+        ("Run", known(&record.run_id)),
+        ("Started", known(&record.started_at)),
+        ("Gate", clip(&facts::gate_name(record))),
+        ("cutover", known(&record.cutover_version)),
+        ("Record layout", format!("version {}", record.schema_version)),
+        ("Random seed", record.rng_seed.to_string()),
+        ("Configuration, SHA-256", known(&record.config_sha256)),
+        ("Database", of(&target.database)),
+        ("PostgreSQL", of(&target.postgres_version)),
+        ("Platform", of(&target.base_url)),
+        ("Operating system", known(&machine.os)),
+        ("Processor", known(&machine.cpu)),
+        ("Processors", cores),
+        ("Memory", memory),
+    ]
+}
+
+fn seeded(manifest: &Manifest) -> Seeded {
+    let tables = manifest.tables.iter().map(|table| {
+        [clip(&table.name), count(table.rows), clip(&table.amount_sum), clip(&table.digest)]
+    });
+    let sizes = manifest.org_sizes.iter().map(|class| {
+        let range = match class.from == class.to {
+            true => count(class.from),
+            false => format!("{} to {}", count(class.from), count(class.to)),
+        };
+        [range, count(class.orgs)]
+    });
+    Seeded {
+        orgs: count(manifest.orgs),
+        as_of: clip(&manifest.as_of),
+        tables: tables.collect(),
+        sizes: sizes.collect(),
+    }
+}

@@ -1,0 +1,138 @@
+//! The folder of one run: made before anything else, so that a bad path fails early; every file in
+//! it is whole or not there.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Context, Error, Result};
+use crate::evidence::SCHEMA_VERSION;
+use crate::evidence::run_record::RunRecord;
+
+/// Where runs are kept unless `--out` says otherwise.
+const REPORTS: &str = "reports";
+/// The run record's file name.
+const RECORD: &str = "run.json";
+
+/// A folder that exists and can be written.
+#[derive(Debug, Clone)]
+pub struct RunFolder {
+    path: PathBuf,
+    run_id: String,
+}
+
+impl RunFolder {
+    /// Makes the folder: `out`, or `reports/<run-id>` with `reports/latest` pointing at it.
+    ///
+    /// # Errors
+    /// A usage error where it cannot be made or written, or holds a run already.
+    pub fn create(out: Option<&Path>) -> Result<Self> {
+        let now = chrono::Utc::now();
+        let unique_id =
+            format!("{}-{:05}", now.format("%Y%m%d-%H%M%S"), std::process::id() % 100_000);
+        let (path, run_id) = match out {
+            Some(path) => {
+                let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+                (path.to_owned(), name.unwrap_or(unique_id))
+            }
+            None => (Path::new(REPORTS).join(&unique_id), unique_id),
+        };
+        let place = format!("--out: cannot make the run folder {}", path.display());
+        let hint = "give a folder that can be created and written, with --out DIR";
+        std::fs::create_dir_all(&path).or_usage(&place, hint)?;
+        if path.join(RECORD).exists() {
+            let what = format!("--out: {} holds a run already", path.display());
+            return Err(Error::usage(what, "give a folder of its own to each run"));
+        }
+        // A folder that exists may still be read-only.
+        tempfile::NamedTempFile::new_in(&path).or_usage(&place, hint)?;
+        let folder = Self { path, run_id };
+        if out.is_none() {
+            folder.point_latest_here();
+        }
+        Ok(folder)
+    }
+
+    /// The folder's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The run's name.
+    pub fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
+    /// Writes a file whole or not at all.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written, for example because the disk is full.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        write_whole(&self.path.join(name), bytes)
+    }
+
+    /// Writes the run record.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written.
+    pub fn write_record(&self, record: &RunRecord) -> Result<()> {
+        write_record(&self.path, record)
+    }
+
+    /// `reports/latest` is a convenience; a file system without links does not fail a run.
+    fn point_latest_here(&self) {
+        let (link, draft) = (Path::new(REPORTS).join("latest"), self.path.join(".latest"));
+        if std::os::unix::fs::symlink(&self.run_id, &draft).is_ok()
+            && std::fs::rename(&draft, &link).is_err()
+        {
+            let _ = std::fs::remove_file(&draft);
+        }
+    }
+}
+
+/// Writes beside the target, then renames over it.
+///
+/// # Errors
+/// Where the folder cannot be written, for example because the disk is full.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let place = format!("cannot write {}", path.display());
+    let hint = "is the disk full?";
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .tempfile_in(folder)
+        .or_run(&place, hint)?;
+    file.write_all(bytes).or_run(&place, hint)?;
+    file.persist(path).or_run(&place, hint)?;
+    Ok(())
+}
+
+/// Writes the run record into a run's folder.
+///
+/// # Errors
+/// Where the folder cannot be written.
+pub fn write_record(folder: &Path, record: &RunRecord) -> Result<()> {
+    let mut json = serde_json::to_vec_pretty(record).or_run("run record", "")?;
+    json.push(b'\n');
+    write_whole(&folder.join(RECORD), &json)
+}
+
+/// Reads a run record.
+///
+/// # Errors
+/// A usage error where there is none, or of another layout than this program writes.
+pub fn read_record(folder: &Path) -> Result<RunRecord> {
+    let path = folder.join(RECORD);
+    let place = format!("{}", path.display());
+    let hint = "give the folder of a run, for example reports/latest";
+    let text = std::fs::read(&path).or_usage(&place, hint)?;
+    let record: RunRecord =
+        serde_json::from_slice(&text).or_usage(format!("{place} is not a run record"), hint)?;
+    if record.schema_version != SCHEMA_VERSION {
+        let what = format!(
+            "{place}: schema_version {} is not the {SCHEMA_VERSION} this program reads",
+            record.schema_version
+        );
+        return Err(Error::usage(what, "use the version of cutover that wrote it"));
+    }
+    Ok(record)
+}

@@ -1,0 +1,150 @@
+//! What is there already, and whether this run may go on.
+
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::ledger::{self, Loaded, Record};
+use super::plan::{Plan, Table};
+use super::{Existing, Options, aside, sql};
+use crate::error::{Context, Error, Result};
+use crate::pg::QualifiedName;
+
+/// Decides about the data that is there, empties the tables where that was asked for, and returns
+/// what this run need not load again. To be called in a transaction that sees one snapshot.
+///
+/// # Errors
+/// A usage error where the run must not go on; the transaction is then rolled back, so nothing was
+/// touched.
+pub async fn settle(
+    connection: &mut PgConnection,
+    plan: &Plan,
+    options: &Options,
+    record: &Record,
+) -> Result<Loaded> {
+    let recorded = ledger::read_record(connection).await?;
+    sqlx::raw_sql(sql::CREATE_STATE).execute(&mut *connection).await.or_run(
+        "cannot create the state of the seed (schema cutover_seed)",
+        "may this user create a schema?",
+    )?;
+    let occupied = first_occupied(connection, plan).await?;
+    let loaded = ledger::read_chunks(connection).await?;
+    let same = recorded.as_ref().is_some_and(|recorded| recorded.difference(record).is_none());
+    match (options.existing, &occupied) {
+        (Existing::Reset, _) => {
+            let statement = sql::truncate(&aside::table_names(plan));
+            sqlx::raw_sql(AssertSqlSafe(statement))
+                .execute(&mut *connection)
+                .await
+                .or_run("cannot empty the tables", "do other tables refer to them?")?;
+        }
+        (Existing::Append, _) | (_, None) => {}
+        (Existing::Resume, Some(table)) => {
+            let Some(recorded) = recorded else {
+                let what = format!("{table} holds rows, and no seed run is recorded here");
+                return Err(Error::usage(
+                    what,
+                    "add orgs with --append, or start over with --reset",
+                ));
+            };
+            if let Some(difference) = recorded.difference(record) {
+                let what = format!("the recorded seed run has other parameters: {difference}");
+                return Err(Error::usage(
+                    what,
+                    "resume with the same flags, or start over with --reset",
+                ));
+            }
+            check_counts(connection, plan, &loaded).await?;
+            return Ok(loaded);
+        }
+        (Existing::Refuse, Some(table)) => {
+            let mine = options.range();
+            let sibling = options.shard.is_some() && same && !loaded.is_empty();
+            if sibling && loaded.range(mine).next().is_none() {
+                return Ok(loaded);
+            }
+            return Err(refuse(connection, table, same).await?);
+        }
+    }
+    ledger::begin_record(connection, record).await?;
+    Ok(Loaded::new())
+}
+
+async fn refuse(connection: &mut PgConnection, table: &QualifiedName, same: bool) -> Result<Error> {
+    let rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql::count(table)))
+        .fetch_one(connection)
+        .await
+        .or_run(format!("cannot count {table}"), "")?;
+    let hint = match same {
+        true => {
+            "a seed run with the same parameters began here: finish it with --resume, or start over with --reset"
+        }
+        false => "add orgs with --append, or empty the tables first with --reset",
+    };
+    Ok(Error::usage(format!("{table} is not empty: it holds {rows} rows"), hint))
+}
+
+async fn first_occupied(
+    connection: &mut PgConnection,
+    plan: &Plan,
+) -> Result<Option<QualifiedName>> {
+    for table in plan.tables.iter().flat_map(Table::sides) {
+        let any: bool = sqlx::query_scalar(AssertSqlSafe(sql::has_rows(table)))
+            .fetch_one(&mut *connection)
+            .await
+            .or_run(format!("cannot read {table}"), "")?;
+        if any {
+            return Ok(Some(table.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// The tables must hold exactly what the ledger says, or somebody else wrote meanwhile.
+async fn check_counts(connection: &mut PgConnection, plan: &Plan, loaded: &Loaded) -> Result<()> {
+    for (index, table) in plan.tables.iter().enumerate() {
+        let noted: u64 = loaded.values().map(|totals| totals[index].rows).sum();
+        for side in table.sides() {
+            let rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql::count(side)))
+                .fetch_one(&mut *connection)
+                .await
+                .or_run(format!("cannot count {side}"), "")?;
+            if rows as u64 != noted {
+                return Err(Error::usage(
+                    format!("{side} holds {rows} rows, the interrupted seed run loaded {noted}"),
+                    "somebody else wrote meanwhile: start over with --reset",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The first org of a run: behind those that are there when appending, as recorded when resuming.
+///
+/// # Errors
+/// A run error where the database cannot be asked.
+pub async fn first_org(
+    connection: &mut PgConnection,
+    plan: &Plan,
+    options: &Options,
+) -> Result<u64> {
+    match options.existing {
+        Existing::Resume => {
+            let recorded = ledger::read_record(connection).await?;
+            Ok(recorded.map_or(options.first_org, |record| record.first_org))
+        }
+        Existing::Append => {
+            let mut last = options.first_org - 1;
+            for table in &plan.tables {
+                let Some(column) = table.org_column() else { continue };
+                let statement = sql::largest_org(&table.legacy, column);
+                let largest: Option<i64> = sqlx::query_scalar(AssertSqlSafe(statement))
+                    .fetch_one(&mut *connection)
+                    .await
+                    .or_run(format!("cannot read the orgs of {}", table.legacy), "")?;
+                last = last.max(largest.unwrap_or(0) as u64);
+            }
+            Ok(last + 1)
+        }
+        Existing::Refuse | Existing::Reset => Ok(options.first_org),
+    }
+}

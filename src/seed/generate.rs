@@ -1,0 +1,37 @@
+//! Generation without a database.
+
+use super::chunk::Chunk;
+use super::plan::Plan;
+use super::totals::{self, TableTotals};
+use super::{Options, Profile};
+use crate::error::Result;
+use crate::evidence::manifest::Manifest;
+
+/// The manifest a run would write, computed without a database.
+///
+/// # Errors
+/// A usage error where profile or options are wrong.
+pub fn manifest(profile: &Profile, options: &Options) -> Result<Manifest> {
+    options.check()?;
+    let plan = Plan::new(profile, options)?;
+    let range = options.range();
+    let mut chunk = Chunk::default();
+    let mut totals = vec![TableTotals::default(); plan.tables.len()];
+    let mut from = range.start;
+    while from < range.end {
+        let to = range.end.min(from + 1024);
+        chunk.fill(&plan, from..to);
+        for (sum, table) in totals.iter_mut().zip(&chunk.tables) {
+            sum.add(&table.totals);
+        }
+        from = to;
+    }
+    Ok(Manifest {
+        rng_seed: options.rng_seed,
+        as_of: options.as_of.to_string(),
+        orgs: range.end - range.start,
+        tables: totals::manifest(&plan, &totals),
+        org_sizes: plan.sizes.histogram(range),
+        duration_s: 0.0,
+    })
+}
