@@ -70,7 +70,9 @@ fn case(criterion: &Criterion) -> TestCase {
     if kind.is_none() {
         let state = facts::state_label(criterion.state);
         let text = match criterion.kind {
-            Kind::Advice => format!("advice, decides nothing: {state}, {figures}\n{}", criterion.note),
+            Kind::Advice => {
+                format!("advice, decides nothing: {state}, {figures}\n{}", criterion.note)
+            }
             _ => format!("{figures}\n{}", criterion.note),
         };
         case.set_system_out(safe(text.trim_end()));

@@ -69,7 +69,8 @@ fn verdict(record: &RunRecord) -> String {
     let run = if record.run_id.is_empty() { "without a name" } else { &record.run_id };
     let _ = writeln!(out, "\nRun {} · {} · {exit}", code(run), escape(&facts::gate_name(record)));
     for sentence in facts::contradictions(record) {
-        let _ = writeln!(out, "\n> **This record contradicts itself: do not act on it.** {sentence}");
+        let _ =
+            writeln!(out, "\n> **This record contradicts itself: do not act on it.** {sentence}");
     }
     let reasons = verdict.reasons.iter().map(|reason| format!("- {}", escape(reason)));
     out.push_str("\n## Reasons\n\n");
@@ -168,7 +169,9 @@ fn rows(record: &RunRecord) -> String {
         let named: Vec<String> = orgs
             .iter()
             .take(MOST_ORGS)
-            .map(|o| format!("{} ({}: {})", code(&o.org_id), escape(&o.table), count(o.counts.total())))
+            .map(|o| {
+                format!("{} ({}: {})", code(&o.org_id), escape(&o.table), count(o.counts.total()))
+            })
             .collect();
         let _ = writeln!(out, "Worst orgs: {}. All of them: `orgs.csv`.", named.join(", "));
     }
@@ -228,11 +231,7 @@ fn list(lines: impl ExactSizeIterator<Item = String>, otherwise: &str) -> String
 }
 
 /// A table with its head, at most so many lines, or what to say where there is none.
-fn table(
-    head: &str,
-    lines: impl ExactSizeIterator<Item = String>,
-    otherwise: &str,
-) -> String {
+fn table(head: &str, lines: impl ExactSizeIterator<Item = String>, otherwise: &str) -> String {
     if lines.len() == 0 {
         return format!("{otherwise}\n");
     }

@@ -68,7 +68,9 @@ fn read_record(run_dir: &Path) -> Result<RunRecord> {
     if version.is_some_and(|version| version > u64::from(SCHEMA_VERSION)) {
         let found = version.unwrap_or_default();
         return Err(Error::usage(
-            format!("{place} has layout version {found}, this program reads up to {SCHEMA_VERSION}"),
+            format!(
+                "{place} has layout version {found}, this program reads up to {SCHEMA_VERSION}"
+            ),
             "use the version of cutover that wrote it, or a newer one",
         ));
     }

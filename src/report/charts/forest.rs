@@ -75,14 +75,20 @@ fn draw(effects: &[Effect], canvas: Canvas) -> String {
     for (i, effect) in effects.iter().enumerate() {
         let middle = top + pitch * (i as f64 + 0.5);
         let name_class = if effect.overall { "name strong" } else { "name" };
-        let figures = format!("{} ({})", effect.ratio.map_or(NOTHING.into(), ratio), effect.interval());
+        let figures =
+            format!("{} ({})", effect.ratio.map_or(NOTHING.into(), ratio), effect.interval());
         let figures = if effect.ratio.is_some() { figures } else { "too few pairs".to_owned() };
         if narrow {
             svg.text((left, middle - 5.0), Anchor::Start, name_class, &label(&effect.name, 24));
             svg.text((right, middle - 5.0), Anchor::End, "figure", &figures);
             mark(&mut svg, effect, &x, middle + 8.0);
         } else {
-            svg.text((left - 14.0, middle + 4.0), Anchor::End, name_class, &label(&effect.name, 30));
+            svg.text(
+                (left - 14.0, middle + 4.0),
+                Anchor::End,
+                name_class,
+                &label(&effect.name, 30),
+            );
             svg.text((right + 14.0, middle + 4.0), Anchor::Start, "figure", &figures);
             mark(&mut svg, effect, &x, middle);
         }

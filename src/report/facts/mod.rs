@@ -56,10 +56,15 @@ pub fn missing(record: &RunRecord) -> Vec<Missing> {
         tell(&format!("act “{}”", act.name), unfinished(act));
     }
     if record.manifest.is_none() {
-        tell("manifest", "What was seeded is not known, so lost rows cannot be counted.".to_owned());
+        tell(
+            "manifest",
+            "What was seeded is not known, so lost rows cannot be counted.".to_owned(),
+        );
     }
     match &record.drive {
-        None => tell("load", "No latency, no error rate and no comparison of the modes.".to_owned()),
+        None => {
+            tell("load", "No latency, no error rate and no comparison of the modes.".to_owned())
+        }
         Some(drive) => missing_in_drive(drive, &mut tell),
     }
     let alone = record.diff.as_ref().is_some_and(|diff| diff.phase == "alone");
@@ -116,7 +121,10 @@ fn missing_in_diff(what: &str, diff: &DiffEvidence, tell: &mut impl FnMut(&str, 
             "" => "no reason is recorded",
             reason => reason,
         };
-        tell(what, format!("It is not complete ({reason}); {orgs} checked. The rest is not known."));
+        tell(
+            what,
+            format!("It is not complete ({reason}); {orgs} checked. The rest is not known."),
+        );
     } else if diff.tables.is_empty() || diff.orgs_checked == 0 {
         tell(what, "It compared nothing: no table pair or no org.".to_owned());
     }

@@ -93,8 +93,7 @@ fn answers(observations: &[Observation]) -> Said {
 }
 
 fn health(observations: &[Observation]) -> Said {
-    let said: Vec<&str> =
-        observations.iter().filter_map(|o| o.system_status.as_deref()).collect();
+    let said: Vec<&str> = observations.iter().filter_map(|o| o.system_status.as_deref()).collect();
     let ill = said.iter().filter(|status| **status != "healthy").count();
     let (tone, text) = match (said.is_empty(), ill) {
         (true, _) => (Tone::Doubtful, "No look learned the system status.".to_owned()),
@@ -112,10 +111,9 @@ fn external_cache(observations: &[Observation]) -> Said {
     let said: Vec<bool> = observations.iter().filter_map(|o| o.cache_available).collect();
     let away = said.iter().filter(|available| !**available).count();
     let spans = lost_spans(observations);
-    let (Some(last), Some((from, to))) = (
-        said.last(),
-        spans.first().zip(spans.last()).map(|(first, last)| (first.0, last.1)),
-    ) else {
+    let (Some(last), Some((from, to))) =
+        (said.last(), spans.first().zip(spans.last()).map(|(first, last)| (first.0, last.1)))
+    else {
         let (tone, text) = match said.is_empty() {
             true => (Tone::Doubtful, "No look learned whether the external cache answered."),
             false => (Tone::Good, "The external cache was never lost."),

@@ -192,6 +192,10 @@ fn row(criterion: &Criterion) -> Row {
         note: clip(&criterion.note),
         source: clip(&criterion.source),
         evidence: clip(&criterion.evidence),
-        action: if criterion.state == State::Fail && !advice { criterion.action.label() } else { "" },
+        action: if criterion.state == State::Fail && !advice {
+            criterion.action.label()
+        } else {
+            ""
+        },
     }
 }

@@ -130,7 +130,10 @@ fn trust(drive: &DriveEvidence) -> Vec<(&'static str, String)> {
         ("Answered in the wrong mode", wrong),
         ("Workers lost", count(drive.lost_workers)),
         ("Scheduling lag", format!("p99 {} ms, largest {} ms", ms(lag.p99), ms(lag.max))),
-        ("Load generator", format!("{} % of this machine", number(100.0 * drive.generator_cpu_share, 1))),
+        (
+            "Load generator",
+            format!("{} % of this machine", number(100.0 * drive.generator_cpu_share, 1)),
+        ),
     ]
 }
 
@@ -162,9 +165,8 @@ fn forest(comparison: &Comparison) -> Option<Forest> {
     if effects.iter().all(|effect| effect.ratio.is_none()) {
         return None;
     }
-    let pairs = std::iter::once((comparison.pairs, NOTHING.to_owned())).chain(
-        operations.iter().map(|o| (o.pairs, text::signed_ms(o.p95_difference_us))),
-    );
+    let pairs = std::iter::once((comparison.pairs, NOTHING.to_owned()))
+        .chain(operations.iter().map(|o| (o.pairs, text::signed_ms(o.p95_difference_us))));
     let bound = |value: Option<f64>| value.map_or(NOTHING.to_owned(), text::ratio);
     let rows = effects.iter().zip(pairs).map(|(effect, (pairs, difference_ms))| EffectRow {
         name: clip(&effect.name),
