@@ -23,7 +23,9 @@ pub(super) async fn start(guard: &mut Guard, context: &ActContext) -> Result<Str
     loop {
         let port = attempts.next()?;
         match start_on(guard, &program, port, context).await {
-            Ok(()) => return Ok(format!("redis://:{}@127.0.0.1:{port}", guard.state.password)),
+            Ok(()) => {
+                return Ok(format!("redis://:{}@127.0.0.1:{port}", guard.state.redis_password));
+            }
             Err(error) if attempts.may_retry(port) => {
                 context.note(format!("port {port} was taken meanwhile, trying another: {error}"));
                 guard.forget(Component::Redis)?;
@@ -41,14 +43,18 @@ async fn start_on(
 ) -> Result<()> {
     let config = guard.dir.join("redis.conf");
     // In a file rather than on the command line, where everybody could read the password.
-    folder::write_private(&config, &settings(&guard.state.password, port), guard.user.as_ref())?;
+    folder::write_private(
+        &config,
+        &settings(&guard.state.redis_password, port),
+        guard.user.as_ref(),
+    )?;
     let mut command = Command::new(program);
     command.arg(&config);
     if let Some(user) = &guard.user {
         user.apply(&mut command);
     }
     guard.spawn(Component::Redis, &mut command, None)?;
-    let password = guard.state.password.clone();
+    let password = guard.state.redis_password.clone();
     guard
         .wait_for(Component::Redis, START_LIMIT, context, |_| {
             answers(port, &password).then_some(())

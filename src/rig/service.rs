@@ -44,7 +44,8 @@ pub(super) async fn start(
     let mut command = Command::new(executable);
     command.arg("platform");
     if let Some(url) = &guard.state.urls.database_url {
-        command.args(["--database-url", url]);
+        // Not as an argument: every user of the machine may read those, and this one has a password.
+        command.env("CUTOVER_DATABASE_URL", url);
     }
     if let Some(url) = &guard.state.urls.redis_url {
         command.args(["--redis-url", url]);

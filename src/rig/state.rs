@@ -1,7 +1,7 @@
 //! `rig.json`: what a rig consists of, written down before it is needed.
 //!
 //! The file lets anyone who comes later (the keeper, the next rig, `cutover rig down`) stop exactly
-//! what was started and nothing else. It holds the database password, so only its owner may read it.
+//! what was started and nothing else. It holds the passwords, so only its owner may read it.
 
 use std::fs;
 use std::io::Write;
@@ -33,8 +33,10 @@ pub(super) struct State {
     pub detached: bool,
     /// Who started it and will stop it; `None` where it is down or detached.
     pub owner: Option<ProcessId>,
-    /// Password of PostgreSQL's user and of Redis.
+    /// Password of PostgreSQL's user.
     pub password: String,
+    /// Another one, because the platform is given it on its command line, where everybody reads.
+    pub redis_password: String,
     /// Whether `initdb` has run to its end, so that the data folder may be trusted.
     pub initialised: bool,
     pub members: Vec<Member>,
@@ -75,6 +77,7 @@ impl State {
             detached: false,
             owner: ProcessId::me(),
             password: random_hex(16)?,
+            redis_password: random_hex(16)?,
             initialised: false,
             members: Vec::new(),
             urls: Urls::default(),
@@ -177,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn only_its_owner_may_read_the_file_with_the_password() {
+    fn only_its_owner_may_read_the_file_with_the_passwords() {
         use std::os::unix::fs::MetadataExt;
         let dir = tempfile::tempdir().expect("a folder");
         let rig = State::new(true).expect("random bytes");

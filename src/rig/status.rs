@@ -9,7 +9,7 @@ use serde::Serialize;
 use url::Url;
 
 use super::component::Component;
-use super::state::{State, Urls};
+use super::state::{Member, State, Urls};
 use super::{folder, stack, teardown};
 use crate::error::{Error, Result};
 
@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 pub struct RigStatus {
     /// Its folder.
     pub dir: PathBuf,
-    /// `up`; `broken` where a component is gone or does not answer; `down`.
+    /// How it is.
     pub health: Health,
     /// Whether it was left running on purpose.
     pub detached: bool,
@@ -35,10 +35,12 @@ pub struct RigStatus {
     pub urls: Urls,
 }
 
-/// How a rig is.
+/// How a rig is; `starting`, `up`, `broken` or `down` in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
+    /// Its owner is still starting components.
+    Starting,
     /// Every component runs and takes connections.
     Up,
     /// A component is gone or takes no connections.
@@ -57,30 +59,38 @@ pub fn list() -> Result<Vec<RigStatus>> {
 }
 
 fn status_of(rig: State, dir: PathBuf) -> RigStatus {
-    let mut troubles = Vec::new();
-    for member in &rig.members {
-        let name = member.component.name();
-        if rig.world.is_past() || !member.process.is_alive() {
-            troubles.push(format!("{name} has ended"));
-        } else if !url_of(&rig.urls, member.component).is_some_and(takes_connections) {
-            troubles.push(format!("{name} takes no connections"));
-        }
-    }
-    let health = match (rig.members.is_empty(), troubles.is_empty()) {
-        (true, _) => Health::Down,
-        (false, true) => Health::Up,
-        (false, false) => Health::Broken,
+    let troubles = troubles_of(&rig);
+    let owner = rig.owner.as_ref().filter(|owner| !rig.world.is_past() && owner.is_alive());
+    let without_url = |member: &Member| url_of(&rig.urls, member.component).is_none();
+    let starting = rig.members.is_empty() || rig.members.iter().any(without_url);
+    let health = match (owner, rig.members.is_empty(), troubles.is_empty()) {
+        (Some(_), ..) if starting => Health::Starting,
+        (_, true, _) => Health::Down,
+        (_, false, true) => Health::Up,
+        (_, false, false) => Health::Broken,
     };
     RigStatus {
         dir,
         health,
         detached: rig.detached,
         temporary: rig.temporary,
-        owner_pid: rig.owner.as_ref().filter(|owner| owner.is_alive()).map(|owner| owner.pid),
+        owner_pid: owner.map(|owner| owner.pid),
         pids: stack::pids(&rig),
         troubles,
         urls: rig.urls,
     }
+}
+
+fn troubles_of(rig: &State) -> Vec<String> {
+    let trouble = |member: &Member| {
+        let name = member.component.name();
+        if rig.world.is_past() || !member.process.is_alive() {
+            return Some(format!("{name} has ended"));
+        }
+        let answers = url_of(&rig.urls, member.component).is_some_and(takes_connections);
+        (!answers).then(|| format!("{name} takes no connections"))
+    };
+    rig.members.iter().filter_map(trouble).collect()
 }
 
 fn url_of(urls: &Urls, component: Component) -> Option<&str> {

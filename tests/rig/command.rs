@@ -25,6 +25,18 @@ fn sigint_and_sigterm_stop_a_rig_in_the_foreground() {
 }
 
 #[test]
+fn an_impatient_second_signal_leaves_nothing_behind_either() {
+    let place = Place::new();
+    let up = place.up(&[]);
+    let marks = up.marks();
+    up.signal(Signal::SIGINT);
+    up.signal(Signal::SIGINT);
+    let (code, _) = up.end();
+    assert!(code == Some(0) || code == Some(130), "{code:?}");
+    place.assert_deserted(&marks);
+}
+
+#[test]
 fn a_component_that_does_not_start_shows_the_end_of_its_log() {
     let place = Place::new();
     let output = place

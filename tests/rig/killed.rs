@@ -15,17 +15,18 @@ use crate::support::wait_until;
 #[test]
 fn a_killed_owner_is_cleaned_up_after_by_the_keeper() {
     let place = Place::new();
-    let up = place.up(&[]);
-    let marks = up.marks();
+    let up = place.up_whole();
+    let (platform, marks) = (up.pid("platform"), up.marks());
     up.signal(Signal::SIGKILL);
     assert_eq!(up.end().0, None);
+    assert!(wait_until(LIMIT, || !is_alive(platform)), "the platform outlived its rig");
     place.assert_deserted(&marks);
 }
 
 #[test]
 fn an_owner_killed_in_the_middle_of_a_start_is_cleaned_up_after() {
     let place = Place::new();
-    let mut child = place.spawn_up(&[]);
+    let mut child = place.spawn_up(&["--without", "platform"]);
     let begun = || place.folders().iter().any(|dir| dir.join("postgres/data/global").exists());
     assert!(wait_until(LIMIT, begun), "initdb did not begin");
     let marks: Vec<String> = place.folders().iter().map(|dir| mark(dir)).collect();

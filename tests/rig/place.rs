@@ -36,9 +36,17 @@ impl Place {
         command
     }
 
-    /// `rig up` in the foreground, once it has said that it stands.
+    /// `rig up` without the platform in the foreground, once it has said that it stands.
     pub fn up(&self, arguments: &[&str]) -> Up {
-        let mut child = self.spawn_up(arguments);
+        Self::standing(self.spawn_up(&[&["--without", "platform"], arguments].concat()))
+    }
+
+    /// The same with everything a rig consists of.
+    pub fn up_whole(&self) -> Up {
+        Self::standing(self.spawn_up(&[]))
+    }
+
+    fn standing(mut child: Child) -> Up {
         let mut line = String::new();
         let stdout = child.stdout.as_mut().expect("piped");
         BufReader::new(stdout).read_line(&mut line).expect("readable");
@@ -49,7 +57,7 @@ impl Place {
     pub fn spawn_up(&self, arguments: &[&str]) -> Child {
         support::cutover_command()
             .env("TMPDIR", self.tmp.path())
-            .args(["--format", "json", "rig", "up", "--without", "platform"])
+            .args(["--format", "json", "rig", "up"])
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

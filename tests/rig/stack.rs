@@ -1,9 +1,14 @@
 //! A rig in this process: what stands, and what is left when it goes.
 
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use cutover::act::{ActContext, Event};
 use cutover::error::Error;
 use cutover::rig::{Component, Options, Stack};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::place::{command_lines, is_alive, mark};
 use crate::support;
@@ -130,4 +135,36 @@ async fn each_test_has_a_database_of_its_own() {
     let gone = one.url.clone();
     drop(one);
     assert!(cutover::pg::connect(&gone).await.is_err(), "it was dropped");
+}
+
+#[tokio::test]
+async fn the_platform_stands_behind_its_servers() {
+    let whole = Options::new(env!("CARGO_BIN_EXE_cutover"));
+    let stack = Stack::start(whole, &ActContext::silent()).await.expect("the rig starts");
+    let url = Url::parse(stack.base_url().expect("asked for")).expect("a URL");
+    assert_eq!(url.host_str(), Some("127.0.0.1"));
+    let address = url.socket_addrs(|| None).expect("an address")[0];
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    let request =
+        "GET /monitoring/unified/health HTTP/1.1\r\nHost: rig\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("healthy"), "{answer}");
+    let line = fs::read(format!("/proc/{}/cmdline", stack.pids()["platform"])).expect("it runs");
+    let password = Url::parse(stack.database_url()).expect("a URL");
+    let password = password.password().expect("a password");
+    assert!(!String::from_utf8_lossy(&line).contains(password), "everybody may read that");
+    stack.stop().await.expect("the rig stops");
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[tokio::test]
+async fn a_platform_that_refuses_its_arguments_says_why() {
+    let mut options = Options::new(env!("CARGO_BIN_EXE_cutover"));
+    options.platform_args = vec!["--misbehave".into(), "nonsense".into()];
+    let outcome = Stack::start(options, &ActContext::silent()).await;
+    let error = outcome.err().expect("there is no such misbehaviour").to_string();
+    assert!(error.starts_with("platform ended (exit status: 2)"), "{error}");
+    assert!(error.contains("no misbehaviour `nonsense`"), "{error}");
 }

@@ -197,6 +197,7 @@ fn status(printer: &Printer) -> Result<Exit> {
 
 fn line(rig: &RigStatus) -> String {
     let health = match rig.health {
+        Health::Starting => "starting",
         Health::Up => "up",
         Health::Broken => "broken",
         Health::Down => "down",
@@ -207,7 +208,7 @@ fn line(rig: &RigStatus) -> String {
         (false, None) => "owned by nobody".to_owned(),
     };
     let parts: Vec<String> = rig.pids.iter().map(|(name, pid)| format!("{name} {pid}")).collect();
-    let mut text = format!("{health:<7} {}  {whose}  {}", rig.dir.display(), parts.join(", "));
+    let mut text = format!("{health:<8} {}  {whose}  {}", rig.dir.display(), parts.join(", "));
     for trouble in &rig.troubles {
         text.push_str(&format!("\n        {trouble}"));
     }
