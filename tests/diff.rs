@@ -290,3 +290,22 @@ async fn what_cannot_be_compared_is_said_and_leaves_no_file() {
     assert!(matches!(outcome, Err(Error::Interrupted)));
     assert_eq!(std::fs::read_dir(out.path()).expect("the folder").count(), 0);
 }
+
+/// Where the connection may be encrypted, sqlx reads it; the findings are the same. An address that
+/// is not known to be this machine's is such a place.
+#[tokio::test]
+async fn a_connection_that_sqlx_reads_yields_the_same_findings() {
+    let database = reference_database().await;
+    support::execute(
+        &database.url,
+        "DELETE FROM revenue_transactions_partitioned WHERE id = 1;
+         UPDATE expense_transactions_partitioned SET vendor = NULL WHERE id = 6",
+    )
+    .await;
+    let mut elsewhere = url::Url::parse(&database.url).expect("a URL");
+    elsewhere.set_host(Some("0.0.0.0")).expect("a host");
+    let (_, by_us) = compare(&database.url, &TablePair::reference()).await;
+    let (_, by_sqlx) = compare(elsewhere.as_str(), &TablePair::reference()).await;
+    assert_eq!(by_us.len(), 2);
+    assert_eq!(by_us, by_sqlx);
+}

@@ -128,7 +128,7 @@ async fn sequences(connection: &mut PgConnection, plan: &PairPlan) -> Result<Vec
     let mut findings = Vec::new();
     for column in &table.columns {
         let Some(sequence) = &column.sequence else { continue };
-        let query = sql::sequence_state(&table.name.to_string(), &column.name, sequence);
+        let query = sql::sequence_behind(&table.name.to_string(), &column.name, sequence);
         let behind = sqlx::query(AssertSqlSafe(query))
             .fetch_optional(&mut *connection)
             .await

@@ -158,13 +158,13 @@ SELECT pg_get_partition_constraintdef(c.oid)
   JOIN pg_class c ON c.oid = i.inhrelid
  WHERE i.inhparent = $1::bigint::oid AND pg_get_expr(c.relpartbound, c.oid) <> 'DEFAULT'";
 
-/// How far a column's sequence has come, and the largest value in use; one row, or none where
-/// the table is empty.
-pub(super) fn sequence_state(table: &str, column: &str, sequence: &str) -> String {
+/// How far a column's sequence has come, and the largest value in use; no row where it is ahead.
+pub(super) fn sequence_behind(table: &str, column: &str, sequence: &str) -> String {
     format!(
-        "SELECT s.last_value::bigint, max(t.{column})::bigint
-           FROM {table} AS t, {sequence} AS s
-          GROUP BY s.last_value HAVING max(t.{column}) > s.last_value",
+        "SELECT s.last_value::bigint, largest
+           FROM {sequence} AS s,
+                (SELECT max({column})::bigint AS largest FROM {table}) AS t
+          WHERE largest > s.last_value",
         column = quote_ident(column)
     )
 }
