@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# From nothing to a go/no-go: installs what is missing, builds, runs `cutover rehearse "$@"`, names the report.
+# From nothing to a go/no-go: installs what is missing, builds, runs `cutover rehearse "$@"`, which ends by naming the report.
+# Files in the arguments, and reports/, are taken from the folder you are in, as `cutover` itself does.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
-exports="$(scripts/install.sh)"
+exports="$("$root/scripts/install.sh")"
 eval "$exports"
-cargo build --release --locked --bin cutover
-
-# Its last line names the report.
-exec "${CARGO_TARGET_DIR:-target}/release/cutover" rehearse "$@"
+cargo build --release --locked --bin cutover --manifest-path "$root/Cargo.toml"
+exec "${CARGO_TARGET_DIR:-$root/target}/release/cutover" rehearse "$@"
