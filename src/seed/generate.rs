@@ -7,6 +7,15 @@ use super::{Options, Profile};
 use crate::error::Result;
 use crate::evidence::manifest::Manifest;
 
+/// Everything about a run that can be checked without a database.
+///
+/// # Errors
+/// A usage error that names flag or key, and the allowed range.
+pub fn check(profile: &Profile, options: &Options) -> Result<()> {
+    options.check()?;
+    Plan::new(profile, options).map(|_| ())
+}
+
 /// The manifest a run would write, computed without a database.
 ///
 /// # Errors

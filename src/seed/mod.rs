@@ -40,7 +40,7 @@ mod totals;
 mod vocabulary;
 mod wire;
 
-pub use generate::manifest;
+pub use generate::{check, manifest};
 pub use options::{Existing, Options, Replicate, Shard};
 pub use profile::Profile;
 pub use run::{recorded_as_of, rig_and_name, run};

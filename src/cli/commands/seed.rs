@@ -80,7 +80,7 @@ pub async fn run(args: SeedArgs, printer: &Printer, stop: CancellationToken) -> 
         None => Profile::reference(),
     };
     let mut options = resolve(&args);
-    options.check()?;
+    seed::check(&profile, &options)?;
     if let Some(org) = args.show_org {
         return show_org(&profile, &options, org, printer);
     }
