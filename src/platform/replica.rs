@@ -1,6 +1,6 @@
 //! Reads from a streaming replica, as long as it is near enough to the primary.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ const LAG_LIMIT_S: f64 = 5.0;
 /// How often the lag is measured, and how long that may take.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 const MEASURE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How many positions are remembered: an hour's, after which it is late enough.
+const MOST_AHEAD: usize = 3600;
 /// For so long after a write an org reads from the primary, so that it sees what it wrote: longer
 /// than the lag limit and the age of the measurement together.
 const OWN_WRITES: Duration = Duration::from_secs(15);
@@ -33,13 +35,14 @@ pub(super) struct Replica {
 impl Replica {
     pub async fn open(url: &str, primary: PgPool, stop: CancellationToken) -> Result<Self> {
         let pool = open_pool_lazily(url)?;
-        let lag_s = Arc::new(RwLock::new(measure(&primary, &pool).await));
-        let (watched, known) = (pool.clone(), lag_s.clone());
+        let mut gauge = LagGauge { primary, replica: pool.clone(), ahead: VecDeque::new() };
+        let lag_s = Arc::new(RwLock::new(gauge.measure().await));
+        let known = lag_s.clone();
         tokio::spawn(async move {
             let watch = async {
                 loop {
                     tokio::time::sleep(MEASURE_EVERY).await;
-                    let lag_s = measure(&primary, &watched).await;
+                    let lag_s = gauge.measure().await;
                     *known.write().expect("no panic while held") = lag_s;
                 }
             };
@@ -78,13 +81,36 @@ impl Replica {
     }
 }
 
-async fn measure(primary: &PgPool, replica: &PgPool) -> Option<f64> {
-    let work = async {
-        let position: String =
-            sqlx::query_scalar(sql::PRIMARY_POSITION).fetch_one(primary).await.ok()?;
-        let lag_s: Option<f64> =
-            sqlx::query_scalar(sql::REPLICA_LAG).bind(position).fetch_one(replica).await.ok()?;
-        lag_s
-    };
-    tokio::time::timeout(MEASURE_TIMEOUT, work).await.ok().flatten()
+/// Measures how long ago the primary was where the replica is now.
+///
+/// The age of the last replayed transaction would be simpler, and wrong: after a quiet hour the
+/// first write makes it an hour for a moment.
+struct LagGauge {
+    primary: PgPool,
+    replica: PgPool,
+    /// Positions of the primary that the replica has not reached, and when each was seen.
+    ahead: VecDeque<(Instant, i64)>,
+}
+
+impl LagGauge {
+    /// Seconds, to the second or so; `None` where one of the two does not answer.
+    async fn measure(&mut self) -> Option<f64> {
+        let work = async {
+            let seen = Instant::now();
+            let primary: i64 =
+                sqlx::query_scalar(sql::PRIMARY_POSITION).fetch_one(&self.primary).await.ok()?;
+            let replica: Option<i64> =
+                sqlx::query_scalar(sql::REPLICA_POSITION).fetch_one(&self.replica).await.ok()?;
+            Some((seen, primary, replica?))
+        };
+        let answered = tokio::time::timeout(MEASURE_TIMEOUT, work).await.ok().flatten();
+        let (seen, primary, replica) = answered?;
+        if self.ahead.len() < MOST_AHEAD {
+            self.ahead.push_back((seen, primary));
+        }
+        while self.ahead.front().is_some_and(|(_, position)| *position <= replica) {
+            self.ahead.pop_front();
+        }
+        Some(self.ahead.front().map_or(0.0, |(seen, _)| seen.elapsed().as_secs_f64()))
+    }
 }

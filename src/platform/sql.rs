@@ -220,16 +220,13 @@ pub(super) const COUNTS: &str = "
 /// Counting takes longer than any request may.
 pub(super) const COUNT_TIMEOUT: &str = "SET LOCAL statement_timeout = '120s'";
 
-/// The primary's position, as text.
-pub(super) const PRIMARY_POSITION: &str = "SELECT pg_current_wal_lsn()::text";
+/// The primary's position in its log, in bytes.
+pub(super) const PRIMARY_POSITION: &str = "SELECT (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint";
 
-/// Seconds by which a replica is behind `$1`, a position of the primary: nothing where it has
-/// replayed that far, else the age of what it replayed last. Asking whether it has replayed all it
-/// *received* would call a disconnected replica up to date.
-pub(super) const REPLICA_LAG: &str = "
-    SELECT CASE WHEN NOT pg_is_in_recovery() OR pg_last_wal_replay_lsn() >= $1::text::pg_lsn THEN 0
-                ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())
-           END::float8";
+/// How far a replica has replayed that log; what it has *received* says nothing of reads.
+pub(super) const REPLICA_POSITION: &str = "
+    SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+                 ELSE pg_current_wal_lsn() END - '0/0'::pg_lsn)::bigint";
 
 /// Held while migrating; the number is ours and means nothing else.
 pub(super) const MIGRATION_LOCK: &str = "SELECT pg_advisory_lock(7241983650)";
