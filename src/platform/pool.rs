@@ -11,8 +11,9 @@ use super::sql;
 use crate::error::{Context, Result};
 use crate::pg;
 
-/// Connections per pool: enough to keep a small server busy, few enough to keep it fast.
-const CONNECTIONS: u32 = 16;
+/// Connections per pool: enough to keep a small server busy, few enough that each has its plans made
+/// and its catalog entries loaded soon after a start, and again after statistics have changed.
+const CONNECTIONS: u32 = 6;
 /// How long a request waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the server works on one statement.
