@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use sqlx::Connection;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{Connection, Postgres};
 
 use super::flags::Side;
 use super::rows::Kind;
@@ -16,6 +17,8 @@ use crate::pg;
 const CONNECTIONS: u32 = 6;
 /// How long a request waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often a connection is tried at the start, when nobody waits for us.
+const STARTUP_ATTEMPTS: u32 = 5;
 /// How long the server works on one statement.
 pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long a request waits altogether; a frozen server times nothing out by itself.
@@ -44,11 +47,33 @@ pub(super) async fn bounded<T>(work: impl Future<Output = sqlx::Result<T>>) -> s
 /// | by id alone | 0.085 | 0.186 | 0.816 | 0.191 | 0.083 |
 /// | month | 0.097 | 0.143 | 0.147 | 0.111 | 0.100 |
 /// | year | 0.165 | 0.476 | 0.459 | 0.201 | 0.149 |
+///
+/// Opens every connection before it returns, so that none is opened while it is measured: one after
+/// the other, because sixteen at once would run into the timeout of each on a busy machine.
 pub(super) async fn open_pool(database_url: &str) -> Result<PgPool> {
-    pool_options().connect_with(session(database_url)?).await.or_run(
-        format!("cannot connect to PostgreSQL at {}", pg::describe(database_url)),
-        "is the server running, and may this user log in from here?",
-    )
+    // The pool knows only that it timed out; one plain connection says why.
+    let plain = pg::connect(database_url).await?;
+    let pool = open_pool_lazily(database_url)?;
+    let mut held = Vec::new();
+    for _ in 0..CONNECTIONS {
+        held.push(acquire_patiently(&pool).await.or_run(
+            format!("cannot open {CONNECTIONS} sessions at {}", pg::describe(database_url)),
+            "is max_connections of the server large enough?",
+        )?);
+    }
+    drop(held);
+    plain.close().await.or_run("cannot close a connection", "")?;
+    Ok(pool)
+}
+
+async fn acquire_patiently(pool: &PgPool) -> sqlx::Result<PoolConnection<Postgres>> {
+    for _ in 1..STARTUP_ATTEMPTS {
+        match pool.acquire().await {
+            Err(sqlx::Error::PoolTimedOut) => {}
+            outcome => return outcome,
+        }
+    }
+    pool.acquire().await
 }
 
 /// The same, of a server that need not be there yet.

@@ -26,7 +26,7 @@ pub(super) struct Group<T> {
 }
 
 impl Store {
-    /// Opens the pools, all connections at once, so that none is opened while it is measured.
+    /// Opens the pools.
     pub async fn open(
         database_url: &str,
         replica_url: Option<&str>,
