@@ -33,6 +33,7 @@ pub async fn execute(url: &str, sql: &str) {
         .execute(AssertSqlSafe(sql.to_owned()))
         .await
         .unwrap_or_else(|e| panic!("{sql}: {e}"));
+    let _ = sqlx::Connection::close(connection).await;
 }
 
 impl Drop for TestDatabase {
