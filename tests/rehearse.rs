@@ -106,7 +106,7 @@ fn get(url: &str) -> Option<Value> {
 }
 
 fn spawn(mut command: std::process::Command) -> Child {
-    command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("cutover runs")
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("cutover runs")
 }
 
 #[tokio::test(flavor = "multi_thread")]

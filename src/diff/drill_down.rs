@@ -23,10 +23,21 @@ pub(super) async fn drill_down(
     mut tell: impl FnMut(Finding) -> Result<()>,
 ) -> Result<()> {
     let (mut one, mut other) = tokio::try_join!(snapshot.reader(), snapshot.reader())?;
-    let (mut legacy, mut twin) = tokio::try_join!(
+    let (legacy, twin) = tokio::try_join!(
         Walk::start(plan, Side::Legacy, orgs, &mut one),
         Walk::start(plan, Side::Partitioned, orgs, &mut other),
     )?;
+    walk(plan, legacy, twin, &mut tell).await?;
+    tokio::join!(one.close(), other.close());
+    Ok(())
+}
+
+async fn walk(
+    plan: &PairPlan,
+    mut legacy: Walk<'_>,
+    mut twin: Walk<'_>,
+    tell: &mut impl FnMut(Finding) -> Result<()>,
+) -> Result<()> {
     loop {
         let smallest = match (&legacy.ahead, &twin.ahead) {
             (None, None) => return Ok(()),

@@ -102,7 +102,7 @@ async fn compare(
             compare_pair::<Box<str>>(plan, options, &mut snapshot, &mut outcome, context).await?;
         }
     }
-    snapshot.confirm().await?;
+    snapshot.close().await?;
     outcome.finish(began.elapsed().as_secs_f64())
 }
 

@@ -50,6 +50,7 @@ pub(super) async fn scan<K: OrgKey>(
                 let chunk = queue.lock().expect("no panic while held").pop_front();
                 let Some(chunk) = chunk else {
                     digests.settle();
+                    connection.close().await;
                     return Ok(digests);
                 };
                 let mut reader = connection.copy(&chunk.statement, &chunk.what).await?;

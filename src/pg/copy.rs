@@ -9,6 +9,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
 use super::failure::{failure, lost, refused};
@@ -51,6 +52,15 @@ impl CopyConnection {
             }
         };
         Ok(CopyReader { what, source, message: 0..0, header_read: false, ended: false })
+    }
+
+    /// Ends the connection; to be called when its rows are read.
+    pub async fn close(self) {
+        // Everything asked for has come; how the goodbye fares changes nothing.
+        match self.0 {
+            Link::Wire(connection) => drop(connection.close().await),
+            Link::Sqlx(connection) => drop(connection.close().await),
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! neither. Two statements that each look at their own moment report differences that never were.
 
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Executor};
+use sqlx::{AssertSqlSafe, Connection, Executor};
 
 use super::copy::{CopyConnection, Link};
 use super::wire::Relayed;
@@ -74,13 +74,16 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Asks whether the snapshot is still held; a lost holder makes everything read after it void.
+    /// Lets go of the snapshot, having asked whether it was held until now: a lost holder makes
+    /// everything void that was read after it.
     ///
     /// # Errors
-    /// A run error where it is not.
-    pub async fn confirm(&mut self) -> Result<()> {
-        sqlx::Connection::ping(&mut self.connection)
-            .await
-            .map_err(|e| Error::run(format!("the snapshot was lost: {e}"), "run the diff again"))
+    /// A run error where it was lost.
+    pub async fn close(mut self) -> Result<()> {
+        let held = self.connection.ping().await;
+        held.map_err(|e| Error::run(format!("the snapshot was lost: {e}"), "run the diff again"))?;
+        // Nothing was changed and all was read; how the goodbye fares changes nothing.
+        drop(self.connection.close().await);
+        Ok(())
     }
 }

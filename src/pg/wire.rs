@@ -119,6 +119,11 @@ impl WireConnection {
         self.socket.write_all(&message).await
     }
 
+    /// Says goodbye, so that the server's log does not call the end unexpected.
+    pub(super) async fn close(mut self) -> std::io::Result<()> {
+        self.socket.write_all(b"X\0\0\0\x04").await
+    }
+
     /// The next message; its content stays in the buffer until the next call.
     pub(super) async fn message(&mut self) -> std::io::Result<Message> {
         loop {
