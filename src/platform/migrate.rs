@@ -55,6 +55,17 @@ pub async fn migrate(database_url: &str, as_of: NaiveDate) -> Result<()> {
     connection.close().await.or_run(failed("close"), "")
 }
 
+/// Whether the reference schema was begun in this database: [`migrate`] then finishes it, also where
+/// it was interrupted between two migrations, and makes the partitions that are missing.
+///
+/// # Errors
+/// A run error where the database cannot be asked.
+pub async fn is_begun(database_url: &str) -> Result<bool> {
+    let mut connection = pg::connect(database_url).await?;
+    let what = format!("cannot read the schema of {}", pg::describe(database_url));
+    sqlx::query_scalar(sql::IS_BEGUN).fetch_one(&mut connection).await.or_run(what, "")
+}
+
 async fn apply(
     connection: &mut PgConnection,
     name: &'static str,

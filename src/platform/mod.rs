@@ -31,6 +31,6 @@ mod transport;
 mod writes;
 
 pub use flags::{FlagChange, Flags, Side};
-pub use migrate::migrate;
+pub use migrate::{is_begun, migrate};
 pub use misbehave::Misbehaviour;
 pub use server::{Options, serve};

@@ -238,6 +238,17 @@ pub(super) const MIGRATION_TABLE: &str = "
         applied_at timestamptz NOT NULL DEFAULT now()
     )";
 
+/// Whether the reference schema was begun here: our table of migrations is there, with our names or
+/// none yet, and nobody else's.
+pub(super) const IS_BEGUN: &str = "
+    SELECT EXISTS (SELECT FROM pg_attribute
+                    WHERE attrelid = to_regclass('schema_migrations') AND attname = 'applied_at')
+       AND NOT EXISTS (SELECT FROM pg_class
+                        WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace
+                          AND to_regclass('revenue_transactions_partitioned') IS NULL
+                          AND relname NOT IN ('schema_migrations', 'organizations',
+                              'revenue_transactions', 'expense_transactions', 'daily_cash_balances'))";
+
 /// Claims migration `$1`; no row where it has been applied.
 pub(super) const MIGRATION_RECORD: &str =
     "INSERT INTO schema_migrations (name) VALUES ($1) ON CONFLICT DO NOTHING";

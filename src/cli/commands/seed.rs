@@ -92,7 +92,9 @@ pub async fn run(args: SeedArgs, printer: &Printer, stop: CancellationToken) -> 
     if args.reset {
         confirm_reset(url, args.yes_reset.as_deref()).await?;
     }
-    if args.profile_file.is_none() && pg::is_empty(url).await? {
+    // Begun also counts: a kill may have come between two migrations.
+    let reference = args.profile_file.is_none();
+    if reference && (pg::is_empty(url).await? || platform::is_begun(url).await?) {
         platform::migrate(url, options.as_of).await?;
     }
     printer.note(&format!("rng seed {}, as of {}", options.rng_seed, options.as_of));
