@@ -98,7 +98,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let hint = "is the disk full?";
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
         .tempfile_in(folder)
         .or_run(&place, hint)?;
     file.write_all(bytes).or_run(&place, hint)?;
@@ -119,20 +119,23 @@ pub fn write_record(folder: &Path, record: &RunRecord) -> Result<()> {
 /// Reads a run record.
 ///
 /// # Errors
-/// A usage error where there is none, or of another layout than this program writes.
+/// A usage error where there is none, or of a newer layout than this program reads; a run error
+/// where it is damaged.
 pub fn read_record(folder: &Path) -> Result<RunRecord> {
     let path = folder.join(RECORD);
-    let place = format!("{}", path.display());
-    let hint = "give the folder of a run, for example reports/latest";
-    let text = std::fs::read(&path).or_usage(&place, hint)?;
-    let record: RunRecord =
-        serde_json::from_slice(&text).or_usage(format!("{place} is not a run record"), hint)?;
-    if record.schema_version != SCHEMA_VERSION {
+    let place = path.display();
+    let hint = "give a folder that `cutover rehearse` has written, for example reports/latest";
+    let text = std::fs::read(&path).or_usage(format!("cannot read {place}"), hint)?;
+    // Only the version first: what another version wrote may not fit our types at all.
+    let version = serde_json::from_slice::<serde_json::Value>(&text)
+        .or_run(format!("{place} is damaged"), "run the rehearsal again")?["schema_version"]
+        .as_u64();
+    if let Some(newer) = version.filter(|version| *version > u64::from(SCHEMA_VERSION)) {
         let what = format!(
-            "{place}: schema_version {} is not the {SCHEMA_VERSION} this program reads",
-            record.schema_version
+            "{place} has layout version {newer}, this program reads up to {SCHEMA_VERSION}"
         );
-        return Err(Error::usage(what, "use the version of cutover that wrote it"));
+        return Err(Error::usage(what, "use the version of cutover that wrote it, or a newer one"));
     }
-    Ok(record)
+    serde_json::from_slice(&text)
+        .or_run(format!("{place} is damaged"), "the record does not have the fields of its version")
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -217,7 +218,11 @@ fn write_err(text: &str) {
 /// Where the system refuses, standard output is shared as everywhere else.
 fn claim_stdout() -> File {
     let shared = std::io::stdout();
-    let ours = nix::unistd::dup(&shared).expect("a process may have a second handle to its output");
+    // Closed in the processes we start: a rig that outlives us must not keep our reader waiting.
+    let ours = shared
+        .as_fd()
+        .try_clone_to_owned()
+        .expect("a process may have a second handle to its output");
     if let Ok(nowhere) = OpenOptions::new().write(true).open("/dev/null") {
         let _ = nix::unistd::dup2_stdout(nowhere);
     }

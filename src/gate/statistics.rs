@@ -43,7 +43,14 @@ pub(super) fn interval(log_ratios: &[f64]) -> Option<Interval> {
     let deviation = variance.sqrt();
     let margin = t_quantile(CONFIDENCE, k - 1.0) * deviation / k.sqrt();
     let (ratio, low, high) = (mean.exp(), (mean - margin).exp(), (mean + margin).exp());
-    Some(Interval { pairs, ratio, low, high, deviation })
+    // A spread beyond all numbers is no interval, and could not be written as JSON either.
+    [ratio, low, high].iter().all(|bound| bound.is_finite()).then_some(Interval {
+        pairs,
+        ratio,
+        low,
+        high,
+        deviation,
+    })
 }
 
 fn t_quantile(p: f64, degrees_of_freedom: f64) -> f64 {

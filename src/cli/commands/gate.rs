@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::cli::{Exit, Printer, verdict_text};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::{gate, run_folder};
 
 /// Arguments of `gate`.
@@ -42,7 +42,14 @@ fn increment(text: &str) -> Result<f64, String> {
 /// # Errors
 /// A usage error where the folder holds no run record.
 pub fn run(args: &GateArgs, printer: &Printer) -> Result<Exit> {
-    let mut record = run_folder::read_record(&args.run_dir)?;
+    let mut record = match run_folder::read_record(&args.run_dir) {
+        // A record that cannot be read is a record that cannot be trusted.
+        Err(error @ Error::Run { .. }) => {
+            printer.error(&error);
+            return Ok(Exit::INVALID);
+        }
+        read => read?,
+    };
     match (args.phase, args.increment) {
         (_, Some(percent)) => {
             record.phase = "increment".into();
