@@ -209,8 +209,9 @@ async fn a_killed_database_ends_in_a_report_and_no_go() {
     wait_for_load(&mut child, &rig);
     kill(rig.pid("postgres"), Signal::SIGKILL).expect("it runs");
     let status = child.wait().expect("our child");
-    assert_eq!(status.code(), Some(10));
     let record = record(&out);
+    // 30 where the dead target held all connections so long that arrivals had to be skipped.
+    assert!(matches!(status.code(), Some(10 | 30)), "{status}: {}", record["verdict"]);
     assert!(record["drive"]["errors"].as_u64().is_some_and(|errors| errors > 100));
     let drive = &record["drive"];
     let kinds = drive["errors_by_kind"].as_object().expect("kinds");

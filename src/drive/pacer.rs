@@ -24,22 +24,41 @@ pub(super) struct Queue {
     stop: CancellationToken,
 }
 
+/// An arrival that is due.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Due {
+    /// Its index in the plan.
+    pub index: usize,
+    /// Whether it waited until a connection was free: then the target was slow, not the generator.
+    pub queued: bool,
+}
+
 impl Queue {
     pub(super) fn new(plan: Arc<Plan>, stop: CancellationToken) -> Self {
         Self { plan, permits: Semaphore::new(0), next: AtomicUsize::new(0), stop }
     }
 
-    /// The index of the next arrival once it is due; `None` when the plan is drained or stopped.
-    pub(super) async fn next(&self) -> Option<usize> {
-        tokio::select! {
-            biased;
-            () = self.stop.cancelled() => None,
-            permit = self.permits.acquire() => {
-                permit.ok()?.forget();
-                let index = self.next.fetch_add(1, Ordering::Relaxed);
-                (index < self.plan.arrivals.len()).then_some(index)
-            }
+    /// The next arrival once it is due; `None` when the plan is drained or stopped.
+    pub(super) async fn next(&self) -> Option<Due> {
+        if self.stopped() {
+            return None;
         }
+        let queued = match self.permits.try_acquire() {
+            Ok(permit) => {
+                permit.forget();
+                true
+            }
+            Err(_) => {
+                tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => return None,
+                    permit = self.permits.acquire() => permit.ok()?.forget(),
+                }
+                false
+            }
+        };
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        (index < self.plan.arrivals.len()).then_some(Due { index, queued })
     }
 
     /// Whether a stop was asked for.

@@ -60,6 +60,8 @@ pub(super) struct Sample {
     pub service_us: u32,
     /// How it ended.
     pub outcome: Outcome,
+    /// Whether it waited for a free connection, so that its lag is the target's doing.
+    pub queued: bool,
     /// Whether the platform says that its cache answered.
     pub cache_hit: bool,
 }

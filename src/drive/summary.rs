@@ -56,7 +56,7 @@ pub(super) fn summarise(scenario: &Scenario, plan: &Plan, samples: &[Sample]) ->
     let skipped = judged.iter().filter(|j| j.sample.outcome == Outcome::Skipped).count() as u64;
     let failed = judged.iter().filter(|j| j.response_us.is_none()).count() as u64;
     let mut lag = histogram();
-    for judged in judged.iter().filter(|j| j.sample.outcome != Outcome::Skipped) {
+    for judged in judged.iter().filter(|j| !j.sample.queued) {
         lag.saturating_record(u64::from(judged.sample.lag_us));
     }
     DriveEvidence {

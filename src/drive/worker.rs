@@ -11,7 +11,7 @@ use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{HeaderMap, Request};
 
 use super::client::{Answer, Client};
-use super::pacer::Queue;
+use super::pacer::{Due, Queue};
 use super::recorder::{Outcome, Recorder, Sample};
 use super::rows::Rows;
 use crate::evidence::drive::Mode;
@@ -54,15 +54,16 @@ impl Worker {
     pub(super) async fn drain(mut self, start: Instant) {
         let shared = Arc::clone(&self.shared);
         let mut samples = Vec::new();
-        while let Some(index) = shared.queue.next().await {
-            let sample = self.serve(index, start).await;
+        while let Some(due) = shared.queue.next().await {
+            let sample = self.serve(due, start).await;
             shared.recorder.count(sample.outcome);
             samples.push(sample);
         }
         shared.recorder.hand_in(samples);
     }
 
-    async fn serve(&mut self, index: usize, start: Instant) -> Sample {
+    async fn serve(&mut self, due: Due, start: Instant) -> Sample {
+        let Due { index, queued } = due;
         let shared = Arc::clone(&self.shared);
         let arrival = &shared.queue.plan.arrivals[index];
         let mode = shared.queue.plan.windows[usize::from(arrival.window)].mode;
@@ -88,6 +89,7 @@ impl Worker {
             lag_us: micros(sent.saturating_duration_since(due)),
             service_us: micros(sent.elapsed()),
             outcome,
+            queued,
             cache_hit,
         }
     }

@@ -73,7 +73,8 @@ pub struct DriveEvidence {
     pub generator_cpu_share: f64,
     /// Failed requests by kind (`http_503`, `timeout`, `refused`, …).
     pub errors_by_kind: BTreeMap<String, u64>,
-    /// Sent minus due over all measured arrivals.
+    /// Sent minus due over the measured arrivals for which a connection was free: how late the
+    /// generator itself was. Waiting for a free connection counts in response time alone.
     pub scheduling_lag_us: Percentiles,
     /// All operations together, by mode.
     pub overall: BTreeMap<Mode, ModeLatency>,
