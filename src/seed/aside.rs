@@ -120,11 +120,14 @@ pub async fn restore(database_url: &str, connections: usize, context: &ActContex
     let steps = builds.into_iter().map(|(id, _, statement)| (Some(id), statement)).collect();
     side_by_side(database_url, connections, steps, context).await?;
     session(&mut control).await?;
+    // The rest is catalog work: one transaction spares a commit for each of some hundred steps.
+    let what = "cannot put indexes and triggers back";
+    let mut transaction = control.begin().await.or_run(what, "")?;
     for (id, _, statement) in rest {
-        put_back(&mut control, Some(id), &statement).await?;
+        put_back(&mut transaction, Some(id), &statement).await?;
         context.emit(Event::Advanced(1));
     }
-    Ok(())
+    transaction.commit().await.or_run(what, "")
 }
 
 /// Runs independent statements on several connections; the first error ends them all.
@@ -151,7 +154,7 @@ pub async fn side_by_side(
             loop {
                 let next = queue.lock().expect("no panic while held").pop();
                 let Some((id, statement)) = next else { return Ok::<_, Error>(()) };
-                if let Err(error) = put_back(&mut connection, id, &statement).await {
+                if let Err(error) = alone(&mut connection, id, &statement).await {
                     queue.lock().expect("no panic while held").clear();
                     return Err(error);
                 }
@@ -167,25 +170,32 @@ pub async fn side_by_side(
     outcome
 }
 
+/// A step in a transaction of its own, or in none where the statement allows none.
+async fn alone(connection: &mut PgConnection, id: Option<i64>, statement: &str) -> Result<()> {
+    if id.is_none() {
+        return put_back(connection, id, statement).await;
+    }
+    let what = || format!("cannot run `{statement}`");
+    let mut transaction = connection.begin().await.or_run(what(), "")?;
+    put_back(&mut transaction, id, statement).await?;
+    transaction.commit().await.or_run(what(), "")
+}
+
 async fn session(connection: &mut PgConnection) -> Result<()> {
     let set = sqlx::raw_sql(sql::BUILDER_SESSION).execute(connection).await;
     set.map(|_| ()).or_run("cannot prepare a session", "")
 }
 
+/// Runs a step and strikes it out; both or neither happen, in the caller's transaction.
 async fn put_back(connection: &mut PgConnection, id: Option<i64>, statement: &str) -> Result<()> {
     let hint = "mend the cause, then finish with --resume";
     let what = || format!("cannot run `{statement}`");
-    let Some(id) = id else {
-        let done = sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await;
-        return done.map(|_| ()).or_run(what(), hint);
-    };
-    let mut transaction = connection.begin().await.or_run(what(), hint)?;
-    sqlx::raw_sql(AssertSqlSafe(statement))
-        .execute(&mut *transaction)
-        .await
-        .or_run(what(), hint)?;
-    sqlx::query(sql::CLEAR_ASIDE).bind(id).execute(&mut *transaction).await.or_run(what(), hint)?;
-    transaction.commit().await.or_run(what(), hint)
+    let done = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *connection).await;
+    done.or_run(what(), hint)?;
+    if let Some(id) = id {
+        sqlx::query(sql::CLEAR_ASIDE).bind(id).execute(connection).await.or_run(what(), hint)?;
+    }
+    Ok(())
 }
 
 /// Runs a query over our tables and their partitions.
