@@ -264,9 +264,10 @@ async fn what_cannot_be_compared_is_said_and_leaves_no_file() {
     usage(attempt(&|pair| pair.ignore = vec!["x".into()]).await, "`x`");
     usage(attempt(&|pair| pair.map = [("amount".into(), "sum".into())].into()).await, "`sum`");
     let role = format!("reader_{}", std::process::id());
-    support::execute(&database.url, &format!("CREATE ROLE {role} LOGIN")).await;
+    support::execute(&database.url, &format!("CREATE ROLE {role} LOGIN PASSWORD 'reads'")).await;
     let mut url = url::Url::parse(&database.url).expect("a URL");
     url.set_username(&role).expect("a user");
+    url.set_password(Some("reads")).expect("a password");
     let pairs = TablePair::reference();
     let refused = diff::run(url.as_str(), &pairs, &options, out.path(), &context).await;
     support::execute(
