@@ -130,11 +130,10 @@ pub fn read_record(folder: &Path) -> Result<RunRecord> {
     let version = serde_json::from_slice::<serde_json::Value>(&text)
         .or_run(format!("{place} is damaged"), "run the rehearsal again")?["schema_version"]
         .as_u64();
-    if let Some(newer) = version.filter(|version| *version > u64::from(SCHEMA_VERSION)) {
-        let what = format!(
-            "{place} has layout version {newer}, this program reads up to {SCHEMA_VERSION}"
-        );
-        return Err(Error::usage(what, "use the version of cutover that wrote it, or a newer one"));
+    if let Some(found) = version.filter(|version| *version != u64::from(SCHEMA_VERSION)) {
+        let what =
+            format!("{place} has layout version {found}, this program reads {SCHEMA_VERSION}");
+        return Err(Error::usage(what, "use the version of cutover that wrote it"));
     }
     serde_json::from_slice(&text)
         .or_run(format!("{place} is damaged"), "the record does not have the fields of its version")

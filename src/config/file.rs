@@ -110,6 +110,10 @@ impl RoutingConfig {
             let what = "[routing] kind = \"urls\" needs legacy_url and partitioned_url";
             return Err(Error::usage(what, ""));
         }
+        if self.kind == RoutingKind::Urls && self.legacy_url == self.partitioned_url {
+            let what = "[routing] legacy_url and partitioned_url are the same";
+            return Err(Error::usage(what, "one side would be compared with itself"));
+        }
         Ok(())
     }
 }

@@ -23,7 +23,8 @@ pub(super) fn samples(
 ) -> Result<()> {
     let path = out.join("samples.csv");
     let place = format!("cannot write {}", path.display());
-    let mut writer = csv::Writer::from_path(&path).or_run(&place, "")?;
+    let file = tempfile::NamedTempFile::new_in(out).or_run(&place, "is the disk full?")?;
+    let mut writer = csv::Writer::from_writer(file);
     let columns = [
         "due_us",
         "pair",
@@ -56,7 +57,12 @@ pub(super) fn samples(
         );
         writer.serialize(line).or_run(&place, "is the disk full?")?;
     }
-    writer.flush().or_run(&place, "is the disk full?")
+    let file =
+        writer.into_inner().map_err(|e| e.to_string()).or_run(&place, "is the disk full?")?;
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    file.as_file().set_permissions(open).or_run(&place, "")?;
+    file.persist(&path).or_run(&place, "is the disk full?")?;
+    Ok(())
 }
 
 /// Writes `latency/<mode>.hlog`: one histogram of response times per window, for HdrHistogram's own

@@ -107,6 +107,7 @@ pub async fn run(
         connections: options.connections as u64,
         duration_s: elapsed_s,
         complete: samples.len() == plan.arrivals.len(),
+        mode_proven: shared.switch.proves(),
         lost_workers: lost_workers as u64,
         generator_cpu_share: (cpu_time_s() - cpu_before_s) / (elapsed_s * cores),
         ..summary::summarise(&scenario, &plan, &samples)

@@ -114,7 +114,7 @@ fn by_mode<'a>(judged: impl Iterator<Item = &'a Judged<'a>>) -> BTreeMap<Mode, M
                 tally.service.saturating_record(service_us);
             }
             None => {
-                tally.errors += 1;
+                tally.errors += u64::from(judged.sample.outcome != Outcome::Skipped);
                 tally.response.saturating_record(CEILING_US);
                 tally.service.saturating_record(CEILING_US);
             }

@@ -67,6 +67,8 @@ pub struct DriveEvidence {
     pub skipped: u64,
     /// Answers that were not served by the mode that was asked for, warm-up included.
     pub wrong_mode: u64,
+    /// Whether each answer's serving side was proven by the platform's word.
+    pub mode_proven: bool,
     /// Workers that ended before the plan did.
     pub lost_workers: u64,
     /// Share of this machine's processor time the generator used, 0 to 1.

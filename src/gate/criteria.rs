@@ -53,16 +53,21 @@ impl Criterion {
 /// Criteria about the record and the data.
 pub(super) fn all(record: &RunRecord) -> Vec<Criterion> {
     let mut criteria = vec![whole_record(record)];
-    if record.diff_before.is_some() {
+    if record.diff_before.is_some() || record.drive.is_some() {
         criteria.push(content("before the load", record.diff_before.as_ref()));
     }
-    criteria.push(content("", record.diff.as_ref()));
+    criteria.push(content("", deciding_diff(record)));
     criteria.push(row_delta(record.diff.as_ref()));
     criteria.push(catalog(record.diff.as_ref()));
-    if record.manifest.is_some() {
+    if record.manifest.is_some() || record.acts.iter().any(|act| act.name == "seed") {
         criteria.push(nothing_lost_since_seed(record));
     }
     criteria
+}
+
+/// The comparison that counts: where there was a load, one made after it.
+fn deciding_diff(record: &RunRecord) -> Option<&DiffEvidence> {
+    record.diff.as_ref().filter(|diff| record.drive.is_none() || diff.phase != "before")
 }
 
 fn whole_record(record: &RunRecord) -> Criterion {
@@ -80,7 +85,12 @@ fn whole_record(record: &RunRecord) -> Criterion {
             criterion.measured(false, "interrupted").note(note)
         }
         None if record.acts.is_empty() => criterion.note("no act left a trace"),
-        None => criterion.measured(true, format!("{} acts", record.acts.len())),
+        None => match record.acts.iter().find(|act| act.state != ActState::Done) {
+            Some(act) => {
+                criterion.note(format!("the act `{}` was not done: {}", act.name, act.note))
+            }
+            None => criterion.measured(true, format!("{} acts", record.acts.len())),
+        },
     }
 }
 
@@ -101,7 +111,11 @@ fn content(when: &str, diff: Option<&DiffEvidence>) -> Criterion {
     let Some(diff) = diff else {
         return criterion.note("the tables were not compared");
     };
-    let differences: u64 = diff.tables.iter().map(|table| table.counts.total()).sum();
+    // Summary and details must tell one story; the worse one counts.
+    let rows = diff.findings.iter().filter(|finding| finding.org_id.is_some()).count() as u64;
+    let in_orgs: u64 = diff.orgs.iter().map(|org| org.counts.total()).sum();
+    let in_tables: u64 = diff.tables.iter().map(|table| table.counts.total()).sum();
+    let differences = in_tables.max(in_orgs).max(rows);
     if differences > 0 || diff.orgs_diverged > 0 {
         let action = match diff.orgs_diverged {
             1 => Action::DisableOrgs,
@@ -177,11 +191,12 @@ fn catalog(diff: Option<&DiffEvidence>) -> Criterion {
             format!("{}: {}: {detail}", finding.table, finding.class)
         })
         .collect();
-    if diff.integrity_errors == 0 && !diff.complete {
+    let count = diff.integrity_errors.max(errors.len() as u64);
+    if count == 0 && !diff.complete {
         return criterion.note("the catalog was not checked to the end");
     }
     criterion
-        .measured(diff.integrity_errors == 0, diff.integrity_errors.to_string())
+        .measured(count == 0, count.to_string())
         .note(errors.join("; "))
         .asks_for(Action::EmergencyRollback)
 }
@@ -196,22 +211,35 @@ fn nothing_lost_since_seed(record: &RunRecord) -> Criterion {
         "manifest, diff",
         "all seeded orgs and rows",
     );
-    let first = record.diff_before.as_ref().or(record.diff.as_ref());
-    let (Some(manifest), Some(diff)) = (&record.manifest, first.filter(|diff| diff.complete))
-    else {
-        return criterion.note("nothing to hold the manifest against");
+    let diffs: Vec<&DiffEvidence> =
+        record.diff_before.iter().chain(&record.diff).filter(|diff| diff.complete).collect();
+    let (Some(manifest), false) = (&record.manifest, diffs.is_empty()) else {
+        return criterion.note("there is no manifest, or nothing to hold it against");
     };
+    let compared = |diff: &DiffEvidence, name: &str| diff.tables.iter().any(|t| t.name == name);
+    let absent: Vec<&str> = manifest
+        .tables
+        .iter()
+        .map(|seeded| seeded.name.as_str())
+        .filter(|name| !diffs.iter().all(|diff| compared(diff, name)))
+        .collect();
+    if !absent.is_empty() || manifest.tables.is_empty() || manifest.orgs == 0 {
+        return criterion.note(format!("seeded but not compared: {}", absent.join(", ")));
+    }
+    // The load removes only rows that it made itself, so this holds after it, too.
     let short: Vec<String> = manifest
         .tables
         .iter()
         .filter_map(|seeded| {
-            let found = diff.tables.iter().find(|table| table.name == seeded.name)?;
-            let rows = found.legacy_rows.min(found.partitioned_rows);
+            let tables = diffs.iter().flat_map(|diff| &diff.tables);
+            let found = tables.filter(|table| table.name == seeded.name);
+            let rows = found.map(|table| table.legacy_rows.min(table.partitioned_rows)).min()?;
             (rows < seeded.rows).then(|| format!("{}: {rows} of {}", seeded.name, seeded.rows))
         })
         .collect();
-    let absent = manifest.tables.iter().any(|t| !diff.tables.iter().any(|d| d.name == t.name));
-    let all_there = short.is_empty() && !absent && diff.orgs_checked >= manifest.orgs;
-    let measured = format!("{} of {} orgs", diff.orgs_checked, manifest.orgs);
-    criterion.measured(all_there, measured).note(short.join(", "))
+    let orgs = diffs.iter().map(|diff| diff.orgs_checked).min().unwrap_or(0);
+    let all_there = short.is_empty() && orgs >= manifest.orgs;
+    criterion
+        .measured(all_there, format!("{orgs} of {} orgs", manifest.orgs))
+        .note(short.join(", "))
 }

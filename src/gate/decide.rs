@@ -148,7 +148,7 @@ fn steps(decision: Decision, action: Action, record: &RunRecord) -> Vec<String> 
 mod tests {
     use super::*;
     use crate::evidence::drive::{
-        DriveEvidence, Mode, ModeLatency, Percentiles, Window, WindowLatency,
+        DriveEvidence, Mode, ModeLatency, OperationEvidence, Percentiles, Window, WindowLatency,
     };
     use crate::evidence::finding::{DiffEvidence, TableDiff};
     use crate::evidence::observation::Observation;
@@ -162,10 +162,12 @@ mod tests {
             ..ModeLatency::default()
         };
         let slow = |us: f64| (us * ratio) as u64;
+        let latency_of = |p95: u64| WindowLatency { arrivals: 900, errors: 0, p95_us: Some(p95) };
         let window = |pair: u32, mode, p95: u64| Window {
             pair,
             mode: Some(mode),
-            all: WindowLatency { arrivals: 900, errors: 0, p95_us: Some(p95) },
+            all: latency_of(p95),
+            operations: [("list".to_owned(), latency_of(p95))].into(),
             ..Window::default()
         };
         let noise = [0.99, 1.02, 1.0, 0.98, 1.01, 1.0, 1.0, 0.99, 1.01, 1.02, 0.98, 1.0];
@@ -177,6 +179,11 @@ mod tests {
             acts: vec![Act { name: "drive".into(), state: ActState::Done, ..Act::default() }],
             drive: Some(DriveEvidence {
                 complete: true,
+                mode_proven: true,
+                operations: vec![OperationEvidence {
+                    name: "list".into(),
+                    ..OperationEvidence::default()
+                }],
                 requests: 20_000,
                 overall: [
                     (Mode::Legacy, latency(5000)),
@@ -202,6 +209,13 @@ mod tests {
                     ..Observation::default()
                 })
                 .collect(),
+            diff_before: Some(DiffEvidence {
+                phase: "before".into(),
+                complete: true,
+                orgs_checked: 10,
+                tables: vec![TableDiff { name: "revenue".into(), ..TableDiff::default() }],
+                ..DiffEvidence::default()
+            }),
             ..RunRecord::default()
         }
     }
@@ -225,7 +239,16 @@ mod tests {
 
     #[test]
     fn missing_evidence_is_never_go() {
-        let cuts: [fn(&mut RunRecord); 6] = [
+        let cuts: [fn(&mut RunRecord); 15] = [
+            |record| record.diff_before = None,
+            |record| record.diff = record.diff_before.clone(),
+            |record| record.acts[0].state = ActState::Failed,
+            |record| record.acts[0].state = ActState::Skipped,
+            |record| record.acts[0].name = "seed".into(),
+            |record| record.drive.as_mut().expect("there").complete = false,
+            |record| record.drive.as_mut().expect("there").mode_proven = false,
+            |record| record.drive.as_mut().expect("there").operations.clear(),
+            |record| drop(record.drive.as_mut().expect("there").overall.remove(&Mode::Legacy)),
             |record| record.drive = None,
             |record| record.diff = None,
             |record| record.observations.clear(),

@@ -1,6 +1,7 @@
 //! Connections, with a session that reads the same whatever the server's defaults are.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
@@ -33,16 +34,20 @@ pub fn options(database_url: &str) -> Result<PgConnectOptions> {
     Ok(options.application_name("cutover").options(SESSION).disable_statement_logging())
 }
 
+/// How long a server may take to say hello; a frozen one would take for ever.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// Opens one connection.
 ///
 /// # Errors
 /// A run error that names host, port and database, never the password.
 pub async fn connect(database_url: &str) -> Result<PgConnection> {
     let options = options(database_url)?;
-    PgConnection::connect_with(&options).await.or_run(
-        format!("cannot connect to PostgreSQL at {}", describe(database_url)),
-        "is the server running, and may this user log in from here?",
-    )
+    let what = format!("cannot connect to PostgreSQL at {}", describe(database_url));
+    tokio::time::timeout(PATIENCE, PgConnection::connect_with(&options))
+        .await
+        .or_run(&what, "the server accepts connections but does not answer: is it frozen?")?
+        .or_run(&what, "is the server running, and may this user log in from here?")
 }
 
 /// `host:port/database` of a URL, for messages and reports.

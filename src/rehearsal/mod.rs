@@ -163,6 +163,8 @@ impl Run<'_> {
             self.record.observations = outcome.observations;
         }
         context.check_stop().ok()?;
+        // A server that froze under the load must not hold up the comparison for ever.
+        self.act("reconnect", pg::server_version(database_url)).await?;
         self.record.diff = Some(self.act("diff after", compare("after")).await?);
         Some(())
     }

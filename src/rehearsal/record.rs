@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use crate::config::Config;
 use crate::evidence::SCHEMA_VERSION;
 use crate::evidence::run_record::{Environment, RunRecord, Target};
+use crate::evidence::verdict::Verdict;
 use crate::run_folder::RunFolder;
 use crate::scenario::Scenario;
 
@@ -30,6 +31,12 @@ pub fn begin(
         phase: phase.to_owned(),
         target: Target::default(),
         environment: environment(),
+        // What a run that is killed leaves behind must not read as a GO.
+        verdict: Verdict {
+            exit_code: 30,
+            reasons: vec!["the run has not come to its end".into()],
+            ..Verdict::default()
+        },
         ..RunRecord::default()
     }
 }

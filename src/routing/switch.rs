@@ -105,6 +105,11 @@ impl Switch {
         self.header.as_ref().map(|name| (name, HeaderValue::from_static(mode.as_str())))
     }
 
+    /// Whether answers say which side served them.
+    pub fn proves(&self) -> bool {
+        self.served_by.is_some()
+    }
+
     /// Whether the answer came from the side that was asked for.
     pub fn check(&self, asked: Mode, answer: &HeaderMap) -> Served {
         match &self.served_by {

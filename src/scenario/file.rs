@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use hyper::header::HeaderName;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -118,6 +119,10 @@ fn default_expect() -> Vec<u16> {
     vec![200]
 }
 
+/// Heaviest weight: far more than any share needs, far less than sums overflow at.
+const HEAVIEST: f64 = 1e9;
+/// Most operations; a report of more could not be read.
+const MOST_OPERATIONS: usize = 1000;
 const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
 
 impl Scenario {
@@ -159,6 +164,9 @@ impl Scenario {
         if self.operations.is_empty() {
             return Err("[[operation]]: needs at least one".into());
         }
+        if self.operations.len() > MOST_OPERATIONS {
+            return Err(format!("[[operation]]: more than {MOST_OPERATIONS}"));
+        }
         let sum: f64 = self.operations.iter().map(|o| o.weight).sum();
         if sum <= 0.0 {
             return Err("[[operation]]: the weights sum to 0; at least one must be above 0".into());
@@ -169,10 +177,14 @@ impl Scenario {
                 return Err(format!("[[operation]]: the name `{name}` stands twice"));
             }
             if let Some(row) = &operation.row
-                && !self.operations.iter().any(|o| o.remember.as_ref() == Some(row))
+                && !self
+                    .operations
+                    .iter()
+                    .any(|o| o.remember.as_ref() == Some(row) && o.row.is_none())
             {
                 return Err(format!(
-                    "operation `{name}`: row: no operation has remember = \"{row}\""
+                    "operation `{name}`: row: no operation makes such rows (remember = \"{row}\" \
+                     and no row of its own)"
                 ));
             }
         }
@@ -182,8 +194,9 @@ impl Scenario {
 
 impl RawOperation {
     fn check(self, orgs: Spread) -> std::result::Result<Operation, (&'static str, String)> {
-        if !self.weight.is_finite() || self.weight < 0.0 {
-            return Err(("weight", format!("{} is not a number from 0 upwards", self.weight)));
+        if !(0.0..=HEAVIEST).contains(&self.weight) {
+            let why = format!("{} is not a number from 0 to {HEAVIEST}", self.weight);
+            return Err(("weight", why));
         }
         if !METHODS.contains(&self.method.as_str()) {
             let why = format!("`{}` is none of {}", self.method, METHODS.join(", "));
@@ -191,6 +204,11 @@ impl RawOperation {
         }
         if !self.path.starts_with('/') {
             return Err(("path", "must begin with /".into()));
+        }
+        let outside_blanks = self.path.replace("{{ ", "{{").replace(" }}", "}}");
+        if !outside_blanks.chars().all(|c| c.is_ascii_graphic()) {
+            let why = "holds a space or a character that no URL may hold; write it as %XX";
+            return Err(("path", why.into()));
         }
         if self.expect.is_empty() || self.expect.iter().any(|s| !(100..=599).contains(s)) {
             return Err(("expect", "needs statuses from 100 to 599".into()));
@@ -205,6 +223,10 @@ impl RawOperation {
         let body = self.body.as_deref().map(|text| compile("body", text)).transpose()?;
         let mut headers = Vec::new();
         for (name, value) in &self.headers {
+            let valid_value = value.chars().all(|c| c == ' ' || c.is_ascii_graphic());
+            if HeaderName::try_from(name).is_err() || !valid_value {
+                return Err(("headers", format!("`{name}` is no header that can be sent")));
+            }
             headers.push((name.to_ascii_lowercase(), compile("headers", value)?));
         }
         let needs_row = path.needs_row() || body.as_ref().is_some_and(Template::needs_row);

@@ -85,6 +85,11 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
     let context = printer.context(stop);
     let outcome =
         drive::run(scenario, Arc::new(plan), switch, &options, folder.path(), &context).await?;
+    if outcome.evidence.requests == outcome.evidence.errors && context.check_stop().is_ok() {
+        let kinds: Vec<&str> = outcome.evidence.errors_by_kind.keys().map(String::as_str).collect();
+        let what = format!("{base_url}: not one request succeeded: {}", kinds.join(", "));
+        return Err(Error::run(what, "is the platform up, and does the scenario fit it?"));
+    }
     let (state, note) = match context.check_stop() {
         Ok(()) => (ActState::Done, String::new()),
         Err(error) => (ActState::Interrupted, error.to_string()),

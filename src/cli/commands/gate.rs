@@ -13,7 +13,7 @@ use crate::{gate, run_folder};
 pub struct GateArgs {
     /// The run's folder, for example reports/latest
     pub run_dir: PathBuf,
-    /// Which of the handbook's criteria apply [default: the run's own]
+    /// What the verdict is for; both phases have the same limits [default: the run's own]
     #[arg(long, value_enum)]
     pub phase: Option<Phase>,
     /// The increment that is asked about, percent of orgs; implies --phase increment
@@ -60,7 +60,9 @@ pub fn run(args: &GateArgs, printer: &Printer) -> Result<Exit> {
         (None, None) => {}
     }
     gate::judge(&mut record);
-    run_folder::write_record(&args.run_dir, &record)?;
+    if let Err(error) = run_folder::write_record(&args.run_dir, &record) {
+        printer.note(&format!("the verdict is not stored: {error}"));
+    }
     printer.json(&record);
     printer.result(&verdict_text::of(&record));
     Ok(Exit::from(&record.verdict))

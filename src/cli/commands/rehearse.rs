@@ -4,12 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::NaiveDate;
+use chrono::{Datelike, NaiveDate};
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::cli::{Exit, Printer, TargetArgs, values, verdict_text};
+use crate::config::RoutingKind;
 use crate::error::{Context, Error, Result};
+use crate::platform::Misbehaviour;
 use crate::rehearsal::{self, LoadShape, Options};
 use crate::routing::Switch;
 use crate::run_folder::RunFolder;
@@ -89,9 +92,19 @@ impl RehearseArgs {
             let what = "--misbehave: only the rig's own platform can be told to go wrong";
             return Err(Error::usage(what, "leave out --database-url and --base-url"));
         }
-        if let Some((_, base_url)) = &target {
-            Switch::new(&config.routing, base_url)?;
+        for misbehaviour in &self.misbehave {
+            misbehaviour.parse::<Misbehaviour>().map_err(|error| match error {
+                Error::Usage { what, hint } => Error::usage(format!("--misbehave: {what}"), hint),
+                other => other,
+            })?;
         }
+        if config.routing.kind == RoutingKind::None {
+            let what = "[routing] kind = \"none\": a rehearsal has to ask both sides";
+            return Err(Error::usage(what, "give kind = \"header\" or \"urls\""));
+        }
+        let rig_url = Url::parse("http://127.0.0.1:1").expect("a URL");
+        let base_url = target.as_ref().map_or(&rig_url, |(_, base_url)| base_url);
+        Switch::new(&config.routing, base_url)?;
         let scenario = match &self.scenario {
             Some(path) => Scenario::read(path)?,
             None => Scenario::parse("the built-in finance scenario", FINANCE)?,
@@ -107,13 +120,21 @@ impl RehearseArgs {
             orgs: self.orgs.unwrap_or_else(|| profile.orgs()),
             transactions_per_org: self.transactions_per_org,
             skip_seed: self.skip_seed,
-            as_of: self.as_of.unwrap_or_else(|| chrono::Utc::now().date_naive()),
+            as_of: self.as_of.map_or_else(|| Ok(chrono::Utc::now().date_naive()), anchor)?,
             rng_seed: self.target.rng_seed,
             keep_going: self.keep_going,
             misbehave: self.misbehave.clone(),
             executable: std::env::current_exe()
                 .or_run("cannot find this program's own path", "")?,
         })
+    }
+}
+
+/// A day around which a calendar of some years fits into every type that has to hold it.
+fn anchor(day: NaiveDate) -> Result<NaiveDate> {
+    match day.year() {
+        1990..=2100 => Ok(day),
+        _ => Err(Error::usage(format!("--as-of {day}: give a day from 1990 to 2100"), "")),
     }
 }
 

@@ -46,6 +46,7 @@ pub fn drive(slower: f64) -> DriveEvidence {
         errors: 0,
         skipped: 0,
         wrong_mode: 0,
+        mode_proven: true,
         lost_workers: 0,
         generator_cpu_share: 0.06,
         errors_by_kind: BTreeMap::new(),
