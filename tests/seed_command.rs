@@ -86,6 +86,10 @@ async fn an_empty_database_gets_the_reference_schema_first() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_manifest_is_printed_and_written_and_a_reset_wants_the_name() {
     let database = reference_database().await;
+    // As on a server that is not a rig's, where what is there may be somebody's.
+    let name = database.url.rsplit_once('/').expect("a URL").1.to_owned();
+    let not_a_rig = format!("ALTER DATABASE {name} SET cutover.rig = 'off'");
+    support::execute(&database.url, &not_a_rig).await;
     let out = tempfile::tempdir().expect("a folder");
     let folder = out.path().join("run").display().to_string();
     let base = [
@@ -108,7 +112,6 @@ async fn the_manifest_is_printed_and_written_and_a_reset_wants_the_name() {
     let refused = output(&[&base[..], &["--reset"]].concat());
     assert_eq!(refused.status.code(), Some(2));
     let hint = String::from_utf8_lossy(&refused.stderr).into_owned();
-    let name = database.url.rsplit_once('/').expect("a URL").1.to_owned();
     assert!(hint.contains(&format!("--yes-reset {name}")), "{hint}");
     assert_eq!(
         output(&[&base[..], &["--reset", "--yes-reset", "other"]].concat()).status.code(),

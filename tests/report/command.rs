@@ -5,6 +5,7 @@ use std::path::Path;
 
 use assert_cmd::Command;
 use assert_cmd::cargo::cargo_bin_cmd;
+use cutover::evidence::SCHEMA_VERSION;
 use cutover::evidence::run_record::RunRecord;
 use cutover::report::render_all;
 
@@ -36,6 +37,7 @@ fn names(folder: &Path) -> Vec<String> {
 #[test]
 fn it_writes_every_format_over_what_was_there_and_leaves_nothing_else() {
     for (name, record) in build::states() {
+        let record = RunRecord { schema_version: SCHEMA_VERSION, ..record };
         let folder = folder_of(&record);
         fs::write(folder.path().join("report.md"), "old").expect("writable");
         report(folder.path()).assert().success();
