@@ -50,8 +50,9 @@ impl Profile {
 
     fn load(self) -> LoadShape {
         let (pairs, window_s, warm_up_s) = match self {
-            Self::Quick => (USUAL_PAIRS, 3.2, 6.0),
-            Self::Default => (USUAL_PAIRS, 12.0, 12.0),
+            // More pairs rather than longer windows: what disturbs a window comes in bursts.
+            Self::Quick => (16, 2.4, 6.0),
+            Self::Default => (24, 6.0, 12.0),
             Self::Nightly => (90, 10.0, 20.0),
         };
         LoadShape {
