@@ -1,8 +1,12 @@
 //! The folder of one run: made before anything else, so that a bad path fails early; every file in
 //! it is whole or not there.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nix::fcntl::{Flock, FlockArg};
 
 use crate::error::{Context, Error, Result};
 use crate::evidence::SCHEMA_VERSION;
@@ -18,6 +22,8 @@ const RECORD: &str = "run.json";
 pub struct RunFolder {
     path: PathBuf,
     run_id: String,
+    /// Held until the last copy of this value is gone, so that no second run writes here meanwhile.
+    _lock: Arc<Flock<File>>,
 }
 
 impl RunFolder {
@@ -39,13 +45,19 @@ impl RunFolder {
         let place = format!("--out: cannot make the run folder {}", path.display());
         let hint = "give a folder that can be created and written, with --out DIR";
         std::fs::create_dir_all(&path).or_usage(&place, hint)?;
+        let lock =
+            Flock::lock(File::open(&path).or_usage(&place, hint)?, FlockArg::LockExclusiveNonblock);
+        let Ok(lock) = lock else {
+            let what = format!("--out: another run is writing into {}", path.display());
+            return Err(Error::usage(what, "give a folder of its own to each run"));
+        };
         if path.join(RECORD).exists() {
             let what = format!("--out: {} holds a run already", path.display());
             return Err(Error::usage(what, "give a folder of its own to each run"));
         }
         // A folder that exists may still be read-only.
         tempfile::NamedTempFile::new_in(&path).or_usage(&place, hint)?;
-        let folder = Self { path, run_id };
+        let folder = Self { path, run_id, _lock: Arc::new(lock) };
         if out.is_none() {
             folder.point_latest_here();
         }
