@@ -7,6 +7,7 @@ use url::Url;
 
 use super::TablePair;
 use crate::error::{Context, Error, Result};
+use crate::evidence::limits::{LIMITS, OtherLimit};
 
 /// The target and how its reads are routed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +19,8 @@ pub struct Config {
     pub tables: Vec<TablePair>,
     /// How reads are sent to one side.
     pub routing: RoutingConfig,
+    /// Limits that are not the handbook's, each with its reason.
+    pub limits: Vec<OtherLimit>,
 }
 
 /// How reads are sent to one side.
@@ -50,7 +53,12 @@ pub enum RoutingKind {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { base_url: None, tables: TablePair::reference(), routing: RoutingConfig::default() }
+        Self {
+            base_url: None,
+            tables: TablePair::reference(),
+            routing: RoutingConfig::default(),
+            limits: Vec::new(),
+        }
     }
 }
 
@@ -95,8 +103,30 @@ impl Config {
                 return Err(Error::usage(what, "names tell pairs apart in reports"));
             }
         }
+        self.limits.iter().try_for_each(check_limit)?;
         self.routing.check()
     }
+}
+
+fn check_limit(other: &OtherLimit) -> Result<()> {
+    let place = format!("[[limits]] criterion = \"{}\"", other.criterion);
+    let Some(limit) = LIMITS.iter().find(|limit| limit.criterion == other.criterion) else {
+        let names = LIMITS.map(|limit| limit.criterion).join(", ");
+        return Err(Error::usage(
+            format!("{place}: there is no such limit to change"),
+            format!("limits that can be changed: {names}"),
+        ));
+    };
+    let (least, most) = limit.range;
+    if !(least..=most).contains(&other.limit) {
+        let what = format!("{place}: limit = {} is out of range", other.limit);
+        return Err(Error::usage(what, format!("allowed: {least} to {most}, {}", limit.unit)));
+    }
+    if other.reason.trim().is_empty() {
+        let what = format!("{place}: reason is empty");
+        return Err(Error::usage(what, "say why the handbook's limit does not hold here"));
+    }
+    Ok(())
 }
 
 impl RoutingConfig {

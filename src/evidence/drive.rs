@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Which side reads are routed to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// The tables that have always been there.
@@ -28,7 +31,7 @@ impl Mode {
 }
 
 /// Percentiles in microseconds; all zero where nothing was measured.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Percentiles {
     /// Median.
     pub p50: u64,
@@ -45,7 +48,7 @@ pub struct Percentiles {
 }
 
 /// One run of the load generator.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DriveEvidence {
     /// Name of the scenario.
     pub scenario: String,
@@ -91,7 +94,7 @@ pub struct DriveEvidence {
 }
 
 /// One operation in each mode.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OperationEvidence {
     /// The operation's name in the scenario.
     pub name: String,
@@ -102,7 +105,7 @@ pub struct OperationEvidence {
 }
 
 /// Latencies of one operation, or of all, in one mode.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ModeLatency {
     /// Requests sent.
     pub requests: u64,
@@ -117,7 +120,7 @@ pub struct ModeLatency {
 }
 
 /// A stretch of time in which one mode was asked for.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Window {
     /// Which pair of windows it belongs to, from 0.
     pub pair: u32,
@@ -134,7 +137,7 @@ pub struct Window {
 }
 
 /// One window's figures for one operation, or for all.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WindowLatency {
     /// Arrivals, skipped ones included.
     pub arrivals: u64,
@@ -146,7 +149,7 @@ pub struct WindowLatency {
 }
 
 /// The paired comparison: partitioned over legacy.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Comparison {
     /// Pairs of windows in which both sides have a p95.
     pub pairs: u32,
@@ -167,7 +170,7 @@ pub struct Comparison {
 }
 
 /// The paired comparison of one operation.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OperationComparison {
     /// The operation's name.
     pub name: String,
@@ -184,7 +187,7 @@ pub struct OperationComparison {
 }
 
 /// One second of the run.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TimelinePoint {
     /// Seconds since the load began.
     pub at_s: u32,

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One comparison of every table pair on one snapshot.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DiffEvidence {
     /// `before` or `after` the load, or `alone`.
     pub phase: String,
@@ -50,7 +51,7 @@ impl DiffEvidence {
 }
 
 /// The comparison of one table pair.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TableDiff {
     /// The pair's name in reports.
     pub name: String,
@@ -71,7 +72,7 @@ impl TableDiff {
 }
 
 /// One org in one table pair: a line of `orgs.csv`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OrgDiff {
     /// The org as PostgreSQL prints it.
     pub org_id: String,
@@ -87,7 +88,7 @@ pub struct OrgDiff {
 }
 
 /// Row findings by class.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
     /// In legacy, not in the twin.
     pub missing: u64,
@@ -153,7 +154,7 @@ impl Counts {
 }
 
 /// How bad a catalog finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Rows will be lost or writes will fail: integrity fails even while all rows agree.
@@ -163,7 +164,7 @@ pub enum Severity {
 }
 
 /// One difference: a line of `findings.jsonl`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// The pair's name.
     pub table: String,

@@ -1,28 +1,20 @@
-//! The criteria about the load: can the measurement be trusted, and was the target good enough.
+//! The criteria about the load: can the measurement be trusted, and was the target fast enough.
 
 use super::criteria::criterion;
-use crate::evidence::drive::{Comparison, DriveEvidence, Mode};
-use crate::evidence::observation::Observation;
+use super::limits;
+use crate::evidence::drive::{Comparison, DriveEvidence, Mode, Window};
 use crate::evidence::run_record::RunRecord;
 use crate::evidence::verdict::{Action, Criterion, Kind, State};
 use crate::gate::statistics::MIN_PAIRS;
 
-/// p95 against baseline (handbook, Phase 4): +10 %.
-pub(super) const P95_LIMIT: f64 = 1.10;
-/// Alarms for single operations (handbook, alert thresholds): +20 % hold, +50 % roll back.
-const P95_WARNING: f64 = 1.20;
+/// Latency that asks for a rollback (handbook, decision matrix): +50 %.
 const P95_CRITICAL: f64 = 1.50;
 /// A difference below this is shown but not judged: nobody feels it.
 const FELT_US: i64 = 1000;
-/// Error rate (handbook, Phase 4): < 0.1 %; above 1 % a rollback.
-const ERROR_RATE_LIMIT: f64 = 0.001;
+/// Error rate that asks for a rollback (handbook, decision matrix): above 1 %.
 const ERROR_RATE_CRITICAL: f64 = 0.01;
 /// With fewer requests in a mode, a rate of one in a thousand cannot be seen.
 const MIN_REQUESTS: u64 = 1000;
-/// Cache hit rate (handbook, Phase 2 and 4): > 70 %.
-const CACHE_HIT_LIMIT_PERCENT: f64 = 70.0;
-/// With fewer look-ups the hit rate says nothing.
-const MIN_LOOKUPS: u64 = 100;
 /// Arrivals that nobody could send.
 const SKIPPED_LIMIT: f64 = 0.001;
 /// Share of the processors the generator may use itself.
@@ -38,12 +30,10 @@ pub(super) fn all(record: &RunRecord) -> Vec<Criterion> {
         right_mode(drive),
         generator(drive),
         scheduling_lag(drive),
-        error_rate(drive),
-        p95_overall(drive),
-        p95_operations(drive),
-        cache_hit_rate(drive, &record.observations),
-        critical_alerts(&record.observations),
-        external_cache(&record.observations),
+        clock(drive),
+        error_rate(drive, limits::of(record, "error_rate")),
+        p95_overall(drive, limits::of(record, "p95_overall")),
+        p95_operations(drive, limits::of(record, "p95_operations")),
     ]
 }
 
@@ -122,14 +112,32 @@ fn scheduling_lag(drive: Option<&DriveEvidence>) -> Criterion {
     criterion.measured(!matters, format!("p99 {}", milliseconds(lag_us)))
 }
 
-fn error_rate(drive: Option<&DriveEvidence>) -> Criterion {
+fn clock(drive: Option<&DriveEvidence>) -> Criterion {
+    let criterion = criterion(
+        "clock_sound",
+        Kind::Validity,
+        "Time went forwards",
+        "Phase 2, load testing",
+        "drive",
+        "each window ends after it began, and begins after the one before",
+    );
+    let Some(drive) = drive else {
+        return criterion.note(NO_LOAD);
+    };
+    let lasts = |window: &Window| window.end_s > window.start_s && window.end_s.is_finite();
+    let forwards = drive.windows.iter().all(lasts)
+        && drive.windows.is_sorted_by(|one, next| one.end_s <= next.start_s);
+    criterion.measured(forwards, format!("{} windows", drive.windows.len()))
+}
+
+fn error_rate(drive: Option<&DriveEvidence>, limit: f64) -> Criterion {
     let criterion = criterion(
         "error_rate",
         Kind::Performance,
         "Requests succeed",
         "Phase 4, error rate < 0.1 %",
         "drive",
-        format!("< {} % in each mode", ERROR_RATE_LIMIT * 100.0),
+        format!("< {} % in each mode", share(limit)),
     );
     let Some(drive) = drive else {
         return criterion.note(NO_LOAD);
@@ -147,7 +155,7 @@ fn error_rate(drive: Option<&DriveEvidence>) -> Criterion {
     };
     // The sum and the modes must tell one story; the worse one counts.
     let rate = rate.max(drive.errors as f64 / drive.requests as f64);
-    let pass = rate < ERROR_RATE_LIMIT;
+    let pass = rate < limit;
     if pass && fewest < MIN_REQUESTS {
         return criterion.note(format!("{fewest} requests in a mode are too few to tell"));
     }
@@ -156,18 +164,19 @@ fn error_rate(drive: Option<&DriveEvidence>) -> Criterion {
     let action = if rate > ERROR_RATE_CRITICAL { Action::StandardRollback } else { Action::Hold };
     criterion
         .measured(pass, format!("{:.3} % ({})", rate * 100.0, mode.as_str()))
+        .below(rate, limit)
         .note(kinds.join(", "))
         .asks_for(action)
 }
 
-fn p95_overall(drive: Option<&DriveEvidence>) -> Criterion {
+fn p95_overall(drive: Option<&DriveEvidence>, limit: f64) -> Criterion {
     let criterion = criterion(
         "p95_overall",
         Kind::Performance,
         "p95 of all requests is not worse on the partitioned side",
         "Phase 4, P95 latency < baseline + 10 %",
         "drive",
-        "< +10 %, upper 95 % bound",
+        format!("< +{} %, upper 95 % bound", share(limit)),
     );
     let Some(comparison) = drive.and_then(|drive| drive.comparison.as_ref()) else {
         return criterion.note("there are no two pairs of windows to compare");
@@ -178,6 +187,8 @@ fn p95_overall(drive: Option<&DriveEvidence>) -> Criterion {
         percent(comparison.p95_ratio_low),
         percent(comparison.p95_ratio_high)
     );
+    let criterion = criterion.below(comparison.p95_ratio - 1.0, limit);
+    let limit = 1.0 + limit;
     let pooled = comparison.pooled_p95_ratio.unwrap_or(f64::INFINITY);
     if (comparison.pairs as usize) < MIN_PAIRS {
         let note = format!("{} pairs are fewer than the {MIN_PAIRS} needed", comparison.pairs);
@@ -188,9 +199,9 @@ fn p95_overall(drive: Option<&DriveEvidence>) -> Criterion {
     } else {
         Action::Hold
     };
-    if comparison.p95_ratio_low > P95_LIMIT {
+    if comparison.p95_ratio_low > limit {
         criterion.measured(false, range).note(slower_operations(comparison)).asks_for(action)
-    } else if comparison.p95_ratio_high < P95_LIMIT && pooled < P95_LIMIT {
+    } else if comparison.p95_ratio_high < limit && pooled < limit {
         let note = match comparison.smallest_detectable_ratio {
             Some(ratio) => {
                 format!("a true {} would have been a NO-GO 9 times in 10", percent(ratio))
@@ -224,14 +235,18 @@ fn slower_operations(comparison: &Comparison) -> String {
     }
 }
 
-fn p95_operations(drive: Option<&DriveEvidence>) -> Criterion {
+fn p95_operations(drive: Option<&DriveEvidence>, limit: f64) -> Criterion {
     let criterion = criterion(
         "p95_operations",
         Kind::Performance,
         "No operation is much worse on the partitioned side",
         "alert thresholds, P95 latency +20 % / +50 %",
         "drive",
-        format!("≤ +20 % each, lower 95 % bound, differences under {} ms aside", FELT_US / 1000),
+        format!(
+            "≤ +{} % each, lower 95 % bound, differences under {} ms aside",
+            share(limit),
+            FELT_US / 1000
+        ),
     );
     let Some(comparison) = drive.and_then(|drive| drive.comparison.as_ref()) else {
         return criterion.note("there are no two pairs of windows to compare");
@@ -250,7 +265,7 @@ fn p95_operations(drive: Option<&DriveEvidence>) -> Criterion {
         .iter()
         .filter(|operation| operation.p95_difference_us >= FELT_US)
         .filter_map(|o| Some((o.name.as_str(), o.p95_ratio_low?, o.p95_ratio?)))
-        .filter(|(_, low, _)| *low > P95_WARNING)
+        .filter(|(_, low, _)| *low > 1.0 + limit)
         .collect();
     alarms.sort_by(|a, b| b.1.total_cmp(&a.1));
     if let Some((_, worst_low, _)) = alarms.first() {
@@ -269,80 +284,9 @@ fn p95_operations(drive: Option<&DriveEvidence>) -> Criterion {
     criterion.measured(true, "0 operations")
 }
 
-fn cache_hit_rate(drive: Option<&DriveEvidence>, observations: &[Observation]) -> Criterion {
-    let criterion = criterion(
-        "cache_hit_rate",
-        Kind::Performance,
-        "The cache answers most of what it is asked",
-        "Phase 4, cache hit rate > 70 %",
-        "observations",
-        format!("> {CACHE_HIT_LIMIT_PERCENT} %"),
-    );
-    // Only what was counted while the windows were measured: a cold start is not the cache's fault.
-    let from_s = drive.and_then(|drive| drive.windows.first()).map_or(0.0, |w| w.start_s);
-    let counts: Vec<(u64, u64)> = observations
-        .iter()
-        .filter(|observation| observation.at_s >= from_s)
-        .filter_map(|observation| Some((observation.cache_hits?, observation.cache_lookups?)))
-        .collect();
-    let (Some(first), Some(last)) = (counts.first(), counts.last()) else {
-        return criterion.note("the platform did not say");
-    };
-    let (Some(hits), Some(lookups)) = (last.0.checked_sub(first.0), last.1.checked_sub(first.1))
-    else {
-        return criterion.note("the platform's counters went backwards: it was restarted");
-    };
-    if lookups < MIN_LOOKUPS {
-        return criterion.note(format!("{lookups} look-ups are too few to tell"));
-    }
-    let percent = 100.0 * hits as f64 / lookups as f64;
-    criterion.measured(percent > CACHE_HIT_LIMIT_PERCENT, format!("{percent:.1} %"))
-}
-
-fn critical_alerts(observations: &[Observation]) -> Criterion {
-    let criterion = criterion(
-        "critical_alerts",
-        Kind::Performance,
-        "The platform raised no critical alert",
-        "Phase 2 and 4, no critical alerts",
-        "observations",
-        "0",
-    );
-    let answered: Vec<u64> = observations.iter().filter_map(|o| o.critical_alerts).collect();
-    let worst = answered.iter().max().copied();
-    match worst {
-        Some(alerts) if alerts > 0 => {
-            criterion.measured(false, alerts.to_string()).asks_for(Action::StandardRollback)
-        }
-        // A platform that was silent half of the time may have been alarmed all that time.
-        Some(_) if answered.len() * 2 > observations.len() => criterion.measured(true, "0"),
-        _ => criterion.note(format!(
-            "the monitoring endpoint answered {} of {} times",
-            answered.len(),
-            observations.len()
-        )),
-    }
-}
-
-fn external_cache(observations: &[Observation]) -> Criterion {
-    let criterion = criterion(
-        "external_cache",
-        Kind::Advice,
-        "The external cache was there all the time",
-        "decision matrix: cache unavailable, continue (has fallback)",
-        "observations",
-        "always available",
-    );
-    let lost = observations.iter().find(|o| o.cache_available == Some(false));
-    match lost {
-        Some(observation) => criterion
-            .measured(false, format!("lost at {:.0} s", observation.at_s.max(0.0)))
-            .note("the platform went on with its fallback; mend the cache"),
-        None if observations.iter().any(|o| o.cache_available == Some(true)) => {
-            criterion.measured(true, "always")
-        }
-        None => criterion.note("the platform did not say"),
-    }
+/// A share as a percentage without needless digits.
+pub(super) fn share(share: f64) -> f64 {
+    (share * 1e6).round() / 1e4
 }
 
 fn percent(ratio: f64) -> String {

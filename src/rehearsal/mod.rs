@@ -24,7 +24,7 @@ use crate::evidence::finding::DiffEvidence;
 use crate::evidence::manifest::Manifest;
 use crate::evidence::run_record::{Act, ActState, RunRecord};
 use crate::routing::Switch;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{RunFolder, inventory};
 use crate::scenario::{Plan, Scenario};
 use crate::{diff, drive, gate, pg, platform, report, rig, seed};
 
@@ -79,7 +79,7 @@ pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) ->
     let plan =
         Plan::new(&options.scenario, &options.load.plan_options(options.orgs, options.rng_seed))?;
     let scenario = Some(options.scenario.as_ref());
-    let record = record::begin(folder, &options.config, scenario, options.rng_seed, "staging");
+    let record = record::begin(folder, &options.config, scenario, options.rng_seed);
     let mut run = Run { options, folder, context, record, broken: None };
     let began = Instant::now();
     folder.write_record(&run.record)?;
@@ -92,7 +92,7 @@ pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) ->
     }
     run.record.duration_s = began.elapsed().as_secs_f64();
     gate::judge(&mut run.record);
-    write_reports(folder, &run.record)?;
+    write_reports(folder, &mut run.record)?;
     match run.broken {
         // What broke is why it is inconclusive; a measured failure or a signal says more.
         Some(error) if run.record.verdict.exit_code == 20 => Err(error),
@@ -100,13 +100,16 @@ pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) ->
     }
 }
 
-/// Writes the record and every report.
+/// Lists the evidence files in the record, then writes it and every report.
 ///
 /// # Errors
 /// Where the folder cannot be written.
-pub fn write_reports(folder: &RunFolder, record: &RunRecord) -> Result<()> {
+pub fn write_reports(folder: &RunFolder, record: &mut RunRecord) -> Result<()> {
+    let reports = report::render_all(record);
+    let names: Vec<&str> = reports.iter().map(|(name, _)| *name).collect();
+    record.files = inventory(folder.path(), &names)?;
     folder.write_record(record)?;
-    for (name, bytes) in report::render_all(record) {
+    for (name, bytes) in reports {
         folder.write(name, &bytes)?;
     }
     Ok(())

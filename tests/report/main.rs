@@ -1,8 +1,11 @@
 //! The reports of every state in which a run can end.
 
+mod altered;
 mod build;
 mod command;
+mod damaged;
 mod formats;
 mod html;
 mod numbers;
 mod page;
+mod schema;

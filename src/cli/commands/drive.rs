@@ -74,8 +74,7 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
     let plan = Plan::new(&scenario, &load.plan_options(args.orgs, args.target.rng_seed))?;
     let folder = RunFolder::create(args.target.out.as_deref())?;
     let rng_seed = args.target.rng_seed;
-    let mut record =
-        rehearsal::begin_record(&folder, &config, Some(&scenario), rng_seed, "staging");
+    let mut record = rehearsal::begin_record(&folder, &config, Some(&scenario), rng_seed);
     let options = drive::Options {
         connections: load.connections,
         timeout: rehearsal::REQUEST_TIMEOUT,
@@ -100,7 +99,7 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
     record.drive = Some(outcome.evidence);
     record.observations = outcome.observations;
     gate::judge(&mut record);
-    rehearsal::write_reports(&folder, &record)?;
+    rehearsal::write_reports(&folder, &mut record)?;
     printer.json(&record);
     // The data was not looked at, so there is no verdict on the cut-over, only on the measurement.
     record.criteria.retain(|c| matches!(c.kind, Kind::Validity | Kind::Performance | Kind::Record));
