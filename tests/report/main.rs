@@ -1,6 +1,7 @@
 //! The reports of every state in which a run can end.
 
 mod altered;
+mod browser;
 mod build;
 mod command;
 mod damaged;
