@@ -107,6 +107,35 @@ fn a_detached_rig_stays_until_it_is_taken_down() {
     place.assert_deserted(&marks);
 }
 
+#[test]
+fn a_detached_rig_does_not_hold_what_its_caller_had_open() {
+    let place = Place::new();
+    let held = place.tmp.path().join("held");
+    let cutover = place.cutover(&["rig", "up", "--without", "platform", "--detach"]);
+    let said = std::process::Command::new("sh")
+        .args(["-c", "exec 9>\"$0\"; exec \"$@\""])
+        .arg(&held)
+        .arg(cutover.get_program())
+        .args(cutover.get_args())
+        .env("TMPDIR", place.tmp.path())
+        .output()
+        .expect("sh runs");
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let said: Value = serde_json::from_slice(&said.stdout).expect("one JSON object");
+    let marks = vec![mark(&PathBuf::from(said["dir"].as_str().expect("a path")))];
+    let holders: Vec<PathBuf> = std::fs::read_dir("/proc")
+        .expect("it is there")
+        .flatten()
+        .filter_map(|process| std::fs::read_dir(process.path().join("fd")).ok())
+        .flat_map(|files| files.flatten())
+        .map(|file| file.path())
+        .filter(|file| std::fs::read_link(file).is_ok_and(|link| link == held))
+        .collect();
+    place.cutover(&["rig", "down"]).assert().success();
+    assert_eq!(holders, Vec::<PathBuf>::new());
+    place.assert_deserted(&marks);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn data_in_a_chosen_folder_survive_until_they_are_purged() {
     let place = Place::new();

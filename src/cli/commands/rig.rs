@@ -135,6 +135,9 @@ async fn up(args: UpArgs, printer: &Printer, stop: CancellationToken) -> Result<
             "leave --with away; PostgreSQL, Redis and the platform are started anyway",
         ));
     }
+    if args.detach {
+        rig::close_inherited();
+    }
     let executable = std::env::current_exe().or_run("cannot tell where cutover itself is", "")?;
     let options = Options {
         dir: args.dir,
