@@ -18,6 +18,7 @@ use cutover::{pg, platform};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::Value;
+use sqlx::AssertSqlSafe;
 use support::TestDatabase;
 use toml::Value as Toml;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
@@ -46,12 +47,15 @@ fn promised() -> Content {
 fn of_manifest(json: &Value) -> Content {
     let tables = json["tables"].as_array().expect("tables").iter();
     let text = |value: &Value| value.as_str().expect("text").to_owned();
-    tables.map(|t| (text(&t["name"]), t["rows"].as_u64().expect("rows"), text(&t["digest"]))).collect()
+    tables
+        .map(|t| (text(&t["name"]), t["rows"].as_u64().expect("rows"), text(&t["digest"])))
+        .collect()
 }
 
 /// The tables of the reference profile: name, columns, and the table on each side.
 fn tables() -> Vec<(String, String, Vec<String>)> {
-    let profile: Toml = toml::from_str(include_str!("../fixtures/finance.seed.toml")).expect("TOML");
+    let profile: Toml =
+        toml::from_str(include_str!("../fixtures/finance.seed.toml")).expect("TOML");
     let text = |value: &Toml| value.as_str().expect("text").to_owned();
     let list = |value: &Toml| value.as_array().expect("an array").clone();
     let table = |table: &Toml| {
@@ -169,20 +173,72 @@ async fn three_shards_one_after_the_other_load_the_same() {
 #[tokio::test(flavor = "multi_thread")]
 async fn three_shards_at_once_load_the_same() {
     let database = reference_database().await;
-    let shard = |index: u32| start(command(&database, &["--shard", &format!("{index}/3"), "--resume"]));
+    let shard =
+        |index: u32| start(command(&database, &["--shard", &format!("{index}/3"), "--resume"]));
     let (first, mut second, third) = (shard(1), shard(2), shard(3));
     second.kill().expect("may kill");
     second.wait().expect("may wait");
     let parts = [manifest(first), manifest(shard(2)), manifest(third)];
     assert_whole(&database, "three shards at once").await;
     for (index, (name, rows, digest)) in promised().into_iter().enumerate() {
-        let parts: Content = parts.iter().map(|part| of_manifest(part).swap_remove(index)).collect();
+        let parts: Content =
+            parts.iter().map(|part| of_manifest(part).swap_remove(index)).collect();
         assert_eq!(parts.iter().map(|part| part.1).sum::<u64>(), rows, "{name}");
         let sum = parts.iter().fold(0_u128, |sum, part| {
             sum.wrapping_add(u128::from_str_radix(&part.2, 16).expect("32 digits"))
         });
         assert_eq!(format!("{sum:032x}"), digest, "{name}");
     }
+}
+
+/// What tells each phase of a run that has begun, from the load to the statistics.
+const PHASES: [&str; 3] = [
+    "EXISTS (SELECT FROM cutover_seed.chunk) AND (SELECT count(*) FROM cutover_seed.chunk) < 16",
+    "(SELECT count(*) FROM cutover_seed.chunk) = 16 AND EXISTS (SELECT FROM cutover_seed.aside)",
+    "(SELECT count(*) FROM cutover_seed.chunk) = 16 AND NOT EXISTS (SELECT FROM cutover_seed.aside)
+         AND NOT (SELECT finished FROM cutover_seed.run)",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_in_any_phase_is_told_by_the_diff_and_mended_by_resume() {
+    for phase in PHASES {
+        // The phase may be over before it is seen; then once more from the start.
+        let mut database = None;
+        for _ in 0..20 {
+            database = killed_in(phase).await;
+            if database.is_some() {
+                break;
+            }
+        }
+        let database = database.unwrap_or_else(|| panic!("never seen: {phase}"));
+        assert!(support::says_unfinished(&database.url).await, "{phase}");
+        assert_eq!(of_manifest(&manifest(start(command(&database, &["--resume"])))), promised());
+        assert_whole(&database, phase).await;
+        assert!(!support::says_unfinished(&database.url).await, "{phase}");
+    }
+}
+
+/// A database whose seed was killed in a phase; `None` where it was faster.
+async fn killed_in(phase: &str) -> Option<TestDatabase> {
+    let database = reference_database().await;
+    let mut connection = pg::connect(&database.url).await.expect("the database is there");
+    let begun = "SELECT to_regclass('cutover_seed.run') IS NOT NULL";
+    let mut child = start(command(&database, &[]));
+    for question in [begun.to_owned(), format!("SELECT {phase}")] {
+        loop {
+            let answer = sqlx::query_scalar(AssertSqlSafe(question.clone()));
+            if answer.fetch_one(&mut connection).await.expect("answers") {
+                break;
+            }
+            if child.try_wait().expect("may look").is_some() {
+                return None;
+            }
+        }
+    }
+    child.kill().expect("may kill what has not been waited for");
+    let killed = child.wait().expect("may wait").signal() == Some(9);
+    let still = sqlx::query_scalar::<_, bool>(AssertSqlSafe(format!("SELECT {phase}")));
+    (killed && still.fetch_one(&mut connection).await.expect("answers")).then_some(database)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,7 +249,8 @@ async fn five_kills_change_nothing() {
     let undisturbed = began.elapsed();
 
     let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
-    let rng_seed = std::env::var("CUTOVER_TEST_RNG_SEED").ok().and_then(|text| text.parse().ok());
+    let rng_seed =
+        std::env::var("CUTOVER_TEST_RNG_SEED").ok().and_then(|text| text.parse::<u64>().ok());
     let rng_seed = rng_seed.unwrap_or(clock.subsec_nanos().into());
     eprintln!("moments from CUTOVER_TEST_RNG_SEED={rng_seed}, within {undisturbed:?}");
     let mut rng = ChaCha8Rng::seed_from_u64(rng_seed);

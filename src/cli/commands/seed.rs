@@ -100,7 +100,11 @@ pub async fn run(args: SeedArgs, printer: &Printer, stop: CancellationToken) -> 
         platform::migrate(url, options.as_of).await?;
     }
     printer.note(&format!("rng seed {}, as of {}", options.rng_seed, options.as_of));
-    let manifest = seed::run(url, &profile, &options, &printer.context(stop)).await?;
+    let loaded = seed::run(url, &profile, &options, &printer.context(stop)).await;
+    if let Err(Error::Interrupted) = loaded {
+        printer.note("what was loaded stays; repeat it with --resume to finish");
+    }
+    let manifest = loaded?;
     if let Some(folder) = folder {
         let text = serde_json::to_vec_pretty(&manifest).expect("evidence types serialise");
         folder.write("manifest.json", &text)?;
@@ -159,7 +163,7 @@ fn parse_shard(text: &str) -> std::result::Result<Shard, String> {
     let numbers = text.split_once('/').map(|(index, count)| (index.parse(), count.parse()));
     match numbers {
         Some((Ok(index), Ok(count))) if index >= 1 && index <= count => Ok(Shard { index, count }),
-        _ => Err("write I/N with I from 1 to N, for example 2/3".into()),
+        _ => Err("give I/N with I from 1 to N, for example 2/3".into()),
     }
 }
 
