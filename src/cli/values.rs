@@ -1,6 +1,12 @@
 //! Values of options, checked where they are parsed, with the allowed range in the message.
 
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
+
+use chrono::{Datelike, NaiveDate};
 
 /// A duration: `90s`, `5m`, `1h`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -13,42 +19,83 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// Arrivals per second.
-pub(super) fn rate(text: &str) -> Result<f64, String> {
-    let allowed = "a number of requests per second from 1 to 1000000";
-    match text.parse::<f64>() {
-        Ok(rate) if (1.0..=1e6).contains(&rate) => Ok(rate),
-        _ => Err(format!("give {allowed}")),
+/// A day around which a calendar of some years fits into every type that has to hold it.
+pub(super) fn day(text: &str) -> Result<NaiveDate, String> {
+    match text.parse::<NaiveDate>() {
+        Ok(day) if (1990..=2100).contains(&day.year()) => Ok(day),
+        _ => Err("give a day from 1990-01-01 to 2100-12-31".into()),
     }
 }
 
-/// Number of orgs.
-pub(super) fn orgs(text: &str) -> Result<u64, String> {
-    match text.replace('_', "").parse::<u64>() {
-        Ok(orgs) if (1..=10_000_000).contains(&orgs) => Ok(orgs),
-        _ => Err("give a whole number of orgs from 1 to 10000000".into()),
-    }
+/// Arrivals per second.
+pub(super) fn rate(text: &str) -> Result<f64, String> {
+    within(text, 1.0..=1e6, "a number of requests per second")
 }
 
 /// Mean transactions per org.
 pub(super) fn transactions(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(mean) if (1.0..=10_000.0).contains(&mean) => Ok(mean),
-        _ => Err("give a mean number of transactions per org from 1 to 10000".into()),
-    }
+    within(text, 1.0..=100_000.0, "a mean number of transactions per org")
 }
 
-/// Number of connections.
+/// Number of orgs of a rehearsal.
+pub(super) fn orgs(text: &str) -> Result<u64, String> {
+    within(&text.replace('_', ""), 1..=10_000_000, "a whole number of orgs")
+}
+
+/// Number of orgs of a seed, and the number of one of them.
+pub(super) fn seeded_orgs(text: &str) -> Result<u64, String> {
+    within(&text.replace('_', ""), 1..=crate::seed::Options::MAX_ORGS, "a whole number")
+}
+
+/// Number of connections that drain a plan.
 pub(super) fn connections(text: &str) -> Result<usize, String> {
-    match text.parse::<usize>() {
-        Ok(connections) if (1..=10_000).contains(&connections) => Ok(connections),
-        _ => Err("give a whole number of connections from 1 to 10000".into()),
+    within(text, 1..=10_000, "a whole number of connections")
+}
+
+/// Number of connections to the database.
+pub(super) fn database_connections(text: &str) -> Result<usize, String> {
+    within(text, 1..=64, "a whole number of connections")
+}
+
+/// Pairs of windows.
+pub(super) fn pairs(text: &str) -> Result<u32, String> {
+    within(text, 1..=10_000, "a whole number of pairs")
+}
+
+/// Seed of random choices.
+pub(super) fn rng_seed(text: &str) -> Result<u64, String> {
+    within(text, 0..=u64::MAX, "a whole number")
+}
+
+/// Port of a server.
+pub(super) fn port(text: &str) -> Result<u16, String> {
+    within(text, 1..=u16::MAX, "a port")
+}
+
+/// Address to listen on.
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "give ADDRESS:PORT, for example 127.0.0.1:4000".into())
+}
+
+/// A number of a range; the message says what it is and what is allowed.
+fn within<T: FromStr + PartialOrd + Display>(
+    text: &str,
+    allowed: RangeInclusive<T>,
+    what: &str,
+) -> Result<T, String> {
+    match text.parse() {
+        Ok(value) if allowed.contains(&value) => Ok(value),
+        _ => Err(format!("give {what} from {} to {}", allowed.start(), allowed.end())),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::error::ErrorKind;
+    use clap::{CommandFactory, Parser};
+
     use super::*;
+    use crate::cli::Cli;
 
     #[test]
     fn ranges_are_kept_and_named() {
@@ -64,5 +111,31 @@ mod tests {
         for bad in ["0", "-5", "1e5"] {
             assert!(orgs(bad).is_err_and(|e| e.contains("1 to 10000000")), "{bad}");
         }
+        assert_eq!(day("2024-02-29").map(|day| day.to_string()), Ok("2024-02-29".into()));
+        for bad in ["2023-02-29", "1989-12-31", "2101-01-01", "29.2.2024", ""] {
+            assert!(day(bad).is_err_and(|e| e.contains("1990-01-01 to 2100-12-31")), "{bad}");
+        }
+    }
+
+    /// Whatever an option takes, a slip in it is answered with what it takes, not with a parser's
+    /// "invalid digit found in string".
+    #[test]
+    fn every_option_names_what_it_takes() {
+        let mut refused = 0;
+        for command in Cli::command().get_subcommands() {
+            for option in command.get_arguments().filter_map(|argument| argument.get_long()) {
+                let line = ["cutover", command.get_name(), &format!("--{option}=?!")];
+                let Err(error) = Cli::try_parse_from(line) else { continue };
+                if error.kind() != ErrorKind::ValueValidation {
+                    continue;
+                }
+                refused += 1;
+                let message = error.to_string();
+                let line = message.lines().next().expect("a first line");
+                let named = line.contains("?!") && line.contains(option) && line.contains("give ");
+                assert!(named, "{}: {line}", command.get_name());
+            }
+        }
+        assert!(refused > 15, "{refused}");
     }
 }

@@ -3,7 +3,7 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::schema::{PairPlan, Side};
+use super::schema::{PairPlan, Side, catalog_finding};
 use super::{sql, triggers};
 use crate::error::Result;
 use crate::evidence::finding::{Finding, Severity};
@@ -28,6 +28,23 @@ pub(super) async fn check(connection: &mut PgConnection, plan: &PairPlan) -> Res
     }
     findings.extend(sequences(connection, plan).await?);
     Ok(findings)
+}
+
+/// A seed that did not come to its end leaves triggers off, indexes out and rows missing.
+///
+/// # Errors
+/// A run error where the server fails.
+pub(super) async fn unfinished_seed(connection: &mut PgConnection) -> Result<Option<Finding>> {
+    for question in [sql::HAS_SEED, sql::SEED_UNFINISHED] {
+        let answer = sqlx::query_scalar(question).fetch_one(&mut *connection).await;
+        let yes: bool = answer.map_err(|e| failure("cannot ask for the state of the seed", &e))?;
+        if !yes {
+            return Ok(None);
+        }
+    }
+    let detail = "a `cutover seed` is at work here, was interrupted, or lacks a shard: rows are missing, \
+                  indexes and triggers may be; repeat it with --resume, or load the other shards";
+    Ok(Some(catalog_finding("all", "seed_unfinished", Severity::Error, detail.into())))
 }
 
 fn partitioning(plan: &PairPlan) -> Option<Finding> {

@@ -83,6 +83,9 @@ async fn compare(
         .or_usage(format!("cannot create {}", out.display()), "give --out a writable folder")?;
     let mut outcome = Outcome::create(out, options)?;
     let mut snapshot = take_snapshot(database_url, tables).await?;
+    if let Some(finding) = checks::unfinished_seed(snapshot.connection()).await? {
+        outcome.catalog_finding(finding)?;
+    }
     let mut plans = Vec::new();
     for pair in tables {
         let (plan, mut findings) =

@@ -158,6 +158,14 @@ SELECT pg_get_partition_constraintdef(c.oid)
   JOIN pg_class c ON c.oid = i.inhrelid
  WHERE i.inhparent = $1::bigint::oid AND pg_get_expr(c.relpartbound, c.oid) <> 'DEFAULT'";
 
+/// Whether `cutover seed` ever worked on this database.
+pub(super) const HAS_SEED: &str = "
+SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE n.nspname = 'cutover_seed' AND c.relname = 'run')";
+/// Whether it is at work, was interrupted, or lacks a shard.
+pub(super) const SEED_UNFINISHED: &str =
+    "SELECT EXISTS (SELECT FROM cutover_seed.run WHERE NOT finished)";
+
 /// How far a column's sequence has come, and the largest value in use; no row where it is ahead.
 pub(super) fn sequence_behind(table: &str, column: &str, sequence: &str) -> String {
     format!(

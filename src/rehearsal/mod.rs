@@ -43,8 +43,8 @@ pub struct Options {
     pub orgs: u64,
     /// Mean transactions per org.
     pub transactions_per_org: f64,
-    /// Whether the data is there already.
-    pub skip_seed: bool,
+    /// What to seed; `None` where the data is there already.
+    pub seed_profile: Option<seed::Profile>,
     /// The day the calendar of the data is anchored to.
     pub as_of: NaiveDate,
     /// Seed of every random choice.
@@ -143,8 +143,9 @@ impl Run<'_> {
         let (options, folder, context) = (self.options, self.folder, self.context);
         let version = self.act("connect", pg::server_version(database_url)).await?;
         self.record.target.postgres_version = Some(version);
-        if !options.skip_seed {
-            let manifest = self.act("seed", fill(options, folder, database_url, context)).await?;
+        if let Some(profile) = &options.seed_profile {
+            let seed = fill(options, profile, folder, database_url, context);
+            let manifest = self.act("seed", seed).await?;
             self.record.manifest = Some(manifest);
         }
         let compare = |phase| compare(options, folder, database_url, phase, context);
@@ -233,6 +234,7 @@ async fn start_rig(options: &Options, context: &ActContext) -> Result<(rig::Stac
 /// Makes the reference schema where there is nothing yet, then fills it.
 async fn fill(
     options: &Options,
+    profile: &seed::Profile,
     folder: &RunFolder,
     database_url: &str,
     context: &ActContext,
@@ -247,8 +249,7 @@ async fn fill(
         transactions_per_org: options.transactions_per_org,
         ..seed::Options::default()
     };
-    let profile = seed::Profile::reference();
-    let manifest = seed::run(database_url, &profile, &seed_options, context).await?;
+    let manifest = seed::run(database_url, profile, &seed_options, context).await?;
     let json = serde_json::to_vec_pretty(&manifest).or_run("manifest", "")?;
     folder.write("manifest.json", &json)?;
     Ok(manifest)

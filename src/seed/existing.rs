@@ -8,6 +8,10 @@ use super::{Existing, Options, aside, sql};
 use crate::error::{Context, Error, Result};
 use crate::pg::QualifiedName;
 
+/// What to do where a seed run was interrupted, or lacks a shard.
+const UNFINISHED: &str = "a seed run began here and is not finished: repeat it with its own flags and \
+                          --resume, or start over with --reset";
+
 /// Decides about the data that is there, empties the tables where that was asked for, and returns
 /// what this run need not load again. To be called in a transaction that sees one snapshot.
 ///
@@ -27,6 +31,7 @@ pub async fn settle(
     )?;
     let occupied = first_occupied(connection, plan).await?;
     let loaded = ledger::read_chunks(connection).await?;
+    let finished = ledger::is_finished(connection).await?;
     let same = recorded.as_ref().is_some_and(|recorded| recorded.difference(record).is_none());
     match (options.existing, &occupied) {
         (Existing::Reset, _) => {
@@ -36,7 +41,12 @@ pub async fn settle(
                 .await
                 .or_run("cannot empty the tables", "do other tables refer to them?")?;
         }
-        (Existing::Append, _) | (_, None) => {}
+        (_, None) => {}
+        (Existing::Append, Some(_)) if finished => {}
+        (Existing::Append, Some(_)) => {
+            let what = "--append: the seed run recorded here did not come to its end";
+            return Err(Error::usage(what, UNFINISHED));
+        }
         (Existing::Resume, Some(table)) => {
             let Some(recorded) = recorded else {
                 let what = format!("{table} holds rows, and no seed run is recorded here");
@@ -61,23 +71,25 @@ pub async fn settle(
             if sibling && loaded.range(mine).next().is_none() {
                 return Ok(loaded);
             }
-            return Err(refuse(connection, table, same).await?);
+            return Err(refuse(connection, table, finished).await?);
         }
     }
     ledger::begin_record(connection, record).await?;
     Ok(Loaded::new())
 }
 
-async fn refuse(connection: &mut PgConnection, table: &QualifiedName, same: bool) -> Result<Error> {
+async fn refuse(
+    connection: &mut PgConnection,
+    table: &QualifiedName,
+    finished: bool,
+) -> Result<Error> {
     let rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql::count(table)))
         .fetch_one(connection)
         .await
         .or_run(format!("cannot count {table}"), "")?;
-    let hint = match same {
-        true => {
-            "a seed run with the same parameters began here: finish it with --resume, or start over with --reset"
-        }
-        false => "add orgs with --append, or empty the tables first with --reset",
+    let hint = match finished {
+        true => "add orgs with --append, or empty the tables first with --reset",
+        false => UNFINISHED,
     };
     Ok(Error::usage(format!("{table} is not empty: it holds {rows} rows"), hint))
 }

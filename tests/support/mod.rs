@@ -12,8 +12,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use cutover::act::ActContext;
-use cutover::pg;
+use cutover::config::TablePair;
 use cutover::rig::{Options, Stack};
+use cutover::{diff, pg};
 use sqlx::Connection;
 use url::Url;
 
@@ -101,6 +102,15 @@ pub async fn execute(url: &str, statements: &str) {
         .await
         .unwrap_or_else(|error| panic!("{statements}: {error}"));
     connection.close().await.expect("the connection closes");
+}
+
+/// Whether a comparison of the reference pairs says that a seed did not come to its end.
+pub async fn says_unfinished(url: &str) -> bool {
+    let out = tempfile::tempdir().expect("a folder");
+    let (tables, options) = (TablePair::reference(), diff::Options::default());
+    let compared = diff::run(url, &tables, &options, out.path(), &ActContext::silent()).await;
+    let findings = compared.expect("the tables are there").findings;
+    findings.iter().any(|finding| finding.class == "seed_unfinished")
 }
 
 /// Works in ordinary and in async tests: a runtime cannot be started on a thread that runs one.

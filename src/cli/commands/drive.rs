@@ -39,14 +39,14 @@ pub struct DriveArgs {
     #[arg(allow_negative_numbers = true)]
     pub duration: Duration,
     /// Pairs of windows, one per mode
-    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "K", value_parser = values::pairs)]
     pub pairs: Option<u32>,
     /// Orgs are numbered from 1 to this
     #[arg(long, value_name = "N", default_value = "100000", value_parser = values::orgs)]
     #[arg(allow_negative_numbers = true)]
     pub orgs: u64,
     /// The day the data's calendar is anchored to [default: today]
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = values::day)]
     pub as_of: Option<NaiveDate>,
 }
 

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Exit, Printer};
+use crate::cli::{Exit, Printer, values};
 use crate::error::{Context, Error, Result};
 use crate::rig::{self, Health, Options, RigStatus, Stack, Urls};
 
@@ -44,7 +44,7 @@ pub struct UpArgs {
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
     /// Port of PostgreSQL on 127.0.0.1; default: a free one
-    #[arg(long, value_name = "P", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "P", value_parser = values::port)]
     pub port: Option<u16>,
     /// What to start beside the usual
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME")]
