@@ -110,13 +110,19 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let place = format!("cannot write {}", path.display());
     let hint = "is the disk full?";
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
-        .tempfile_in(folder)
-        .or_run(&place, hint)?;
+    let mut file = draft(folder).or_run(&place, hint)?;
     file.write_all(bytes).or_run(&place, hint)?;
     file.persist(path).or_run(&place, hint)?;
     Ok(())
+}
+
+/// A file that has no name of its own yet, as readable as the umask lets it be.
+///
+/// # Errors
+/// Where the folder cannot be written.
+pub fn draft(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    tempfile::Builder::new().permissions(readable).tempfile_in(folder)
 }
 
 /// What stands where the record's own digest belongs while that digest is computed.

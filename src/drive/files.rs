@@ -12,6 +12,7 @@ use super::recorder::{Outcome, Sample};
 use super::summary::{CEILING_US, histogram};
 use crate::error::{Context, Result};
 use crate::evidence::drive::Mode;
+use crate::run_folder::draft;
 use crate::scenario::{Plan, Scenario};
 
 /// Writes `samples.csv`: one line per arrival that was let go, warm-up included.
@@ -23,7 +24,7 @@ pub(super) fn samples(
 ) -> Result<()> {
     let path = out.join("samples.csv");
     let place = format!("cannot write {}", path.display());
-    let file = tempfile::NamedTempFile::new_in(out).or_run(&place, "is the disk full?")?;
+    let file = draft(out).or_run(&place, "is the disk full?")?;
     let mut writer = csv::Writer::from_writer(file);
     let columns = [
         "due_us",
@@ -59,8 +60,6 @@ pub(super) fn samples(
     }
     let file =
         writer.into_inner().map_err(|e| e.to_string()).or_run(&place, "is the disk full?")?;
-    let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    file.as_file().set_permissions(open).or_run(&place, "")?;
     file.persist(&path).or_run(&place, "is the disk full?")?;
     Ok(())
 }

@@ -29,6 +29,9 @@ pub struct RunRecord {
     pub duration_s: f64,
     /// Version of this program.
     pub cutover_version: String,
+    /// Whether the run came to its own end, whatever it found; false while it runs and after a kill.
+    #[serde(default)]
+    pub ended: bool,
     /// Command line that repeats the run.
     pub command: String,
     /// SHA-256 of the resolved configuration and scenario, hexadecimal.

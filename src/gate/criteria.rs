@@ -99,6 +99,11 @@ fn whole_record(record: &RunRecord) -> Criterion {
             let note = format!("a signal ended the run in the act `{}`", act.name);
             criterion.measured(false, "interrupted").note(note)
         }
+        None if !record.ended => {
+            let act = record.acts.last().map_or("before its first act", |act| act.name.as_str());
+            let note = format!("the run was killed; the last act that ended: {act}");
+            criterion.measured(false, "cut short").note(note)
+        }
         None if record.acts.is_empty() => criterion.note("no act left a trace"),
         None => match record.acts.iter().find(|act| act.state != ActState::Done) {
             Some(act) => {
@@ -139,7 +144,7 @@ fn content(when: &str, diff: Option<&DiffEvidence>) -> Criterion {
             1 => Action::DisableOrgs,
             _ => Action::EmergencyRollback,
         };
-        let measured = format!("{differences} rows in {} orgs", diff.orgs_diverged);
+        let measured = format!("{differences} rows differ in {} orgs", diff.orgs_diverged);
         return criterion.measured(false, measured).note(worst_orgs(diff)).asks_for(action);
     }
     if !diff.complete {
@@ -148,7 +153,8 @@ fn content(when: &str, diff: Option<&DiffEvidence>) -> Criterion {
     if diff.orgs_checked == 0 {
         return criterion.note("there was no row to compare");
     }
-    criterion.measured(true, format!("0 rows in {} orgs", diff.orgs_checked))
+    let rows: u64 = diff.tables.iter().map(|table| table.legacy_rows).sum();
+    criterion.measured(true, format!("0 of {rows} rows differ in {} orgs", diff.orgs_checked))
 }
 
 fn worst_orgs(diff: &DiffEvidence) -> String {

@@ -58,11 +58,8 @@ fn decide(record: &RunRecord) -> Verdict {
         return go(record);
     };
     // What decided stands first; what else is wrong follows, so that nobody has to dig for it.
-    let reasons = precedence
-        .iter()
-        .flat_map(|(criteria, ..)| criteria.iter())
-        .map(|criterion| reason(criterion))
-        .collect();
+    let all = precedence.iter().flat_map(|(criteria, ..)| criteria.iter().copied());
+    let reasons = reasons(all.collect());
     let action = match decision {
         Decision::NoGo => precedence
             .iter()
@@ -92,6 +89,27 @@ fn go(record: &RunRecord) -> Verdict {
         reasons: proven,
         steps: steps::of(Decision::Go, Action::Proceed, record),
     }
+}
+
+/// One sentence for each criterion; those that lack evidence for one and the same reason share it.
+fn reasons(criteria: Vec<&Criterion>) -> Vec<String> {
+    let lacking = |c: &Criterion| c.measured.is_none() && !c.note.is_empty();
+    let mut reasons: Vec<String> = Vec::new();
+    let mut told: Vec<&str> = Vec::new();
+    for criterion in &criteria {
+        if !lacking(criterion) {
+            reasons.push(reason(criterion));
+        } else if !told.contains(&criterion.note.as_str()) {
+            told.push(&criterion.note);
+            let same = criteria.iter().filter(|c| lacking(c) && c.note == criterion.note);
+            let titles: Vec<&str> = same.map(|c| c.title.as_str()).collect();
+            reasons.push(match titles.as_slice() {
+                [_] => reason(criterion),
+                _ => format!("Not measured, because {}: {}", criterion.note, titles.join("; ")),
+            });
+        }
+    }
+    reasons
 }
 
 fn reason(criterion: &Criterion) -> String {
@@ -146,6 +164,7 @@ mod tests {
             [window(pair, Mode::Legacy, 5000), window(pair, Mode::Partitioned, slow(us))]
         });
         RunRecord {
+            ended: true,
             acts: vec![Act { name: "drive".into(), state: ActState::Done, ..Act::default() }],
             drive: Some(DriveEvidence {
                 complete: true,
@@ -231,7 +250,9 @@ mod tests {
             cut(&mut record);
             assert_eq!(verdict(record).0, Decision::Inconclusive, "cut {index}");
         }
-        assert_eq!(verdict(RunRecord::default()).0, Decision::Inconclusive);
+        let empty = RunRecord { ended: true, ..RunRecord::default() };
+        assert_eq!(verdict(empty).0, Decision::Inconclusive);
+        assert_eq!(verdict(RunRecord { ended: false, ..healthy(1.0) }).1, 30);
     }
 
     #[test]

@@ -204,7 +204,11 @@ fn p95_overall(drive: Option<&DriveEvidence>, limit: f64) -> Criterion {
     } else if comparison.p95_ratio_high < limit && pooled < limit {
         let note = match comparison.smallest_detectable_ratio {
             Some(ratio) => {
-                format!("a true {} would have been a NO-GO 9 times in 10", percent(ratio))
+                format!(
+                    "a true {} is called GO at most once in 20 runs, a true {} NO-GO in 9 of 10",
+                    percent(limit),
+                    percent(ratio)
+                )
             }
             None => String::new(),
         };

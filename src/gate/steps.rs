@@ -30,6 +30,12 @@ pub(super) fn of(decision: Decision, action: Action, record: &RunRecord) -> Vec<
 const SCHEDULE: [f64; 6] = [1.0, 5.0, 10.0, 25.0, 50.0, 100.0];
 
 fn proceed(record: &RunRecord) -> Vec<String> {
+    if record.target.rig {
+        return vec![
+            "This was the local rig: it says that the harness works here, nothing of your platform.".into(),
+            "Rehearse on staging: cutover rehearse --database-url URL --base-url URL".into(),
+        ];
+    }
     let Some(asked) = record.increment_percent else {
         return vec!["Proceed to the next increment of the handbook's schedule.".into()];
     };

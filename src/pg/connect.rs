@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 
+use super::failure;
 use crate::error::{Context, Error, Result};
 
 /// Session settings under which equal values always look equal, and under which row-level security
@@ -47,7 +48,10 @@ pub async fn connect(database_url: &str) -> Result<PgConnection> {
     tokio::time::timeout(PATIENCE, PgConnection::connect_with(&options))
         .await
         .or_run(&what, "the server accepts connections but does not answer: is it frozen?")?
-        .or_run(&what, "is the server running, and may this user log in from here?")
+        .map_err(|error| match error {
+            sqlx::Error::Database(_) => failure(&what, &error),
+            error => Error::run(format!("{what}: {error}"), "is the server running there?"),
+        })
 }
 
 /// `host:port/database` of a URL, for messages and reports.

@@ -79,7 +79,11 @@ pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) ->
     let plan =
         Plan::new(&options.scenario, &options.load.plan_options(options.orgs, options.rng_seed))?;
     let scenario = Some(options.scenario.as_ref());
-    let record = record::begin(folder, &options.config, scenario, options.rng_seed);
+    let mut record = record::begin(folder, &options.config, scenario, options.rng_seed);
+    if !record.command.contains("--as-of") {
+        // Tomorrow's default is another day.
+        record.command.push_str(&format!(" --as-of {}", options.as_of));
+    }
     let mut run = Run { options, folder, context, record, broken: None };
     let began = Instant::now();
     folder.write_record(&run.record)?;
@@ -91,6 +95,7 @@ pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) ->
         }
     }
     run.record.duration_s = began.elapsed().as_secs_f64();
+    run.record.ended = true;
     gate::judge(&mut run.record);
     write_reports(folder, &mut run.record)?;
     match run.broken {
@@ -141,7 +146,13 @@ impl Run<'_> {
         plan: Arc<Plan>,
     ) -> Option<()> {
         let (options, folder, context) = (self.options, self.folder, self.context);
-        let version = self.act("connect", pg::server_version(database_url)).await?;
+        let switch = Switch::new(&options.config.routing, base_url);
+        let connect = async {
+            let version = pg::server_version(database_url).await?;
+            // Before the first row is written: a platform that is not there cannot be driven later.
+            switch?.reach().await.map(|()| version)
+        };
+        let version = self.act("connect", connect).await?;
         self.record.target.postgres_version = Some(version);
         if let Some(profile) = &options.seed_profile {
             let seed = fill(options, profile, folder, database_url, context);

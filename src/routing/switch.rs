@@ -1,11 +1,17 @@
 //! The switch between legacy and partitioned reads, for every request by itself.
 
+use std::time::Duration;
+
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use tokio::net::TcpStream;
 use url::Url;
 
 use crate::config::{RoutingConfig, RoutingKind};
 use crate::error::{Context, Error, Result};
 use crate::evidence::drive::Mode;
+
+/// How long a platform may take to accept a connection.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where requests of one mode go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +104,21 @@ impl Switch {
             Mode::Legacy => &self.legacy,
             Mode::Partitioned => &self.partitioned,
         }
+    }
+
+    /// Whether something listens where requests of each mode go.
+    ///
+    /// # Errors
+    /// A run error that names the address.
+    pub async fn reach(&self) -> Result<()> {
+        for endpoint in [&self.legacy, &self.partitioned] {
+            let place = format!("the platform at http://{}", endpoint.authority());
+            let hint = "is the platform up, and is --base-url its address?";
+            let address = (endpoint.host.as_str(), endpoint.port);
+            let connected = tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await;
+            connected.or_run(&place, hint)?.or_run(&place, hint)?;
+        }
+        Ok(())
     }
 
     /// The header that asks for this mode.

@@ -88,7 +88,9 @@ async fn refuse(
         .await
         .or_run(format!("cannot count {table}"), "")?;
     let hint = match finished {
-        true => "add orgs with --append, or empty the tables first with --reset",
+        true => {
+            "add orgs with --append, empty the tables with --reset, or rehearse on what is there with --skip-seed"
+        }
         false => UNFINISHED,
     };
     Ok(Error::usage(format!("{table} is not empty: it holds {rows} rows"), hint))

@@ -7,7 +7,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Exit, Printer, TargetArgs};
-use crate::config::{Config, TablePair};
+use crate::config::TablePair;
 use crate::diff;
 use crate::error::{Context, Error, Result};
 use crate::evidence::finding::{DiffEvidence, Finding, Severity};
@@ -55,14 +55,19 @@ pub async fn run(args: DiffArgs, printer: &Printer, stop: CancellationToken) -> 
     };
     let out = args.target.out.clone().unwrap_or_else(default_folder);
     let context = printer.context(stop);
-    let evidence = diff::run(database_url, &tables, &options, &out, &context).await?;
+    let outcome = diff::run(database_url, &tables, &options, &out, &context).await;
+    if outcome.is_err() {
+        // Removes it only where nothing is in it.
+        let _ = std::fs::remove_dir(&out);
+    }
+    let evidence = outcome?;
     printer.result(&summary(&evidence, &out));
     printer.json(&evidence);
     Ok(exit(&evidence))
 }
 
 fn tables(args: &DiffArgs) -> Result<Vec<TablePair>> {
-    let config = args.target.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+    let config = args.target.read_config()?;
     let Some(wanted) = &args.table else { return Ok(config.tables) };
     let names: Vec<String> = config.tables.iter().map(|pair| pair.name.clone()).collect();
     let chosen: Vec<_> = config.tables.into_iter().filter(|pair| pair.name == *wanted).collect();

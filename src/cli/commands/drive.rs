@@ -94,6 +94,7 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
         Err(error) => (ActState::Interrupted, error.to_string()),
     };
     record.duration_s = outcome.evidence.duration_s;
+    record.ended = true;
     let act = Act { name: "drive".into(), state, duration_s: record.duration_s, note };
     record.acts.push(act);
     record.drive = Some(outcome.evidence);

@@ -68,7 +68,7 @@ pub struct RehearseArgs {
 pub enum Profile {
     /// 10,000 orgs, under two minutes.
     Quick,
-    /// 100,000 orgs, under twelve minutes.
+    /// 100,000 orgs, about five minutes.
     Default,
     /// 100,000 orgs, half an hour of load.
     Nightly,
@@ -102,6 +102,10 @@ impl RehearseArgs {
         if config.routing.kind == RoutingKind::None {
             let what = "[routing] kind = \"none\": a rehearsal has to ask both sides";
             return Err(Error::usage(what, "give kind = \"header\" or \"urls\""));
+        }
+        if self.skip_seed && target.is_none() {
+            let what = "--skip-seed: a rig of its own holds no data";
+            return Err(Error::usage(what, "give --database-url and --base-url, or let it seed"));
         }
         // Only what is compared is seeded: rows that nobody looks at prove nothing.
         let seed_profile = match self.skip_seed {

@@ -150,8 +150,9 @@ async fn up(args: UpArgs, printer: &Printer, stop: CancellationToken) -> Result<
     let stack = Stack::start(options, &printer.context(stop.clone())).await?;
     print(printer, &Standing { urls: stack.urls(), dir: stack.dir(), pids: stack.pids() });
     if args.detach {
+        let dir = stack.dir().display().to_string();
         stack.detach()?;
-        printer.note("left running; `cutover rig down` stops it");
+        printer.note(&format!("left running; `cutover rig down --dir {dir}` stops it"));
         return Ok(Exit::OK);
     }
     printer.note("up until SIGINT (Ctrl-C) or SIGTERM");

@@ -29,6 +29,7 @@ pub fn go() -> RunRecord {
         started_at: "2026-03-01T10:15:02Z".into(),
         duration_s: 583.4,
         cutover_version: "0.1.0".into(),
+        ended: true,
         command: "cutover rehearse --orgs 100000 --duration 5m --rng-seed 42".into(),
         config_sha256: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".into(),
         phase: Phase::Staging,
