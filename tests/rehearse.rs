@@ -344,7 +344,7 @@ fn what_is_wrong_is_refused_before_anything_is_touched() {
         (&["--orgs", "0"], &["--orgs", "1 to 10000000"]),
         (&["--duration", "0s"], &["--duration", "1s to 72h"]),
         (&["--rate", "-1"], &["--rate", "1 to 1000000"]),
-        (&["--pairs", "0"], &["--pairs", "1..=10000"]),
+        (&["--pairs", "0"], &["--pairs", "from 1 to 10000"]),
         (&["--profile", "slow"], &["--profile", "quick, default, nightly"]),
         (&["--config", &config], &["line 2", "base_ulr"]),
         (&["--scenario", &unknown], &["line 4", "nam"]),

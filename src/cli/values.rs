@@ -52,6 +52,11 @@ pub(super) fn connections(text: &str) -> Result<usize, String> {
     within(text, 1..=10_000, "a whole number of connections")
 }
 
+/// Number of earlier runs.
+pub(super) fn runs(text: &str) -> Result<usize, String> {
+    within(text, 1..=1000, "a whole number of runs")
+}
+
 /// Number of connections to the database.
 pub(super) fn database_connections(text: &str) -> Result<usize, String> {
     within(text, 1..=64, "a whole number of connections")

@@ -190,7 +190,7 @@ mod tests {
             }),
             observations: (0..10)
                 .map(|second| Observation {
-                    at_s: f64::from(second),
+                    at_s: f64::from(second) * 2.5,
                     cache_hits: Some(u64::from(second as u32) * 90),
                     cache_lookups: Some(u64::from(second as u32) * 100),
                     critical_alerts: Some(0),

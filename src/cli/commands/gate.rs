@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::cli::{Exit, Printer, verdict_text};
+use crate::cli::{Exit, Printer, values, verdict_text};
 use crate::error::{Error, Result};
 use crate::evidence::history::PastRun;
 use crate::evidence::limits::Phase;
@@ -26,9 +26,9 @@ pub struct GateArgs {
     #[arg(long, value_name = "RUN_DIR")]
     pub baseline: Option<PathBuf>,
     /// Of a folder of runs, look at the newest so many
-    #[arg(long, value_name = "N", default_value_t = 14, requires = "baseline",
-          value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub nights: u16,
+    #[arg(long, value_name = "N", default_value = "14", requires = "baseline")]
+    #[arg(value_parser = values::runs, allow_negative_numbers = true)]
+    pub nights: usize,
 }
 
 fn phase(text: &str) -> Result<Phase, String> {
@@ -89,7 +89,7 @@ pub fn run(args: &GateArgs, printer: &Printer) -> Result<Exit> {
     }
     record.phase = args.phase.unwrap_or(record.phase);
     if let Some(baseline) = &args.baseline {
-        record.history = history(&record, baseline, usize::from(args.nights), printer)?;
+        record.history = history(&record, baseline, args.nights, printer)?;
     }
     gate::judge(&mut record);
     if !record.altered.is_empty() {
