@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::digest::{Digests, OrgKey, OrgState, RowHasher};
 use super::output::{FindingsFile, OrgsFile};
+use super::repair;
 use super::run::Options;
 use super::schema::PairPlan;
 use crate::error::Result;
@@ -154,6 +155,11 @@ impl Outcome {
             orgs[..orgs.len().min(5)].join(", ")
         );
         self.catalog_finding(plan.finding("unexplained", Severity::Error, detail))
+    }
+
+    /// Notes that `repair.sql` mends the orgs that differ.
+    pub(super) fn repair_written(&mut self) {
+        self.evidence.repair = Some(repair::FILE.into());
     }
 
     /// Puts the files in place and closes the account.

@@ -1,6 +1,6 @@
 //! One comparison of every table pair on one snapshot.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::time::Instant;
 
@@ -8,6 +8,8 @@ use super::checks;
 use super::digest::{Digests, OrgKey};
 use super::drill_down::drill_down;
 use super::outcome::Outcome;
+use super::probe::{Coverage, probe};
+use super::repair::Repair;
 use super::scan::scan;
 use super::schema::{PairPlan, Side};
 use crate::act::{ActContext, Event};
@@ -35,6 +37,10 @@ pub struct Options {
     pub all_orgs: bool,
     /// Only these orgs, as PostgreSQL prints them; `None` for every org.
     pub orgs: Option<Vec<String>>,
+    /// Whether triggers are tried on a row, in a transaction that is always undone.
+    pub probe: bool,
+    /// Whether `repair.sql` is written.
+    pub repair: bool,
     /// Connections that read at once.
     pub connections: usize,
 }
@@ -46,6 +52,8 @@ impl Default for Options {
             allow_empty: false,
             all_orgs: false,
             orgs: None,
+            probe: true,
+            repair: false,
             connections: 2,
         }
     }
@@ -82,12 +90,18 @@ async fn compare(
     std::fs::create_dir_all(out)
         .or_usage(format!("cannot create {}", out.display()), "give --out a writable folder")?;
     let mut outcome = Outcome::create(out, options)?;
+    let mut repair = options.repair.then(|| Repair::create(out)).transpose()?;
     let mut snapshot = take_snapshot(database_url, tables).await?;
     let mut plans = Vec::new();
     for pair in tables {
         let (plan, mut findings) =
             PairPlan::make(snapshot.connection(), pair, database_url).await?;
-        findings.extend(checks::check(snapshot.connection(), &plan).await?);
+        let coverage = if options.probe && plan.probe {
+            probe(database_url, &plan).await?
+        } else {
+            Coverage::unknown(&plan, "the probe of the triggers is switched off")
+        };
+        findings.extend(checks::check(snapshot.connection(), &plan, &coverage).await?);
         findings.sort_by_key(|finding| finding.severity == Some(Severity::Advice));
         for finding in findings {
             outcome.catalog_finding(finding)?;
@@ -97,12 +111,18 @@ async fn compare(
     }
     for plan in &plans {
         if plan.integer_org {
-            compare_pair::<i64>(plan, options, &mut snapshot, &mut outcome, context).await?;
+            compare_pair::<i64>(plan, options, &mut snapshot, &mut outcome, &mut repair, context)
+                .await?;
         } else {
-            compare_pair::<Box<str>>(plan, options, &mut snapshot, &mut outcome, context).await?;
+            compare_pair::<Box<str>>(plan, options, &mut snapshot, &mut outcome, &mut repair, context)
+                .await?;
         }
     }
     snapshot.close().await?;
+    if let Some(repair) = repair {
+        repair.finish()?;
+        outcome.repair_written();
+    }
     outcome.finish(began.elapsed().as_secs_f64())
 }
 
@@ -136,6 +156,7 @@ async fn compare_pair<K: OrgKey>(
     options: &Options,
     snapshot: &mut Snapshot,
     outcome: &mut Outcome,
+    repair: &mut Option<Repair>,
     context: &ActContext,
 ) -> Result<()> {
     let estimate: f64 =
@@ -171,6 +192,11 @@ async fn compare_pair<K: OrgKey>(
         })
         .await?;
         context.emit(Event::Finished);
+    }
+    if let Some(repair) = repair {
+        let orgs: BTreeSet<&str> = diverging.keys().map(String::as_str).collect();
+        let misrouted = digests.misrouted.iter().map(OrgKey::text).collect();
+        repair.pair(plan, &orgs, &misrouted)?;
     }
     outcome.end_table(plan, &digests, diverging)
 }

@@ -33,6 +33,9 @@ pub struct DiffEvidence {
     pub findings_total: u64,
     /// Seconds the act took.
     pub duration_s: f64,
+    /// The file of the run's folder that mends the orgs that differ, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<String>,
 }
 
 impl DiffEvidence {

@@ -30,6 +30,12 @@ pub struct DiffArgs {
     /// Accept table pairs and listed orgs that have no row on either side
     #[arg(long)]
     pub allow_empty: bool,
+    /// Write repair.sql, which makes the twin's rows of diverging orgs equal to legacy
+    #[arg(long)]
+    pub repair: bool,
+    /// Do not try the triggers on a row; the try is undone in any case
+    #[arg(long)]
+    pub no_probe: bool,
     /// Where the target is.
     #[command(flatten)]
     pub target: TargetArgs,
@@ -50,6 +56,8 @@ pub async fn run(args: DiffArgs, printer: &Printer, stop: CancellationToken) -> 
     let options = diff::Options {
         allow_empty: args.allow_empty,
         all_orgs: args.all_orgs,
+        probe: !args.no_probe,
+        repair: args.repair,
         orgs: args.orgs_file.as_deref().map(listed_orgs).transpose()?,
         ..diff::Options::default()
     };
@@ -131,6 +139,9 @@ fn summary(evidence: &DiffEvidence, out: &Path) -> String {
         let _ = write!(text, "\n  … and {more} more");
     }
     let _ = write!(text, "\n{} and {}", show(out, "orgs.csv"), show(out, "findings.jsonl"));
+    if let Some(repair) = &evidence.repair {
+        let _ = write!(text, "\nto mend: psql -X -v ON_ERROR_STOP=1 -f {}", show(out, repair));
+    }
     text
 }
 
