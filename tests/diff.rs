@@ -242,10 +242,13 @@ async fn secrets_are_seen_to_differ_and_never_shown() {
     tables[0].secret = vec!["customer".into()];
     let out = tempfile::tempdir().expect("a folder");
     let options = Options::default();
-    let (_, findings) = compare_into(&database.url, &tables, &options, out.path()).await.expect("a diff");
+    let (_, findings) =
+        compare_into(&database.url, &tables, &options, out.path()).await.expect("a diff");
     let customers: Vec<_> = findings
         .iter()
-        .map(|finding| [&finding.legacy, &finding.partitioned].map(|row| row.as_ref()?["customer"].clone()))
+        .map(|finding| {
+            [&finding.legacy, &finding.partitioned].map(|row| row.as_ref()?["customer"].clone())
+        })
         .collect();
     let text = |text: &str| Some(text.to_owned());
     assert_eq!(
@@ -267,7 +270,8 @@ async fn the_probe_changes_nothing_and_says_what_it_could_not_try() {
     let database = reference_database().await;
     let mut connection = cutover::pg::connect(&database.url).await.expect("the server is up");
     let mut state = async || -> (String, i64, i64) {
-        let query = "SELECT (SELECT md5(string_agg(r::text, ',' ORDER BY id)) FROM revenue_transactions r)
+        let query =
+            "SELECT (SELECT md5(string_agg(r::text, ',' ORDER BY id)) FROM revenue_transactions r)
                             || (SELECT md5(string_agg(p::text, ',' ORDER BY id, date))
                                   FROM revenue_transactions_partitioned p),
                             (SELECT last_value FROM revenue_transactions_id_seq),
@@ -303,6 +307,85 @@ async fn the_probe_changes_nothing_and_says_what_it_could_not_try() {
     let locked = "BEGIN; LOCK TABLE revenue_transactions IN SHARE MODE";
     writer.execute(locked).await.expect("the lock is free");
     assert!(why(&Options::default()).await.contains("55P03"));
+}
+
+/// The log tells which transaction changed one side only, even where a later one hid it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_names_the_transaction_that_changed_one_side_only() {
+    let database = reference_database().await;
+    support::execute(
+        &database.url,
+        "SELECT setval('revenue_transactions_id_seq', 1000000000);
+         UPDATE revenue_transactions SET description = (SELECT string_agg(md5(i::text), '')
+             FROM generate_series(1, 1000) AS i) WHERE id = 9",
+    )
+    .await;
+    let follow = |url: String| {
+        tokio::spawn(async move {
+            let out = tempfile::tempdir().expect("a folder");
+            let wal = Some(std::time::Duration::from_secs(1));
+            let options = Options { wal, ..Options::default() };
+            let outcome = compare_into(&url, &TablePair::reference(), &options, out.path()).await;
+            outcome.expect("a diff").0.wal.expect("the log was read")
+        })
+    };
+    let mut connection = cutover::pg::connect(&database.url).await.expect("the server is up");
+    let slots = "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()";
+    let diff = follow(database.url.clone());
+    let stop = Arc::new(AtomicBool::new(false));
+    let written = Arc::new(AtomicU64::new(0));
+    let writer = tokio::spawn(write_on(database.url.clone(), 0, stop.clone(), written.clone()));
+    let clean = diff.await.expect("it does not panic");
+    assert_eq!((clean.diverged, &clean.divergences), (0, &vec![]));
+    assert!(clean.transactions > 0 && clean.changes > clean.transactions);
+    stop.store(true, Ordering::Relaxed);
+    writer.await.expect("the writer did not break");
+
+    let diff = follow(database.url.clone());
+    while sqlx::query_scalar::<_, i64>(slots).fetch_one(&mut connection).await.expect("a number")
+        == 0
+    {
+        assert!(!diff.is_finished(), "there was never a slot");
+    }
+    let mut rogue = Vec::new();
+    while !diff.is_finished() {
+        for statement in [
+            "UPDATE revenue_transactions SET status = status || '.' WHERE id = 9",
+            "UPDATE daily_cash_balances SET balance_date = balance_date + 100, org_id = 5 - org_id",
+            "UPDATE daily_cash_balances SET balance_date = balance_date - 100, org_id = 5 - org_id",
+            "BEGIN; INSERT INTO daily_cash_balances (org_id, property_id, balance_date, opening, closing)
+             VALUES (1, 77, current_date, 1, 2); DELETE FROM daily_cash_balances WHERE property_id = 77;
+             COMMIT",
+        ] {
+            connection.execute(statement).await.expect("a correct write");
+        }
+        for amount in ["amount + 1", "amount - 1"] {
+            connection.execute("BEGIN").await.expect("a transaction");
+            let statement = format!(
+                "UPDATE revenue_transactions_partitioned SET amount = {amount} WHERE id = 5"
+            );
+            connection.execute(AssertSqlSafe(statement)).await.expect("a rogue write");
+            let xid = "SELECT pg_current_xact_id()::text";
+            rogue.push(
+                sqlx::query_scalar::<_, String>(xid)
+                    .fetch_one(&mut connection)
+                    .await
+                    .expect("a number"),
+            );
+            connection.execute("COMMIT").await.expect("a commit");
+        }
+    }
+    let told = diff.await.expect("it does not panic");
+    assert!(told.diverged >= 2, "{told:?}");
+    let xids: Vec<&str> = told.divergences.iter().map(|found| found.xid.as_str()).collect();
+    let kept: Vec<&str> = rogue.iter().take(xids.len()).map(String::as_str).collect();
+    assert_eq!(xids, kept);
+    assert_eq!(told.divergences[0].detail, "1 written in the twin alone (id=5)");
+    assert!(told.divergences[0].committed_at.starts_with("20"), "{told:?}");
+    assert_eq!(
+        sqlx::query_scalar::<_, i64>(slots).fetch_one(&mut connection).await.expect("a number"),
+        0
+    );
 }
 
 async fn write_on(url: String, writer: u64, stop: Arc<AtomicBool>, written: Arc<AtomicU64>) {

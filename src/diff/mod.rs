@@ -6,7 +6,8 @@
 //! what will go wrong tomorrow though every row agrees today, `probe` tries the triggers; `scan` reads both sides by binary
 //! COPY and `digest` sums a keyed hash of every row per org; `drill_down` reads the rows of
 //! diverging orgs side by side and `classify` names each difference; `outcome` counts and
-//! `output` writes the files, `repair` the statements that mend what was found.
+//! `output` writes the files, `repair` the statements that mend what was
+//! found; `wal` follows the log meanwhile, where asked for.
 
 mod checks;
 mod classify;
@@ -22,5 +23,7 @@ mod scan;
 mod schema;
 mod sql;
 mod triggers;
+mod wal;
 
-pub use run::{Options, run};
+pub use run::{Options, follow, run};
+pub use wal::Oracle;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::checks;
 use super::digest::{Digests, OrgKey};
@@ -12,10 +12,11 @@ use super::probe::{Coverage, probe};
 use super::repair::Repair;
 use super::scan::scan;
 use super::schema::{PairPlan, Side};
+use super::wal::Oracle;
 use crate::act::{ActContext, Event};
 use crate::config::TablePair;
 use crate::error::{Context, Error, Result};
-use crate::evidence::finding::{DiffEvidence, Finding, Severity};
+use crate::evidence::finding::{DiffEvidence, Finding, Severity, WalEvidence};
 use crate::pg::catalog::Table;
 use crate::pg::{Snapshot, connect};
 
@@ -41,6 +42,10 @@ pub struct Options {
     pub probe: bool,
     /// Whether `repair.sql` is written.
     pub repair: bool,
+    /// Follow the write-ahead log for at least so long, where asked for.
+    pub wal: Option<Duration>,
+    /// What the log told until now, to be judged with what is found.
+    pub log: Option<WalEvidence>,
     /// Connections that read at once.
     pub connections: usize,
 }
@@ -54,6 +59,8 @@ impl Default for Options {
             orgs: None,
             probe: true,
             repair: false,
+            wal: None,
+            log: None,
             connections: 2,
         }
     }
@@ -91,6 +98,14 @@ async fn compare(
         .or_usage(format!("cannot create {}", out.display()), "give --out a writable folder")?;
     let mut outcome = Outcome::create(out, options)?;
     let mut repair = options.repair.then(|| Repair::create(out)).transpose()?;
+    let oracle = match options.wal {
+        None => None,
+        // Before the snapshot, which would keep the slot waiting.
+        Some(_) => Some(follow(database_url, tables).await?),
+    };
+    if let Some(told) = options.log.clone() {
+        outcome.log_read(told)?;
+    }
     let mut snapshot = take_snapshot(database_url, tables).await?;
     let mut plans = Vec::new();
     for pair in tables {
@@ -114,16 +129,43 @@ async fn compare(
             compare_pair::<i64>(plan, options, &mut snapshot, &mut outcome, &mut repair, context)
                 .await?;
         } else {
-            compare_pair::<Box<str>>(plan, options, &mut snapshot, &mut outcome, &mut repair, context)
-                .await?;
+            compare_pair::<Box<str>>(
+                plan,
+                options,
+                &mut snapshot,
+                &mut outcome,
+                &mut repair,
+                context,
+            )
+            .await?;
         }
     }
     snapshot.close().await?;
+    if let (Some(oracle), Some(at_least)) = (oracle, options.wal) {
+        context.started("diff: following the write-ahead log", None, "transactions");
+        tokio::time::sleep(at_least.saturating_sub(began.elapsed())).await;
+        outcome.log_read(oracle.finish().await?)?;
+        context.emit(Event::Finished);
+    }
     if let Some(repair) = repair {
         repair.finish()?;
         outcome.repair_written();
     }
     outcome.finish(began.elapsed().as_secs_f64())
+}
+
+/// Begins to follow the write-ahead log: whether each transaction changes both sides alike.
+///
+/// # Errors
+/// A usage error for a table that is not there or a server whose log does not tell, a run error
+/// where the server refuses.
+pub async fn follow(database_url: &str, tables: &[TablePair]) -> Result<Oracle> {
+    let mut connection = connect(database_url).await?;
+    let mut plans = Vec::new();
+    for pair in tables {
+        plans.push(PairPlan::make(&mut connection, pair, database_url).await?.0);
+    }
+    Oracle::start(database_url, plans).await
 }
 
 /// Looks every table up before anything is locked, so that a wrong name gets a clear answer.

@@ -35,11 +35,7 @@ pub(super) fn check(plan: &PairPlan, triggers: &[Trigger], coverage: &Coverage) 
 
 /// The triggers that write the twin. One that does so by dynamic SQL or by way of another function
 /// does not name it: where nothing else does and the probe saw writes arrive, all that fire count.
-fn carriers<'t>(
-    plan: &PairPlan,
-    triggers: &'t [Trigger],
-    coverage: &Coverage,
-) -> Vec<&'t Trigger> {
+fn carriers<'t>(plan: &PairPlan, triggers: &'t [Trigger], coverage: &Coverage) -> Vec<&'t Trigger> {
     let twin = &plan.table(Side::Partitioned).name.name;
     let named = |trigger: &Trigger| plan.trigger.as_ref() == Some(&trigger.name);
     let found: Vec<&Trigger> =

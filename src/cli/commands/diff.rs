@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Exit, Printer, TargetArgs};
+use crate::cli::{Exit, Printer, TargetArgs, values};
 use crate::config::{Config, TablePair};
 use crate::diff;
 use crate::error::{Context, Error, Result};
@@ -33,6 +34,13 @@ pub struct DiffArgs {
     /// Write repair.sql, which makes the twin's rows of diverging orgs equal to legacy
     #[arg(long)]
     pub repair: bool,
+    /// Follow the write-ahead log meanwhile: does each transaction change both sides alike? Needs
+    /// wal_level = logical
+    #[arg(long)]
+    pub wal: bool,
+    /// How long to follow it at least
+    #[arg(long = "for", value_name = "D", value_parser = values::duration, default_value = "10s", requires = "wal")]
+    pub wal_for: Duration,
     /// Do not try the triggers on a row; the try is undone in any case
     #[arg(long)]
     pub no_probe: bool,
@@ -58,6 +66,7 @@ pub async fn run(args: DiffArgs, printer: &Printer, stop: CancellationToken) -> 
         all_orgs: args.all_orgs,
         probe: !args.no_probe,
         repair: args.repair,
+        wal: args.wal.then_some(args.wal_for),
         orgs: args.orgs_file.as_deref().map(listed_orgs).transpose()?,
         ..diff::Options::default()
     };
@@ -129,6 +138,13 @@ fn summary(evidence: &DiffEvidence, out: &Path) -> String {
             text,
             "\n  {:<16} {:>12} legacy {:>12} partitioned   {found}",
             table.name, table.legacy_rows, table.partitioned_rows
+        );
+    }
+    if let Some(wal) = &evidence.wal {
+        let _ = write!(
+            text,
+            "\n  write-ahead log: {} transactions with {} changed rows, {} diverged",
+            wal.transactions, wal.changes, wal.diverged
         );
     }
     for finding in evidence.findings.iter().take(SHOWN_FINDINGS) {

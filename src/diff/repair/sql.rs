@@ -86,9 +86,7 @@ fn differences(plan: &PairPlan) -> String {
         String::new()
     } else {
         let [legacy_keys, twin_keys] = Side::BOTH.map(|side| key_list(plan, side));
-        format!(
-            " OR ({twin_keys}) IN (SELECT {legacy_keys} FROM {legacy} WHERE {legacy_org})"
-        )
+        format!(" OR ({twin_keys}) IN (SELECT {legacy_keys} FROM {legacy} WHERE {legacy_org})")
     };
     format!(
         "
