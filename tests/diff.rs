@@ -302,8 +302,9 @@ async fn the_probe_changes_nothing_and_says_what_it_could_not_try() {
     support::execute(&database.url, &set("on")).await;
     assert!(why(&Options::default()).await.contains("25006"));
     let mut writer = cutover::pg::connect(&database.url).await.expect("the server is up");
-    let writable = format!("SET default_transaction_read_only = off; {}", set("off"));
-    writer.execute(AssertSqlSafe(writable)).await.expect("may be set back");
+    for statement in ["SET default_transaction_read_only = off".to_owned(), set("off")] {
+        writer.execute(AssertSqlSafe(statement)).await.expect("may be set back");
+    }
     let locked = "BEGIN; LOCK TABLE revenue_transactions IN SHARE MODE";
     writer.execute(locked).await.expect("the lock is free");
     assert!(why(&Options::default()).await.contains("55P03"));

@@ -23,8 +23,12 @@ pub(super) async fn check(connection: &mut PgConnection, plan: &PairPlan) -> Res
     let levels = twin.levels(connection).await?;
     let mut findings = Vec::new();
     for level in &levels {
-        findings.extend(days_ahead(connection, plan, level, &levels).await?);
-        findings.extend(gaps(connection, plan, level).await?);
+        let missing = days_ahead(connection, plan, level, &levels).await?;
+        // A month that is missing next is a gap as well, and need not be said twice.
+        if missing.is_none() {
+            findings.extend(gaps(connection, plan, level).await?);
+        }
+        findings.extend(missing);
         findings.extend(remainders(plan, level));
     }
     if strategy == "l" {

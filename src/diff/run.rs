@@ -107,23 +107,8 @@ async fn compare(
         outcome.log_read(told)?;
     }
     let mut snapshot = take_snapshot(database_url, tables).await?;
-    let mut plans = Vec::new();
-    for pair in tables {
-        let (plan, mut findings) =
-            PairPlan::make(snapshot.connection(), pair, database_url).await?;
-        let coverage = if options.probe && plan.probe {
-            probe(database_url, &plan).await?
-        } else {
-            Coverage::unknown(&plan, "the probe of the triggers is switched off")
-        };
-        findings.extend(checks::check(snapshot.connection(), &plan, &coverage).await?);
-        findings.sort_by_key(|finding| finding.severity == Some(Severity::Advice));
-        for finding in findings {
-            outcome.catalog_finding(finding)?;
-        }
-        check_listed_orgs(&plan, options)?;
-        plans.push(plan);
-    }
+    let plans =
+        look_at_catalogs(database_url, tables, options, &mut snapshot, &mut outcome).await?;
     for plan in &plans {
         if plan.integer_org {
             compare_pair::<i64>(plan, options, &mut snapshot, &mut outcome, &mut repair, context)
@@ -152,6 +137,34 @@ async fn compare(
         outcome.repair_written();
     }
     outcome.finish(began.elapsed().as_secs_f64())
+}
+
+/// What is to be compared, pair by pair, and what the catalogs and the triggers say against it.
+async fn look_at_catalogs(
+    database_url: &str,
+    tables: &[TablePair],
+    options: &Options,
+    snapshot: &mut Snapshot,
+    outcome: &mut Outcome,
+) -> Result<Vec<PairPlan>> {
+    let mut plans = Vec::new();
+    for pair in tables {
+        let (plan, mut findings) =
+            PairPlan::make(snapshot.connection(), pair, database_url).await?;
+        check_listed_orgs(&plan, options)?;
+        let coverage = if options.probe && plan.probe {
+            probe(database_url, &plan).await?
+        } else {
+            Coverage::unknown(&plan, "the probe of the triggers is switched off")
+        };
+        findings.extend(checks::check(snapshot.connection(), &plan, &coverage).await?);
+        findings.sort_by_key(|finding| finding.severity == Some(Severity::Advice));
+        for finding in findings {
+            outcome.catalog_finding(finding)?;
+        }
+        plans.push(plan);
+    }
+    Ok(plans)
 }
 
 /// Begins to follow the write-ahead log: whether each transaction changes both sides alike.

@@ -70,6 +70,11 @@ BEGIN
             END IF;
             EXIT WHEN tried;
         END LOOP;
+        -- A key that others refer to cannot be changed, a copy of the row may still have another.
+        IF NOT tried AND step ->> 'kind' = 'value' AND step ->> 'key' = 'true' THEN
+            accepted := accepted
+                || jsonb_build_object(step ->> 'column', step #> '{attempts,0,expression}');
+        END IF;
         seen := seen || jsonb_build_object('event', 'UPDATE', 'kind', step -> 'kind',
             'column', step -> 'column', 'tried', tried, 'reason', reason, 'code', code,
             'rows_differ', tried AND rows_differ,

@@ -171,7 +171,9 @@ fn compare(plan: &PairPlan) -> String {
 fn updates(plan: &PairPlan) -> Vec<Value> {
     let mut updates = Vec::new();
     let mut add = |kind: &str, column: &Column, attempts: Vec<Value>| {
-        updates.push(json!({"kind": kind, "column": column.name, "attempts": attempts}));
+        let key = plan.identity().iter().any(|key| key.on(Side::Legacy) == column.name);
+        let step = json!({"kind": kind, "column": column.name, "key": key, "attempts": attempts});
+        updates.push(step);
     };
     let compared = |column: &&Column| plan.compared(&column.name).is_some();
     for column in writable(plan).filter(compared) {
