@@ -183,9 +183,9 @@ fn columns(
     for name in plan.columns.iter().map(|column| column.on(Side::Legacy)) {
         let mut how: BTreeSet<&str> = coverage.lost.get(name).cloned().unwrap_or_default();
         // What is true of the whole event need not be said of each column.
-        how.retain(|how| !silent.iter().any(|event| how.starts_with(event)));
+        how.retain(|how| !silent.iter().any(|event| how.contains(event)));
         if coverage.unknown.contains_key(name) && unnamed(name) {
-            how.insert("UPDATE OF");
+            how.insert("left out after UPDATE OF");
         }
         if !how.is_empty() {
             lost.push((name, how.into_iter().collect::<Vec<_>>().join(", ")));

@@ -38,8 +38,8 @@ impl Bound {
             let (values, rest) = values(rest)?;
             return rest.is_empty().then_some(Self::List(values));
         }
-        if let Some(rest) = rest.strip_prefix("WITH ") {
-            let (values, _) = values(rest)?;
+        if let Some(rest) = rest.strip_prefix("WITH") {
+            let (values, _) = values(rest.trim_start())?;
             let [modulus, remainder] = values.as_slice() else { return None };
             let modulus = modulus.strip_prefix("modulus ")?.parse().ok()?;
             let remainder = remainder.strip_prefix("remainder ")?.parse().ok()?;

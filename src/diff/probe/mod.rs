@@ -39,7 +39,7 @@ pub(super) struct Coverage {
     /// INSERT, UPDATE and DELETE as a whole.
     pub(super) events: BTreeMap<&'static str, Carried>,
     /// Columns of which the twin did not follow, with what was tried: `INSERT`, `UPDATE` or
-    /// `UPDATE to NULL`.
+    /// `NULL by UPDATE`.
     pub(super) lost: BTreeMap<String, BTreeSet<&'static str>>,
     /// Columns that could not be tried, and why.
     pub(super) unknown: BTreeMap<String, String>,
@@ -161,7 +161,7 @@ fn coverage(plan: &PairPlan, seen: &[Seen]) -> Coverage {
             all.lost.entry(name.clone()).or_default().insert(event);
         }
     }
-    for (kind, how) in [("value", "UPDATE"), ("null", "UPDATE to NULL")] {
+    for (kind, how) in [("value", "UPDATE"), ("null", "NULL by UPDATE")] {
         for one in of_kind(kind) {
             let own = one.column.clone().unwrap_or_default();
             // A NULL that the table refuses, or that stands there already, need not be carried.

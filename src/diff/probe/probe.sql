@@ -1,7 +1,8 @@
 -- Tries what the triggers carry, on one row that both sides agree on, and undoes it.
 --
 -- It cannot be committed: one statement, which always ends in an error. What it saw travels in
--- that error's DETAIL. Every try is a subtransaction of its own that is undone at once.
+-- that error's DETAIL. Every try is a subtransaction of its own that is undone at once; one that
+-- has to wait for a lock ends the probe, so that it is in nobody's way.
 --
 -- `cutover.probe` holds the statements, made by sql.rs. Those that write take $1 the leaf and $2 the
 -- place of the row they work on and $3 the row as it was, and return leaf, place and key of the row
@@ -62,6 +63,7 @@ BEGIN
                 RAISE EXCEPTION USING ERRCODE = 'CU002';
             EXCEPTION
                 WHEN SQLSTATE 'CU002' THEN NULL;
+                WHEN lock_not_available THEN RAISE;
                 WHEN OTHERS THEN reason := SQLERRM; code := SQLSTATE;
             END;
             IF tried AND step ->> 'kind' = 'value' THEN
@@ -105,6 +107,7 @@ BEGIN
             RAISE EXCEPTION USING ERRCODE = 'CU002';
         EXCEPTION
             WHEN SQLSTATE 'CU002' THEN NULL;
+            WHEN lock_not_available THEN RAISE;
             WHEN OTHERS THEN reason := SQLERRM; code := SQLSTATE;
         END;
         EXIT WHEN tried;
@@ -139,6 +142,7 @@ BEGIN
             RAISE EXCEPTION USING ERRCODE = 'CU002';
         EXCEPTION
             WHEN SQLSTATE 'CU002' THEN NULL;
+            WHEN lock_not_available THEN RAISE;
             WHEN OTHERS THEN reason := SQLERRM; code := SQLSTATE;
         END;
         EXIT WHEN tried;

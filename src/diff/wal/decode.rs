@@ -32,7 +32,7 @@ pub(super) struct Field<'l> {
 
 /// Reads a line; `None` for one that is not of this form.
 pub(super) fn line(text: &str) -> Option<Line<'_>> {
-    if text.starts_with("BEGIN ") {
+    if text.split(' ').next() == Some("BEGIN") {
         return Some(Line::Begin);
     }
     if let Some(rest) = text.strip_prefix("COMMIT ") {
