@@ -32,6 +32,16 @@ pub struct TablePair {
     /// The trigger on the legacy table that writes the twin; looked for where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<String>,
+    /// Columns whose values are never shown, by their legacy names.
+    #[serde(default)]
+    pub secret: Vec<String>,
+    /// Whether the diff may try the triggers on a row, in a transaction that is always undone.
+    #[serde(default = "yes")]
+    pub probe: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn default_org() -> String {
@@ -54,6 +64,8 @@ impl TablePair {
             ignore: Vec::new(),
             map: BTreeMap::new(),
             trigger: Some(format!("{name}_transactions_dual_write_trigger")),
+            secret: Vec::new(),
+            probe: true,
         };
         let balances = Self {
             name: "cash_balance".into(),
@@ -65,6 +77,8 @@ impl TablePair {
             ignore: vec!["id".into()],
             map: BTreeMap::new(),
             trigger: Some("daily_cash_balances_dual_write_trigger".into()),
+            secret: Vec::new(),
+            probe: true,
         };
         vec![transactions("revenue"), transactions("expense"), balances]
     }
@@ -108,6 +122,10 @@ impl TablePair {
         }
         if let Some(column) = self.ignore.iter().find(|c| self.key.contains(c) || **c == self.org) {
             return refuse("ignore", format!("`{column}` is the org or part of the key"));
+        }
+        if let Some(column) = self.secret.iter().find(|c| self.key.contains(c) || **c == self.org) {
+            let why = "is the org or part of the key, which findings have to name";
+            return refuse("secret", format!("`{column}` {why}"));
         }
         Ok(())
     }

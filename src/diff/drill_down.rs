@@ -70,7 +70,7 @@ impl<'c> Walk<'c> {
         let statement = sql::drill_down(plan, side, orgs, SHOWN_CHARACTERS);
         let what = format!("reading diverging orgs of {}", plan.table(side).name);
         let reader = connection.copy(&statement, &what).await?;
-        let sort_columns = sql::sort_columns(plan).len();
+        let sort_columns = plan.identity().len();
         let columns = plan.columns.len();
         let mut walk = Self { reader, what, sort_columns, columns, ahead: None };
         walk.step().await?;

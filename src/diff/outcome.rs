@@ -5,10 +5,13 @@ use std::path::Path;
 
 use super::digest::{Digests, OrgKey, OrgState, RowHasher};
 use super::output::{FindingsFile, OrgsFile};
+use super::repair;
 use super::run::Options;
-use super::schema::PairPlan;
+use super::schema::{PairPlan, catalog_finding};
 use crate::error::Result;
-use crate::evidence::finding::{Counts, DiffEvidence, Finding, OrgDiff, Severity, TableDiff};
+use crate::evidence::finding::{
+    Counts, DiffEvidence, Finding, OrgDiff, Severity, TableDiff, WalDivergence, WalEvidence,
+};
 
 /// Counts findings and writes them as they come; memory grows with diverging orgs, not with rows.
 pub(super) struct Outcome {
@@ -156,6 +159,23 @@ impl Outcome {
         self.catalog_finding(plan.finding("unexplained", Severity::Error, detail))
     }
 
+    /// Takes what the write-ahead log told: a finding per transaction, as far as they were kept.
+    pub(super) fn log_read(&mut self, wal: WalEvidence) -> Result<()> {
+        for found in &wal.divergences {
+            let WalDivergence { table, xid, committed_at, detail } = found;
+            let detail = format!("transaction {xid}, committed {committed_at}: {detail}");
+            let class = "transaction_diverged";
+            self.catalog_finding(catalog_finding(table, class, Severity::Error, detail))?;
+        }
+        self.evidence.wal = Some(wal);
+        Ok(())
+    }
+
+    /// Notes that `repair.sql` mends the orgs that differ.
+    pub(super) fn repair_written(&mut self) {
+        self.evidence.repair = Some(repair::FILE.into());
+    }
+
     /// Puts the files in place and closes the account.
     pub(super) fn finish(mut self, duration_s: f64) -> Result<DiffEvidence> {
         let absent = self.absent_orgs();
@@ -175,6 +195,10 @@ impl Outcome {
         if !evidence.complete {
             evidence.incomplete_reason =
                 format!("{}: nothing was compared there (--allow-empty accepts this)", uncompared);
+        }
+        if let Some(wal) = evidence.wal.as_ref().filter(|wal| !wal.incomplete_reason.is_empty()) {
+            evidence.complete = false;
+            evidence.incomplete_reason = format!("write-ahead log: {}", wal.incomplete_reason);
         }
         Ok(evidence)
     }

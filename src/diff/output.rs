@@ -16,14 +16,14 @@ pub(super) struct WholeFile {
 }
 
 impl WholeFile {
-    fn create(folder: &Path, name: &str) -> Result<Self> {
+    pub(super) fn create(folder: &Path, name: &str) -> Result<Self> {
         let path = folder.join(name);
         let place = format!("cannot write {}", path.display());
         let file = draft(folder).or_usage(place, "give --out a writable folder")?;
         Ok(Self { path, writer: BufWriter::new(file) })
     }
 
-    fn finish(self) -> Result<()> {
+    pub(super) fn finish(self) -> Result<()> {
         let place = || format!("cannot write {}", self.path.display());
         let file = self.writer.into_inner().or_run(place(), "is the disk full?")?;
         file.as_file().sync_all().or_run(place(), "is the disk full?")?;

@@ -1,19 +1,22 @@
 //! One comparison of every table pair on one snapshot.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::checks;
 use super::digest::{Digests, OrgKey};
 use super::drill_down::drill_down;
 use super::outcome::Outcome;
+use super::probe::{Coverage, probe};
+use super::repair::Repair;
 use super::scan::scan;
 use super::schema::{PairPlan, Side};
+use super::wal::Oracle;
 use crate::act::{ActContext, Event};
 use crate::config::TablePair;
 use crate::error::{Context, Error, Result};
-use crate::evidence::finding::{DiffEvidence, Finding, Severity};
+use crate::evidence::finding::{DiffEvidence, Finding, Severity, WalEvidence};
 use crate::pg::catalog::Table;
 use crate::pg::{Snapshot, connect};
 
@@ -35,6 +38,14 @@ pub struct Options {
     pub all_orgs: bool,
     /// Only these orgs, as PostgreSQL prints them; `None` for every org.
     pub orgs: Option<Vec<String>>,
+    /// Whether triggers are tried on a row, in a transaction that is always undone.
+    pub probe: bool,
+    /// Whether `repair.sql` is written.
+    pub repair: bool,
+    /// Follow the write-ahead log for at least so long, where asked for.
+    pub wal: Option<Duration>,
+    /// What the log told until now, to be judged with what is found.
+    pub log: Option<WalEvidence>,
     /// Connections that read at once.
     pub connections: usize,
 }
@@ -46,6 +57,10 @@ impl Default for Options {
             allow_empty: false,
             all_orgs: false,
             orgs: None,
+            probe: true,
+            repair: false,
+            wal: None,
+            log: None,
             connections: 2,
         }
     }
@@ -82,7 +97,56 @@ async fn compare(
     std::fs::create_dir_all(out)
         .or_usage(format!("cannot create {}", out.display()), "give --out a writable folder")?;
     let mut outcome = Outcome::create(out, options)?;
+    let mut repair = options.repair.then(|| Repair::create(out)).transpose()?;
+    let oracle = match options.wal {
+        None => None,
+        // Before the snapshot, which would keep the slot waiting.
+        Some(_) => Some(follow(database_url, tables).await?),
+    };
+    if let Some(told) = options.log.clone() {
+        outcome.log_read(told)?;
+    }
     let mut snapshot = take_snapshot(database_url, tables).await?;
+    let plans =
+        look_at_catalogs(database_url, tables, options, &mut snapshot, &mut outcome).await?;
+    for plan in &plans {
+        if plan.integer_org {
+            compare_pair::<i64>(plan, options, &mut snapshot, &mut outcome, &mut repair, context)
+                .await?;
+        } else {
+            compare_pair::<Box<str>>(
+                plan,
+                options,
+                &mut snapshot,
+                &mut outcome,
+                &mut repair,
+                context,
+            )
+            .await?;
+        }
+    }
+    snapshot.close().await?;
+    if let (Some(oracle), Some(at_least)) = (oracle, options.wal) {
+        context.started("diff: following the write-ahead log", None, "transactions");
+        tokio::time::sleep(at_least.saturating_sub(began.elapsed())).await;
+        outcome.log_read(oracle.finish().await?)?;
+        context.emit(Event::Finished);
+    }
+    if let Some(repair) = repair {
+        repair.finish()?;
+        outcome.repair_written();
+    }
+    outcome.finish(began.elapsed().as_secs_f64())
+}
+
+/// What is to be compared, pair by pair, and what the catalogs and the triggers say against it.
+async fn look_at_catalogs(
+    database_url: &str,
+    tables: &[TablePair],
+    options: &Options,
+    snapshot: &mut Snapshot,
+    outcome: &mut Outcome,
+) -> Result<Vec<PairPlan>> {
     if let Some(finding) = checks::unfinished_seed(snapshot.connection()).await? {
         outcome.catalog_finding(finding)?;
     }
@@ -90,23 +154,34 @@ async fn compare(
     for pair in tables {
         let (plan, mut findings) =
             PairPlan::make(snapshot.connection(), pair, database_url).await?;
-        findings.extend(checks::check(snapshot.connection(), &plan).await?);
+        check_listed_orgs(&plan, options)?;
+        let coverage = if options.probe && plan.probe {
+            probe(database_url, &plan).await?
+        } else {
+            Coverage::unknown(&plan, "the probe of the triggers is switched off")
+        };
+        findings.extend(checks::check(snapshot.connection(), &plan, &coverage).await?);
         findings.sort_by_key(|finding| finding.severity == Some(Severity::Advice));
         for finding in findings {
             outcome.catalog_finding(finding)?;
         }
-        check_listed_orgs(&plan, options)?;
         plans.push(plan);
     }
-    for plan in &plans {
-        if plan.integer_org {
-            compare_pair::<i64>(plan, options, &mut snapshot, &mut outcome, context).await?;
-        } else {
-            compare_pair::<Box<str>>(plan, options, &mut snapshot, &mut outcome, context).await?;
-        }
+    Ok(plans)
+}
+
+/// Begins to follow the write-ahead log: whether each transaction changes both sides alike.
+///
+/// # Errors
+/// A usage error for a table that is not there or a server whose log does not tell, a run error
+/// where the server refuses.
+pub async fn follow(database_url: &str, tables: &[TablePair]) -> Result<Oracle> {
+    let mut connection = connect(database_url).await?;
+    let mut plans = Vec::new();
+    for pair in tables {
+        plans.push(PairPlan::make(&mut connection, pair, database_url).await?.0);
     }
-    snapshot.close().await?;
-    outcome.finish(began.elapsed().as_secs_f64())
+    Oracle::start(database_url, plans).await
 }
 
 /// Looks every table up before anything is locked, so that a wrong name gets a clear answer.
@@ -139,6 +214,7 @@ async fn compare_pair<K: OrgKey>(
     options: &Options,
     snapshot: &mut Snapshot,
     outcome: &mut Outcome,
+    repair: &mut Option<Repair>,
     context: &ActContext,
 ) -> Result<()> {
     let estimate: f64 =
@@ -174,6 +250,11 @@ async fn compare_pair<K: OrgKey>(
         })
         .await?;
         context.emit(Event::Finished);
+    }
+    if let Some(repair) = repair {
+        let orgs: BTreeSet<&str> = diverging.keys().map(String::as_str).collect();
+        let misrouted = digests.misrouted.iter().map(OrgKey::text).collect();
+        repair.pair(plan, &orgs, &misrouted)?;
     }
     outcome.end_table(plan, &digests, diverging)
 }

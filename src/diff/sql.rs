@@ -2,10 +2,10 @@
 
 use super::schema::{ComparedColumn, PairPlan, Side};
 use crate::pg::catalog::Leaf;
-use crate::pg::quote_ident;
+use crate::pg::{Bound, quote_ident};
 
 /// A value as a literal.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     // E'' so that a backslash means the same under every setting.
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
@@ -18,8 +18,15 @@ fn image(column: &ComparedColumn, side: Side) -> String {
 
 /// A column's text as bytes in UTF-8, which both sides order alike whatever their collations.
 fn sortable(column: &ComparedColumn, side: Side) -> String {
-    let name = quote_ident(column.on(side));
-    format!("CASE WHEN num_nulls({name}) = 0 THEN convert_to(format('%s', {name}), 'UTF8') END")
+    sortable_of(&quote_ident(column.on(side)))
+}
+
+/// The text of an expression as bytes in UTF-8; NULL for NULL.
+pub(super) fn sortable_of(expression: &str) -> String {
+    format!(
+        "CASE WHEN num_nulls({expression}) = 0 \
+         THEN convert_to(format('%s', {expression}), 'UTF8') END"
+    )
 }
 
 /// `WHERE` with the orgs that are asked for; `None` for all of them.
@@ -39,7 +46,7 @@ fn org_filter(plan: &PairPlan, side: Side, orgs: Option<&[String]>) -> String {
 /// True for a row that its leaf's bounds exclude.
 ///
 /// Not `NOT (bounds)` in a WHERE clause: the planner takes the bounds as proven and finds nothing.
-fn outside(leaf: &Leaf) -> Option<String> {
+pub(super) fn outside(leaf: &Leaf) -> Option<String> {
     let bounds = leaf.partition_constraint.as_ref()?;
     Some(format!("CASE WHEN {bounds} THEN false ELSE true END"))
 }
@@ -79,7 +86,7 @@ pub(super) fn scan(
     )
 }
 
-/// Reads rows of one side in the order of [`sort_columns`]: sort columns, org, leaf, whether
+/// Reads rows of one side in the order of [`PairPlan::identity`]: its columns, org, leaf, whether
 /// misrouted, then for each compared column its image and the beginning of its text.
 pub(super) fn drill_down(
     plan: &PairPlan,
@@ -88,7 +95,7 @@ pub(super) fn drill_down(
     cut: usize,
 ) -> String {
     let mut fields: Vec<String> =
-        sort_columns(plan).iter().map(|column| sortable(column, side)).collect();
+        plan.identity().iter().map(|column| sortable(column, side)).collect();
     let order: Vec<String> = (1..=fields.len()).map(|nth| format!("{nth} NULLS FIRST")).collect();
     let org = quote_ident(plan.org.on(side));
     fields.push(format!("({org})::text"));
@@ -112,12 +119,6 @@ pub(super) fn drill_down(
     )
 }
 
-/// The columns by which both sides are walked together.
-pub(super) fn sort_columns(plan: &PairPlan) -> Vec<ComparedColumn> {
-    let org = plan.key_within_org.then(|| plan.org.clone());
-    org.into_iter().chain(plan.key.iter().cloned()).collect()
-}
-
 /// Whether a row is misrouted; `None` where no leaf has bounds.
 pub(super) fn misrouted(plan: &PairPlan, side: Side, leaf: Option<&Leaf>) -> Option<String> {
     if let Some(leaf) = leaf {
@@ -136,27 +137,111 @@ pub(super) fn count(leaf: &Leaf) -> String {
     format!("SELECT count(*) FROM ONLY {}", leaf.qualified())
 }
 
-/// Days within the next 35, today included, that no partition other than DEFAULT takes.
-///
-/// `children` are the constraints of the direct partitions, written in terms of `column`.
-pub(super) fn days_without_partition(column: &str, type_name: &str, children: &[String]) -> String {
-    let bounds = if children.is_empty() { "false".into() } else { children.join(" OR ") };
+/// Days within the next 35, today included, that none of the ranges `children` takes; of those that
+/// all of `reached` take.
+pub(super) fn days_without_partition(
+    type_name: &str,
+    children: &[Bound],
+    reached: &[Bound],
+) -> String {
+    let within = |bound: &Bound| {
+        let (from, to) = range(bound)?;
+        Some(format!(
+            "(coalesce(day >= ({from})::{type_name}, true) AND coalesce(day < ({to})::{type_name}, true))"
+        ))
+    };
+    let taken: Vec<String> = children.iter().filter_map(within).collect();
+    let taken = if taken.is_empty() { "false".into() } else { taken.join(" OR ") };
+    let reached: Vec<String> = reached.iter().filter_map(within).collect();
+    let reached = if reached.is_empty() { "true".into() } else { reached.join(" AND ") };
     format!(
-        "SELECT \"the day\"::text
-           FROM (SELECT current_date + n AS \"the day\", (current_date + n)::{type_name} AS {column}
-                   FROM generate_series(0, 35) AS n) AS days
-          WHERE CASE WHEN {bounds} THEN false ELSE true END
-          ORDER BY 1",
-        column = quote_ident(column)
+        "SELECT day::date::text
+           FROM (SELECT (current_date + n)::{type_name} AS day FROM generate_series(0, 35) AS n) AS d
+          WHERE {reached} AND NOT ({taken})
+          ORDER BY 1"
     )
 }
 
-/// The constraints of a table's direct partitions, DEFAULT left out.
-pub(super) const DIRECT_PARTITIONS: &str = "
-SELECT pg_get_partition_constraintdef(c.oid)
-  FROM pg_inherits i
-  JOIN pg_class c ON c.oid = i.inhrelid
- WHERE i.inhparent = $1::bigint::oid AND pg_get_expr(c.relpartbound, c.oid) <> 'DEFAULT'";
+/// The ends of a RANGE by one column, as expressions; NULL where there is none.
+fn range(bound: &Bound) -> Option<(&str, &str)> {
+    let Bound::Range(from, to) = bound else { return None };
+    let ([from], [to]) = (from.as_slice(), to.as_slice()) else { return None };
+    Some((from.sql(), to.sql()))
+}
+
+/// Where ranges by one column leave a gap: `A to B`. `None` where there are fewer than two.
+pub(super) fn gaps(type_name: &str, children: &[Bound]) -> Option<String> {
+    let row = |(from, to)| format!("(({from})::{type_name}, ({to})::{type_name})");
+    let rows: Vec<String> = children.iter().filter_map(range).map(row).collect();
+    (rows.len() > 1).then(|| {
+        format!(
+            "SELECT upper || ' to ' || next
+               FROM (SELECT upper, lead(lower) OVER (ORDER BY lower NULLS FIRST) AS next
+                       FROM (VALUES {}) AS r (lower, upper)) AS ranges
+              WHERE next > upper
+              ORDER BY next",
+            rows.join(", ")
+        )
+    })
+}
+
+/// Some of the values of a column that legacy holds and no list of `children` names.
+pub(super) fn values_without_leaf(
+    plan: &PairPlan,
+    by: &ComparedColumn,
+    children: &[Bound],
+) -> String {
+    let [from, to] = Side::BOTH.map(|side| plan.table(side).column(by.on(side)));
+    let type_name = to.or(from).map_or("text", |column| &column.bare_type);
+    let listed = children.iter().filter_map(|bound| match bound {
+        Bound::List(values) => Some(values),
+        _ => None,
+    });
+    let (nulls, values): (Vec<&String>, Vec<&String>) =
+        listed.flatten().partition(|value| *value == "NULL");
+    let name = quote_ident(by.on(Side::Legacy));
+    let mut known = vec!["false".to_owned()];
+    known.extend(values.iter().map(|value| format!("{name} = ({value})::{type_name}")));
+    let other = if nulls.is_empty() { format!("num_nulls({name}) = 1 OR ") } else { String::new() };
+    format!(
+        "SELECT DISTINCT coalesce(left(({name})::text, 40), 'NULL')
+           FROM {} WHERE {other}NOT ({}) LIMIT 5",
+        plan.table(Side::Legacy).name,
+        known.join(" OR ")
+    )
+}
+
+/// Tables beside the leaves of `$1` that bear the name of one, digits aside, and have the same
+/// columns, `$2` left out; and partitions whose detaching was begun and not finished.
+pub(super) const DETACHED_LEAVES: &str = "
+WITH tree AS (SELECT relid, isleaf FROM pg_partition_tree($1::bigint::oid::regclass)),
+     leaf AS (SELECT DISTINCT c.relnamespace, regexp_replace(c.relname, '[0-9]+', '#', 'g') AS alike
+                FROM tree JOIN pg_class c ON c.oid = tree.relid WHERE tree.isleaf),
+     columns AS (SELECT attrelid, array_agg((attname::text, atttypid) ORDER BY attname) AS all_of_them
+                   FROM pg_attribute WHERE attnum > 0 AND NOT attisdropped GROUP BY attrelid)
+SELECT c.oid::regclass::text, false
+  FROM pg_class c
+  JOIN leaf ON leaf.relnamespace = c.relnamespace
+           AND leaf.alike = regexp_replace(c.relname, '[0-9]+', '#', 'g')
+  JOIN columns AS its ON its.attrelid = c.oid
+  JOIN columns AS twins ON twins.attrelid = $1::bigint::oid
+ WHERE c.relkind IN ('r', 'f') AND NOT c.relispartition AND c.oid <> $2::bigint::oid
+   AND its.all_of_them = twins.all_of_them
+UNION ALL
+SELECT i.inhrelid::regclass::text, true
+  FROM pg_inherits i JOIN tree ON tree.relid = i.inhparent
+ WHERE i.inhdetachpending
+ ORDER BY 1";
+
+/// The leaves of `$1` that have no part of its index `$2`.
+pub(super) const LEAVES_WITHOUT_INDEX: &str = "
+SELECT t.relid::regclass::text
+  FROM pg_partition_tree($1::bigint::oid::regclass) AS t
+ WHERE t.isleaf AND NOT EXISTS
+       (SELECT FROM pg_index i
+         WHERE i.indrelid = t.relid
+           AND $2::regclass::oid IN (SELECT relid FROM pg_partition_ancestors(i.indexrelid) AS a (relid)))
+ ORDER BY 1";
 
 /// Whether `cutover seed` ever worked on this database.
 pub(super) const HAS_SEED: &str = "
@@ -172,7 +257,7 @@ pub(super) fn sequence_behind(table: &str, column: &str, sequence: &str) -> Stri
         "SELECT s.last_value::bigint, largest
            FROM {sequence} AS s,
                 (SELECT max({column})::bigint AS largest FROM {table}) AS t
-          WHERE largest > s.last_value",
+          WHERE largest >= s.last_value + s.is_called::int",
         column = quote_ident(column)
     )
 }

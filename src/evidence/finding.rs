@@ -34,6 +34,12 @@ pub struct DiffEvidence {
     pub findings_total: u64,
     /// Seconds the act took.
     pub duration_s: f64,
+    /// The file of the run's folder that mends the orgs that differ, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<String>,
+    /// What the write-ahead log told, where it was followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wal: Option<WalEvidence>,
 }
 
 impl DiffEvidence {
@@ -48,6 +54,38 @@ impl DiffEvidence {
     pub const KEPT_ORGS: usize = 100;
     /// Findings kept in the run record; `findings.jsonl` holds all of them.
     pub const KEPT_FINDINGS: usize = 50;
+}
+
+/// Whether each committed transaction changed both sides alike.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WalEvidence {
+    /// Transactions that changed a table of any pair.
+    pub transactions: u64,
+    /// Rows that they changed, on both sides.
+    pub changes: u64,
+    /// Transactions and pairs that the two sides disagree on.
+    pub diverged: u64,
+    /// The first of them, in the order of their commits.
+    pub divergences: Vec<WalDivergence>,
+    /// Where the log was taken up.
+    pub from_lsn: String,
+    /// Where it was left.
+    pub to_lsn: String,
+    /// Why not every transaction was judged; empty otherwise.
+    pub incomplete_reason: String,
+}
+
+/// A transaction that changed one side otherwise than the other.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WalDivergence {
+    /// The pair's name.
+    pub table: String,
+    /// The transaction's number.
+    pub xid: String,
+    /// When it was committed, as the server prints it in UTC.
+    pub committed_at: String,
+    /// What differs.
+    pub detail: String,
 }
 
 /// The comparison of one table pair.

@@ -1,6 +1,7 @@
 //! What every act needs of PostgreSQL: connections, quoted names, the catalogs, one state of the
 //! database seen by several connections, and rows at the speed of COPY.
 
+mod bounds;
 pub mod catalog;
 mod connect;
 mod copy;
@@ -11,6 +12,7 @@ mod snapshot;
 mod sql;
 mod wire;
 
+pub use bounds::{Bound, Edge, free_remainders};
 pub use connect::{connect, describe, options};
 pub use copy::{CopyConnection, CopyReader, Fields};
 pub use failure::failure;

@@ -74,6 +74,26 @@ SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
   JOIN pg_namespace n ON n.oid = c.relnamespace
  ORDER BY c.relname";
 
+/// The partitioned tables of a tree, the root first.
+pub const LEVELS: &str = "
+SELECT c.oid::bigint AS oid, c.oid::regclass::text AS name,
+       (SELECT i.inhparent::bigint FROM pg_inherits i
+         WHERE i.inhrelid = c.oid AND c.oid <> $1::bigint::oid) AS parent,
+       p.partstrat::text AS strategy,
+       ARRAY(SELECT a.attname::text
+               FROM unnest(p.partattrs::int2[]) WITH ORDINALITY AS k (attnum, nth)
+               JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+              ORDER BY k.nth) AS columns,
+       (SELECT count(*) FROM unnest(p.partattrs::int2[]) AS k WHERE k = 0) AS expressions,
+       pg_get_expr(c.relpartbound, c.oid) AS bound,
+       ARRAY(SELECT pg_get_expr(b.relpartbound, b.oid)
+               FROM pg_inherits i JOIN pg_class b ON b.oid = i.inhrelid
+              WHERE i.inhparent = c.oid AND NOT i.inhdetachpending) AS child_bounds
+  FROM pg_partition_tree($1::bigint::oid::regclass) AS t
+  JOIN pg_class c ON c.oid = t.relid
+  JOIN pg_partitioned_table p ON p.partrelid = c.oid
+ ORDER BY t.level, c.relname";
+
 /// The triggers of a table that people made, with what their functions say.
 pub const TRIGGERS: &str = "
 SELECT t.tgname::text AS name, t.tgenabled::text AS enabled, t.tgtype::int AS kind,

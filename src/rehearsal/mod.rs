@@ -20,7 +20,7 @@ pub use record::begin as begin_record;
 use crate::act::{ActContext, Event};
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
-use crate::evidence::finding::DiffEvidence;
+use crate::evidence::finding::{DiffEvidence, WalEvidence};
 use crate::evidence::manifest::Manifest;
 use crate::evidence::run_record::{Act, ActState, RunRecord};
 use crate::routing::Switch;
@@ -51,6 +51,8 @@ pub struct Options {
     pub rng_seed: u64,
     /// Whether to drive even when the first diff finds differences.
     pub keep_going: bool,
+    /// Whether the write-ahead log is followed during the load.
+    pub wal: bool,
     /// Misbehaviours of the rig's platform, `NAME[=VALUE]`.
     pub misbehave: Vec<String>,
     /// This program, for the rig's processes.
@@ -159,8 +161,8 @@ impl Run<'_> {
             let manifest = self.act("seed", seed).await?;
             self.record.manifest = Some(manifest);
         }
-        let compare = |phase| compare(options, folder, database_url, phase, context);
-        let before = self.act("diff before", compare("before")).await?;
+        let compare = |phase, log| compare(options, folder, database_url, phase, log, context);
+        let before = self.act("diff before", compare("before", None)).await?;
         self.record.diff_before = Some(before.clone());
         self.record.diff = Some(before.clone());
         if !is_clean(&before) && !options.keep_going {
@@ -171,6 +173,13 @@ impl Run<'_> {
         }
         // From here on only a comparison made after the load counts.
         self.record.diff = None;
+        let oracle = match options.wal {
+            true => {
+                let follow = diff::follow(database_url, &options.config.tables);
+                Some(self.act("follow log", follow).await?)
+            }
+            false => None,
+        };
         if let Some(outcome) =
             self.act("drive", load(options, folder, base_url, plan, context)).await
         {
@@ -180,7 +189,11 @@ impl Run<'_> {
         context.check_stop().ok()?;
         // A server that froze under the load must not hold up the comparison for ever.
         self.act("reconnect", pg::server_version(database_url)).await?;
-        self.record.diff = Some(self.act("diff after", compare("after")).await?);
+        let log = match oracle {
+            Some(oracle) => Some(self.act("read log", oracle.finish()).await?),
+            None => None,
+        };
+        self.record.diff = Some(self.act("diff after", compare("after", log)).await?);
         Some(())
     }
 
@@ -271,9 +284,10 @@ async fn compare(
     folder: &RunFolder,
     database_url: &str,
     phase: &str,
+    log: Option<WalEvidence>,
     context: &ActContext,
 ) -> Result<DiffEvidence> {
-    let diff_options = diff::Options { phase: phase.into(), ..diff::Options::default() };
+    let diff_options = diff::Options { phase: phase.into(), log, ..diff::Options::default() };
     let tables = &options.config.tables;
     diff::run(database_url, tables, &diff_options, folder.path(), context).await
 }

@@ -49,7 +49,9 @@ fn a_component_that_does_not_start_shows_the_end_of_its_log() {
     assert!(said.contains("redis ended (exit status: 3)"), "{said}");
     assert!(said.contains("the disk is on fire"), "{said}");
     assert!(said.contains("hint:"), "{said}");
-    assert!(output.stdout.is_empty(), "a rig that does not stand has nothing to say");
+    let told: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    assert!(told["error"].as_str().expect("a text").contains("redis ended"), "{told}");
+    assert!(told.get("database_url").is_none(), "a rig that does not stand has no URL");
     fs::remove_file(place.tmp.path().join("redis-server")).expect("ours");
     place.assert_deserted(&[]);
 }

@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Exit, Printer, TargetArgs};
+use crate::cli::{Exit, Printer, TargetArgs, values};
 use crate::config::TablePair;
 use crate::diff;
 use crate::error::{Context, Error, Result};
@@ -30,6 +31,19 @@ pub struct DiffArgs {
     /// Accept table pairs and listed orgs that have no row on either side
     #[arg(long)]
     pub allow_empty: bool,
+    /// Write repair.sql, which makes the twin's rows of diverging orgs equal to legacy
+    #[arg(long)]
+    pub repair: bool,
+    /// Follow the write-ahead log meanwhile: does each transaction change both sides alike? Needs
+    /// wal_level = logical
+    #[arg(long)]
+    pub wal: bool,
+    /// How long to follow it at least
+    #[arg(long = "for", value_name = "D", value_parser = values::duration, default_value = "10s", requires = "wal")]
+    pub wal_for: Duration,
+    /// Do not try the triggers on a row; the try is undone in any case
+    #[arg(long)]
+    pub no_probe: bool,
     /// Where the target is.
     #[command(flatten)]
     pub target: TargetArgs,
@@ -50,6 +64,9 @@ pub async fn run(args: DiffArgs, printer: &Printer, stop: CancellationToken) -> 
     let options = diff::Options {
         allow_empty: args.allow_empty,
         all_orgs: args.all_orgs,
+        probe: !args.no_probe,
+        repair: args.repair,
+        wal: args.wal.then_some(args.wal_for),
         orgs: args.orgs_file.as_deref().map(listed_orgs).transpose()?,
         ..diff::Options::default()
     };
@@ -128,6 +145,13 @@ fn summary(evidence: &DiffEvidence, out: &Path) -> String {
             table.name, table.legacy_rows, table.partitioned_rows
         );
     }
+    if let Some(wal) = &evidence.wal {
+        let _ = write!(
+            text,
+            "\n  write-ahead log: {} transactions with {} changed rows, {} diverged",
+            wal.transactions, wal.changes, wal.diverged
+        );
+    }
     for finding in evidence.findings.iter().take(SHOWN_FINDINGS) {
         let _ = write!(text, "\n  - {}", line(finding));
     }
@@ -136,6 +160,9 @@ fn summary(evidence: &DiffEvidence, out: &Path) -> String {
         let _ = write!(text, "\n  … and {more} more");
     }
     let _ = write!(text, "\n{} and {}", show(out, "orgs.csv"), show(out, "findings.jsonl"));
+    if let Some(repair) = &evidence.repair {
+        let _ = write!(text, "\nto mend: psql -X -v ON_ERROR_STOP=1 -f {}", show(out, repair));
+    }
     text
 }
 

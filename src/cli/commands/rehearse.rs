@@ -55,6 +55,9 @@ pub struct RehearseArgs {
     /// Drive even when the first diff finds differences
     #[arg(long)]
     pub keep_going: bool,
+    /// Follow the write-ahead log during the load: does each transaction change both sides alike?
+    #[arg(long)]
+    pub wal: bool,
     /// The day the data's calendar is anchored to [default: today]
     #[arg(long, value_name = "DATE", value_parser = values::day)]
     pub as_of: Option<NaiveDate>,
@@ -133,6 +136,7 @@ impl RehearseArgs {
             as_of: self.as_of.unwrap_or_else(|| chrono::Utc::now().date_naive()),
             rng_seed: self.target.rng_seed,
             keep_going: self.keep_going,
+            wal: self.wal,
             misbehave: self.misbehave.clone(),
             executable: std::env::current_exe()
                 .or_run("cannot find this program's own path", "")?,
