@@ -10,14 +10,16 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use cutover::act::ActContext;
 use cutover::config::TablePair;
-use cutover::diff::{self, Options};
+use cutover::diff::{self, Digest, Options};
 use cutover::error::Error;
 use cutover::evidence::finding::{DiffEvidence, Finding, Severity};
 use serde::Deserialize;
 use sqlx::{AssertSqlSafe, Executor};
+use support::reference_database;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,28 +43,13 @@ fn cases() -> Vec<PathBuf> {
     cases
 }
 
-async fn reference_database() -> support::TestDatabase {
-    let database = support::database();
-    for sql in [
-        include_str!("../src/platform/migrations/0001_tables.sql"),
-        include_str!("../src/platform/migrations/0002_partitioned_twins.sql"),
-        include_str!("../src/platform/migrations/0003_dual_write.sql"),
-        include_str!("diff_cases/base.sql"),
-    ] {
-        support::execute(&database.url, sql).await;
-    }
-    database
-}
-
 /// Runs a diff and returns its evidence with every line of `findings.jsonl`.
-async fn compare(url: &str, tables: &[TablePair]) -> (DiffEvidence, Vec<Finding>) {
-    let out = tempfile::tempdir().expect("a folder");
-    let context = ActContext::silent();
-    let evidence = diff::run(url, tables, &Options::default(), out.path(), &context).await;
-    let evidence = evidence.unwrap_or_else(|e| panic!("{e}; {:?}", e.hint()));
-    let lines = std::fs::read_to_string(out.path().join("findings.jsonl")).expect("findings.jsonl");
-    let findings = lines.lines().map(|line| serde_json::from_str(line).expect("a finding"));
-    (evidence, findings.collect())
+async fn compare(
+    url: &str,
+    tables: &[TablePair],
+    digest: Digest,
+) -> (DiffEvidence, Vec<Finding>) {
+    support::compare(url, tables, &Options { digest, ..Options::default() }).await
 }
 
 fn told(finding: &Finding) -> String {
@@ -100,28 +87,36 @@ async fn each_fault_yields_its_own_findings_and_nothing_else() {
             toml::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let database = reference_database().await;
         support::execute(&database.url, &case.sql).await;
-        let (evidence, findings) = compare(&database.url, &case.tables).await;
-        let mut found: Vec<String> = findings.iter().map(told).collect();
-        let mut expected = case.expect.clone();
-        found.sort();
-        expected.sort();
-        if found != expected {
-            wrong.push(format!("{}\n  expected {expected:#?}\n  found {found:#?}", case.fault));
+        for digest in [Digest::Client, Digest::Server] {
+            wrong.extend(found_wrong(&database.url, &case, digest).await);
         }
-        let errors = findings.iter().filter(|f| f.severity == Some(Severity::Error)).count();
-        let rows = findings.iter().filter(|f| f.org_id.is_some()).count();
-        let counted: u64 = evidence.tables.iter().map(|table| table.counts.total()).sum();
-        assert_eq!(evidence.integrity_errors, errors as u64, "{}", case.fault);
-        assert_eq!(evidence.has_differences(), errors + rows > 0, "{}", case.fault);
-        assert_eq!(counted, rows as u64, "{}", case.fault);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What a comparison found that was not planted, or did not find.
+async fn found_wrong(url: &str, case: &Case, digest: Digest) -> Option<String> {
+    let (evidence, findings) = compare(url, &case.tables, digest).await;
+    let mut found: Vec<String> = findings.iter().map(told).collect();
+    let mut expected = case.expect.clone();
+    found.sort();
+    expected.sort();
+    let errors = findings.iter().filter(|f| f.severity == Some(Severity::Error)).count();
+    let rows = findings.iter().filter(|f| f.org_id.is_some()).count();
+    let counted: u64 = evidence.tables.iter().map(|table| table.counts.total()).sum();
+    assert_eq!(evidence.integrity_errors, errors as u64, "{}", case.fault);
+    assert_eq!(evidence.has_differences(), errors + rows > 0, "{}", case.fault);
+    assert_eq!(counted, rows as u64, "{}", case.fault);
+    (found != expected).then(|| {
+        let fault = &case.fault;
+        format!("{fault} ({digest:?})\n  expected {expected:#?}\n  found {found:#?}")
+    })
 }
 
 /// A write that goes to both sides by trigger must never look like a difference, however the diff
 /// and the writers interleave.
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_diffs_during_dual_writes_and_date_moves_report_nothing() {
+async fn ten_diffs_by_each_way_during_dual_writes_and_date_moves_report_nothing() {
     let database = reference_database().await;
     let numbers = "SELECT setval('revenue_transactions_id_seq', 1000000000)";
     support::execute(&database.url, numbers).await;
@@ -136,9 +131,11 @@ async fn ten_diffs_during_dual_writes_and_date_moves_report_nothing() {
         assert!(!writers.iter().any(|writer| writer.is_finished()), "a writer broke");
         tokio::task::yield_now().await;
     }
-    for round in 0..10 {
+    let began = Instant::now();
+    for round in 0..20 {
         let before = written.load(Ordering::Relaxed);
-        let (evidence, findings) = compare(&database.url, &TablePair::reference()).await;
+        let digest = if round % 2 == 0 { Digest::Client } else { Digest::Server };
+        let (evidence, findings) = compare(&database.url, &TablePair::reference(), digest).await;
         assert_eq!(findings, [], "round {round}");
         assert!(evidence.complete && !evidence.has_differences(), "round {round}");
         assert!(
@@ -146,6 +143,8 @@ async fn ten_diffs_during_dual_writes_and_date_moves_report_nothing() {
             "nothing was written during round {round}"
         );
     }
+    let rate = written.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64();
+    println!("{rate:.0} writes a second");
     stop.store(true, Ordering::Relaxed);
     for writer in writers {
         writer.await.expect("the writer did not break");
@@ -305,8 +304,9 @@ async fn a_connection_that_sqlx_reads_yields_the_same_findings() {
     .await;
     let mut elsewhere = url::Url::parse(&database.url).expect("a URL");
     elsewhere.set_host(Some("0.0.0.0")).expect("a host");
-    let (_, by_us) = compare(&database.url, &TablePair::reference()).await;
-    let (_, by_sqlx) = compare(elsewhere.as_str(), &TablePair::reference()).await;
+    let pairs = TablePair::reference();
+    let (_, by_us) = compare(&database.url, &pairs, Digest::Client).await;
+    let (_, by_sqlx) = compare(elsewhere.as_str(), &pairs, Digest::Client).await;
     assert_eq!(by_us.len(), 2);
     assert_eq!(by_us, by_sqlx);
 }

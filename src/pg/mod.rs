@@ -15,5 +15,5 @@ pub use connect::{connect, describe, options};
 pub use copy::{CopyConnection, CopyReader, Fields};
 pub use failure::failure;
 pub use ident::{QualifiedName, quote_ident};
-pub use server::{is_empty, server_version};
+pub use server::{is_empty, replay_position, server_version, wire_speed};
 pub use snapshot::Snapshot;

@@ -3,13 +3,16 @@
 //! A legacy write and its trigger's write commit together, so any single snapshot sees both or
 //! neither. Two statements that each look at their own moment report differences that never were.
 
+use std::time::Duration;
+
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
 use super::copy::{CopyConnection, Link};
 use super::wire::Relayed;
+use super::connect::PATIENCE;
 use super::{QualifiedName, connect, failure, options, sql};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 
 /// A read-only transaction whose snapshot others can take; it lasts as long as this value.
 pub struct Snapshot {
@@ -46,30 +49,29 @@ impl Snapshot {
         &mut self.connection
     }
 
-    /// A further connection that sees exactly this state, for reading by COPY.
+    /// A further connection that sees exactly this state, for reading by COPY; its readers give up
+    /// where nothing comes for `stall`.
     ///
     /// # Errors
     /// A run error where the server cannot be reached or no longer knows the snapshot.
-    pub async fn reader(&self) -> Result<CopyConnection> {
+    pub async fn reader(&self, stall: Duration) -> Result<CopyConnection> {
         let options = options(&self.database_url)?;
         let relayed = Relayed::connect(&options).await;
         let Some(mut relayed) = relayed.map_err(|e| failure("cannot connect a reader", &e))? else {
             let mut connection = connect(&self.database_url).await?;
             self.share(&mut connection).await?;
-            return Ok(CopyConnection(Link::Sqlx(connection)));
+            return Ok(CopyConnection::new(Link::Sqlx(connection), stall));
         };
         self.share(&mut relayed.connection).await?;
         let wire = relayed.take().await;
         let wire = wire.ok_or_else(|| Error::run("the connection of a reader was lost", ""))?;
-        Ok(CopyConnection(Link::Wire(wire)))
+        Ok(CopyConnection::new(Link::Wire(wire), stall))
     }
 
     async fn share(&self, connection: &mut PgConnection) -> Result<()> {
         for statement in [sql::BEGIN_SNAPSHOT.to_owned(), sql::set_snapshot(&self.id)] {
-            connection
-                .execute(AssertSqlSafe(statement))
-                .await
-                .map_err(|e| failure("cannot share the snapshot", &e))?;
+            in_time("cannot share the snapshot", connection.execute(AssertSqlSafe(statement)))
+                .await?;
         }
         Ok(())
     }
@@ -80,10 +82,17 @@ impl Snapshot {
     /// # Errors
     /// A run error where it was lost.
     pub async fn close(mut self) -> Result<()> {
-        let held = self.connection.ping().await;
-        held.map_err(|e| Error::run(format!("the snapshot was lost: {e}"), "run the diff again"))?;
+        in_time("the snapshot was lost", self.connection.ping()).await?;
         // Nothing was changed and all was read; how the goodbye fares changes nothing.
         drop(self.connection.close().await);
         Ok(())
     }
+}
+
+/// Does what takes no time on a healthy server.
+async fn in_time<T>(what: &str, asked: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
+    tokio::time::timeout(PATIENCE, asked)
+        .await
+        .or_run(what, "the server does not answer: is it frozen?")?
+        .map_err(|error| failure(what, &error))
 }

@@ -54,7 +54,7 @@ impl Relayed {
     pub(super) async fn take(self) -> Option<WireConnection> {
         self.step_aside.send(()).ok()?;
         let socket = self.relay.await.ok()??;
-        Some(WireConnection { socket, buffer: vec![0; BUFFER_BYTES], unread: 0..0 })
+        Some(WireConnection { socket, buffer: vec![0; BUFFER_BYTES], unread: 0..0, needed: 0 })
     }
 }
 
@@ -99,6 +99,8 @@ pub(super) struct WireConnection {
     buffer: Vec<u8>,
     /// The part of the buffer that has come and was not yet taken.
     unread: Range<usize>,
+    /// Bytes that the message at its beginning takes, as far as is known.
+    needed: usize,
 }
 
 /// A message of the server: its kind and where its content stands in the buffer.
@@ -124,24 +126,22 @@ impl WireConnection {
         self.socket.write_all(b"X\0\0\0\x04").await
     }
 
-    /// The next message; its content stays in the buffer until the next call.
-    pub(super) async fn message(&mut self) -> std::io::Result<Message> {
-        loop {
-            let unread = &self.buffer[self.unread.clone()];
-            let needed = match unread.first_chunk::<5>() {
-                None => 5,
-                Some([kind, length @ ..]) => {
-                    let length = u32::from_be_bytes(*length) as usize + 1;
-                    if length <= unread.len() {
-                        let start = self.unread.start;
-                        self.unread.start += length;
-                        return Ok(Message { kind: *kind, content: start + 5..start + length });
-                    }
-                    length
-                }
-            };
-            self.fill(needed).await?;
+    /// The next message that has come whole, without waiting; `None` where the rest is to be
+    /// awaited by [`Self::fill`]. Its content stays in the buffer until then.
+    pub(super) fn message(&mut self) -> Option<Message> {
+        let unread = &self.buffer[self.unread.clone()];
+        let Some([kind, length @ ..]) = unread.first_chunk::<5>() else {
+            self.needed = 5;
+            return None;
+        };
+        let length = u32::from_be_bytes(*length) as usize + 1;
+        if length > unread.len() {
+            self.needed = length;
+            return None;
         }
+        let start = self.unread.start;
+        self.unread.start += length;
+        Some(Message { kind: *kind, content: start + 5..start + length })
     }
 
     /// A part of the buffer.
@@ -149,12 +149,12 @@ impl WireConnection {
         &self.buffer[range]
     }
 
-    /// Reads on; makes room for a message of `needed` bytes.
-    async fn fill(&mut self, needed: usize) -> std::io::Result<()> {
+    /// Reads on, with room for the message that [`Self::message`] found unfinished.
+    pub(super) async fn fill(&mut self) -> std::io::Result<()> {
         self.buffer.copy_within(self.unread.clone(), 0);
         self.unread = 0..self.unread.len();
-        if self.buffer.len() < needed {
-            self.buffer.resize(needed.next_power_of_two(), 0);
+        if self.buffer.len() < self.needed {
+            self.buffer.resize(self.needed.next_power_of_two(), 0);
         }
         let read = self.socket.read(&mut self.buffer[self.unread.end..]).await?;
         if read == 0 {
