@@ -44,11 +44,7 @@ fn cases() -> Vec<PathBuf> {
 }
 
 /// Runs a diff and returns its evidence with every line of `findings.jsonl`.
-async fn compare(
-    url: &str,
-    tables: &[TablePair],
-    digest: Digest,
-) -> (DiffEvidence, Vec<Finding>) {
+async fn compare(url: &str, tables: &[TablePair], digest: Digest) -> (DiffEvidence, Vec<Finding>) {
     support::compare(url, tables, &Options { digest, ..Options::default() }).await
 }
 

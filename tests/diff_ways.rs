@@ -20,7 +20,8 @@ const BOTH: [Digest; 2] = [Digest::Client, Digest::Server];
 /// Rows enough to be killed in the middle of; carried to the twin by the trigger.
 const MANY_ROWS: &str = "
 INSERT INTO revenue_transactions (id, org_id, date, amount)
-SELECT i, i % 997 + 1, current_date - (i % 100)::int, i FROM generate_series(10001, 30000) AS i";
+SELECT i, i % 997 + 1, current_date - (i % 60)::int, i FROM generate_series(10001, 30000) AS i;
+SELECT setval('revenue_transactions_id_seq', 1000000000)";
 
 fn revenue() -> Vec<TablePair> {
     vec![TablePair::reference().remove(0)]
@@ -58,13 +59,14 @@ async fn shards_together_equal_one_run() {
     support::execute(&database.url, MANY_ROWS).await;
     let faults = "
         DELETE FROM revenue_transactions_partitioned WHERE id IN (1, 10500, 20001);
+        UPDATE revenue_transactions_partitioned SET org_id = org_id + 1 WHERE id = 20004;
         UPDATE revenue_transactions SET org_id = -7 WHERE id = 20002;
         UPDATE revenue_transactions_partitioned SET amount = 0 WHERE id IN (20002, 20003)";
     support::execute(&database.url, faults).await;
     for digest in BOTH {
         let options = Options { digest, ..Options::default() };
         let (whole, all) = compare(&database.url, &revenue(), &options).await;
-        assert_eq!(all.len(), 5);
+        assert_eq!(all.len(), 6);
         let (mut orgs, mut diverged, mut rows, mut found) = (0, 0, 0, Vec::new());
         for index in 1..=3 {
             let shard = Some(Shard { index, of: 3 });
@@ -203,7 +205,10 @@ async fn write(url: String, writer: u64, stop: Arc<AtomicBool>, written: Arc<Ato
         // Rows of its own among the many, so that writers do not wait for each other.
         let id = 10_001 + (turn * 7919 % 9_000) * 2 + writer;
         let statement = match turn % 4 {
-            0 => format!("UPDATE revenue_transactions SET date = date - 31 WHERE id = {id}"),
+            0 => format!(
+                "UPDATE revenue_transactions SET date = current_date - {} WHERE id = {id}",
+                turn % 90
+            ),
             1 => format!("UPDATE revenue_transactions SET amount = amount + 1 WHERE id = {id}"),
             2 => format!("DELETE FROM revenue_transactions WHERE id = {id}"),
             _ => format!(
@@ -231,7 +236,7 @@ async fn many_snapshots_under_writes_find_what_is_there_and_nothing_else() {
             let (evidence, findings) = compare(&database.url, &revenue(), &options).await;
             let found: Vec<String> = findings.iter().map(key).collect();
             assert_eq!(found, ["missing 3"], "{digest:?}");
-            assert!(evidence.snapshots > 2, "{} snapshots", evidence.snapshots);
+            assert!(evidence.snapshots > 1, "{} snapshots", evidence.snapshots);
             assert!(evidence.complete);
             writers.more_than(1).await;
         }
@@ -261,7 +266,7 @@ async fn a_killed_run_is_resumed() {
         for kill in 0..4 {
             let resume: &[&str] = if kill == 0 { &[] } else { &["--resume"] };
             let mut child = command(resume).spawn().expect("it starts");
-            tokio::time::sleep(Duration::from_millis(100 + rand::random_range(0..500))).await;
+            tokio::time::sleep(Duration::from_millis(200 + rand::random_range(0..600))).await;
             child.kill().expect("it is killed");
             child.wait().expect("it ends");
         }
@@ -323,7 +328,10 @@ async fn two_runs_do_not_share_a_folder() {
     let (first, second) = tokio::join!(first, second);
     assert!(first.is_ok_and(|evidence| evidence.complete));
     let error = second.expect_err("the folder is taken");
-    assert!(matches!(&error, Error::Usage { .. }) && error.to_string().contains("another"), "{error}");
+    assert!(
+        matches!(&error, Error::Usage { .. }) && error.to_string().contains("another"),
+        "{error}"
+    );
 }
 
 /// Starts a slow comparison and does something to the backend that sends its rows.
@@ -343,8 +351,10 @@ async fn meanwhile(act: impl AsyncFn(i32)) -> Result<DiffEvidence> {
         let copying = "SELECT pid FROM pg_stat_activity
                         WHERE datname = current_database() AND query LIKE 'COPY%'";
         loop {
-            let pid: Option<i32> =
-                sqlx::query_scalar(copying).fetch_optional(&mut connection).await.expect("an answer");
+            let pid: Option<i32> = sqlx::query_scalar(copying)
+                .fetch_optional(&mut connection)
+                .await
+                .expect("an answer");
             if let Some(pid) = pid {
                 act(pid).await;
                 return (pid, database.url.clone());
@@ -404,13 +414,11 @@ async fn tables_over_several_servers_are_compared_by_the_server() {
              OPTIONS (host '{}', port '{}', dbname '{name}');
          CREATE USER MAPPING FOR CURRENT_USER SERVER elsewhere
              OPTIONS (user '{}', password '{}');
-         CREATE TABLE far (LIKE revenue_transactions);
          CREATE FOREIGN TABLE far_leaf PARTITION OF revenue_transactions_partitioned
              FOR VALUES FROM ('1990-01-01') TO ('1990-02-01')
              SERVER elsewhere OPTIONS (table_name 'far');
          INSERT INTO revenue_transactions (id, org_id, date, amount) VALUES (91, 1, '1990-01-05', 1);
-         INSERT INTO revenue_transactions (id, org_id, date, amount) VALUES (92, 2, '1990-01-06', 1);
-         UPDATE far SET amount = 2 WHERE id = 92",
+         INSERT INTO revenue_transactions (id, org_id, date, amount) VALUES (92, 2, '1990-01-06', 1)",
         url.host_str().expect("a host"),
         url.port().unwrap_or(5432),
         url.username(),
@@ -418,10 +426,11 @@ async fn tables_over_several_servers_are_compared_by_the_server() {
     );
     // A foreign leaf takes no index, and so no key.
     let no_key = "ALTER TABLE revenue_transactions_partitioned DROP CONSTRAINT
-                      revenue_transactions_partitioned_pkey CASCADE;
-                  CREATE OR REPLACE FUNCTION nothing() RETURNS void LANGUAGE sql AS ''";
+                      revenue_transactions_partitioned_pkey";
     support::execute(&database.url, no_key).await;
+    support::execute(&database.url, "CREATE TABLE far (LIKE revenue_transactions)").await;
     support::execute(&database.url, &sql).await;
+    support::execute(&database.url, "UPDATE far SET amount = 2 WHERE id = 92").await;
     let (evidence, findings) = compare(&database.url, &revenue(), &Options::default()).await;
     assert_eq!(evidence.digest, "server");
     assert!(evidence.digest_reason.contains("far_leaf"), "{}", evidence.digest_reason);

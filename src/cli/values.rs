@@ -23,9 +23,9 @@ pub(super) fn since(text: &str) -> Result<DateTime<Utc>, String> {
     if let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
         return Ok(day.and_time(NaiveTime::MIN).and_utc());
     }
-    let ago = humantime::parse_duration(text).ok().and_then(|ago| Utc::now().checked_sub_signed(
-        TimeDelta::from_std(ago).ok()?,
-    ));
+    let ago = humantime::parse_duration(text)
+        .ok()
+        .and_then(|ago| Utc::now().checked_sub_signed(TimeDelta::from_std(ago).ok()?));
     ago.ok_or_else(|| {
         "give a time such as 2026-11-22T10:00:00Z or 2026-11-22, or a duration such as 90m".into()
     })
@@ -33,9 +33,9 @@ pub(super) fn since(text: &str) -> Result<DateTime<Utc>, String> {
 
 /// One of several equal parts of the orgs: `2/3`.
 pub(super) fn shard(text: &str) -> Result<(u64, u64), String> {
-    let parts = text.split_once('/').and_then(|(index, of)| {
-        Some((index.parse::<u64>().ok()?, of.parse::<u64>().ok()?))
-    });
+    let parts = text
+        .split_once('/')
+        .and_then(|(index, of)| Some((index.parse::<u64>().ok()?, of.parse::<u64>().ok()?)));
     match parts {
         Some((index, of)) if (1..=of).contains(&index) && of <= 10_000 => Ok((index, of)),
         _ => Err("give I/N with I from 1 to N and N up to 10000, for example 2/3".into()),

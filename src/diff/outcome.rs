@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+use super::drill_down::Difference;
 use super::options::Options;
 use super::output::{FindingsFile, OrgsFile};
 use super::scan::{Digests, Method, OrgKey, OrgState, Secret};
@@ -139,19 +140,24 @@ impl Outcome {
         Ok(())
     }
 
-    /// Takes a finding about a row of the table at hand.
-    pub(super) fn row_finding(&mut self, finding: Finding) -> Result<()> {
-        let org = finding.org_id.clone().unwrap_or_default();
+    /// Takes a difference of the table at hand.
+    pub(super) fn difference(&mut self, difference: Difference) -> Result<()> {
+        let Difference { finding, ours } = difference;
         if let Some(TableAtHand { counts, org_column, .. }) = &mut self.table {
-            counts.entry(org).or_default().count(&finding.class);
             if finding.class == "wrong_org" {
                 // The org that holds the row in the twin differs for this reason and no other.
                 let holder = finding.partitioned.as_ref().and_then(|row| row.get(org_column));
                 counts.entry(holder.cloned().flatten().unwrap_or_default()).or_default();
             }
+            if ours {
+                let org = finding.org_id.clone().unwrap_or_default();
+                counts.entry(org).or_default().count(&finding.class);
+            }
         }
-        self.take(&finding)?;
-        keep(&mut self.row_findings, finding);
+        if ours {
+            self.take(&finding)?;
+            keep(&mut self.row_findings, finding);
+        }
         Ok(())
     }
 
@@ -204,7 +210,7 @@ impl Outcome {
         else {
             return Ok(());
         };
-        for org in counts.keys().filter(|_| !exact) {
+        for (org, _) in counts.iter().filter(|(_, found)| !exact && found.total() > 0) {
             diverging.entry(org.clone()).or_default();
         }
         let mut lines = Vec::with_capacity(diverging.len());

@@ -116,6 +116,9 @@ async fn compare(
         context.note("nothing to resume: the comparison begins anew");
     }
     let spread = method::elsewhere(&plans).is_some();
+    if spread {
+        epochs.stop_sharing();
+    }
     let mut comparison = Comparison { options, plans, method, spread, secret, epochs, context };
     for pair in 0..comparison.plans.len() {
         if comparison.plans[pair].integer_org {
@@ -216,9 +219,9 @@ impl Comparison<'_> {
         let whole = too_many && options.orgs.is_none();
         let listed = (!whole).then_some(diverging.as_slice());
         let mut connection = self.epochs.reader().await?.more_patient(PATIENCE_WITH_WORK);
-        drill_down(plan, listed, Rows::asked(options), &mut connection, |finding| {
+        drill_down(plan, listed, Rows::asked(options), &mut connection, |difference| {
             context.emit(Event::Advanced(1));
-            outcome.row_finding(finding)?;
+            outcome.difference(difference)?;
             Ok(!outcome.is_stopped())
         })
         .await?;

@@ -47,6 +47,11 @@ impl<'a> Rows<'a> {
         Self { orgs: Some(orgs), ..self }
     }
 
+    /// Whether only some orgs are asked for.
+    pub(super) fn is_part(self) -> bool {
+        self.orgs.is_some() || self.shard.is_some()
+    }
+
     /// In words, for reports.
     pub(super) fn words(self) -> String {
         let mut words = match self.orgs {

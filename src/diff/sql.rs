@@ -60,7 +60,11 @@ pub(super) fn where_rows(
         conditions.push(format!("coalesce(abs(mod({number}, {of})), 0) = {}", index - 1));
     }
     conditions.extend(changed(plan, side, rows));
-    if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) }
+    if conditions.is_empty() {
+        String::new()
+    } else {
+        format!(" WHERE {}", conditions.join(" AND "))
+    }
 }
 
 /// Whether a row was changed since the time asked for, as far as it says; `None` for all rows.
@@ -83,32 +87,66 @@ fn outside(leaf: &Leaf) -> Option<String> {
 }
 
 /// Reads the rows of both sides in the order of [`sort_columns`]: sort columns, whether it is the
-/// twin's, org, leaf, whether misrouted, whether changed since the time asked for, then for each
-/// compared column its image and the beginning of its text.
+/// twin's, whether its org is asked for, org, leaf, whether misrouted, whether changed since the
+/// time asked for, then for each compared column its image and the beginning of its text.
 ///
-/// One statement for both sides sees one state of the database wherever the tables are.
-pub(super) fn drill_down(plan: &PairPlan, orgs: Option<&[String]>, rows: Rows<'_>, cut: usize) -> String {
-    let [legacy, twin] = Side::BOTH.map(|side| drill_down_side(plan, side, orgs, rows, cut));
-    let sort = sort_columns(plan).len();
-    let order: Vec<String> = (1..=sort).map(|nth| format!("{nth} NULLS FIRST")).collect();
-    format!(
-        "COPY ({legacy} UNION ALL {twin} ORDER BY {}) TO STDOUT (FORMAT binary)",
-        order.join(", ")
-    )
-}
-
-fn drill_down_side(
+/// One statement for both sides sees one state of the database wherever the tables are. Where only
+/// some orgs are asked for, rows with the keys of theirs come too, whatever their org: only so is a
+/// row under the wrong org told from one that is missing.
+pub(super) fn drill_down(
     plan: &PairPlan,
-    side: Side,
     orgs: Option<&[String]>,
     rows: Rows<'_>,
     cut: usize,
 ) -> String {
+    // A row's counterpart matters even where it was not changed itself.
+    let selected = Rows { orgs: orgs.or(rows.orgs), since: None, ..rows };
+    let filters = Side::BOTH.map(|side| {
+        let org = quote_ident(plan.org.on(side));
+        where_rows(plan, side, selected, vec![format!("num_nulls({org}) = 0")])
+    });
+    let mut parts = Vec::new();
+    for (side, filter) in Side::BOTH.into_iter().zip(&filters) {
+        let fields = |asked| drill_down_fields(plan, side, rows, asked, cut).join(", ");
+        let table = &plan.table(side).name;
+        parts.push(format!("SELECT {} FROM {table}{filter}", fields(true)));
+        if rows.is_part() && !plan.key_within_org {
+            let key = |side| {
+                let images: Vec<String> = plan.key.iter().map(|k| image(k, side)).collect();
+                images.join(", ")
+            };
+            let keys = Side::BOTH.map(|side| {
+                let filter = &filters[side as usize];
+                format!("SELECT {} FROM {}{filter}", key(side), plan.table(side).name)
+            });
+            parts.push(format!(
+                "SELECT {} FROM {table} WHERE num_nulls({}) = 0 AND ({}) IN ({}) AND NOT ({})",
+                fields(false),
+                quote_ident(plan.org.on(side)),
+                key(side),
+                keys.join(" UNION ALL "),
+                filter.trim_start_matches(" WHERE ")
+            ));
+        }
+    }
+    let order: Vec<String> =
+        (1..=sort_columns(plan).len()).map(|nth| format!("{nth} NULLS FIRST")).collect();
+    let order = order.join(", ");
+    format!("COPY ({} ORDER BY {order}) TO STDOUT (FORMAT binary)", parts.join(" UNION ALL "))
+}
+
+fn drill_down_fields(
+    plan: &PairPlan,
+    side: Side,
+    rows: Rows<'_>,
+    asked: bool,
+    cut: usize,
+) -> Vec<String> {
     let mut fields: Vec<String> =
         sort_columns(plan).iter().map(|column| sortable(column, side)).collect();
-    let org = quote_ident(plan.org.on(side));
     fields.push((side == Side::Partitioned).to_string());
-    fields.push(format!("({org})::text"));
+    fields.push(asked.to_string());
+    fields.push(format!("({})::text", quote_ident(plan.org.on(side))));
     fields.push("tableoid::regclass::text".into());
     fields.push(misrouted(plan, side, None).unwrap_or("false".into()));
     fields.push(changed(plan, side, rows).unwrap_or("true".into()));
@@ -117,15 +155,7 @@ fn drill_down_side(
         let name = quote_ident(column.on(side));
         fields.push(format!("left(format('%s', {name}), {})", cut + 1));
     }
-    // A row's counterpart matters even where it was not changed itself.
-    let selected = Rows { orgs: orgs.or(rows.orgs), since: None, ..rows };
-    let present = vec![format!("num_nulls({org}) = 0")];
-    format!(
-        "SELECT {} FROM {}{}",
-        fields.join(", "),
-        plan.table(side).name,
-        where_rows(plan, side, selected, present)
-    )
+    fields
 }
 
 /// The columns by which both sides are walked together.

@@ -216,7 +216,9 @@ impl CopyReader<'_> {
             return if self.ended { Ok(false) } else { Err(self.damaged("it has no trailer")) };
         }
         let filled = self.source.fill(&self.what, &mut self.progress);
-        tokio::time::timeout(self.stall, filled).await.map_err(|_| stalled(&self.what, self.stall))??;
+        tokio::time::timeout(self.stall, filled)
+            .await
+            .map_err(|_| stalled(&self.what, self.stall))??;
         Ok(true)
     }
 

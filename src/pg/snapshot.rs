@@ -5,19 +5,21 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
-use super::copy::{CopyConnection, Link};
-use super::wire::Relayed;
 use super::connect::PATIENCE;
+use super::copy::{CopyConnection, Link};
+use super::shortcut::shortcut;
+use super::wire::Relayed;
 use super::{QualifiedName, connect, failure, options, sql};
 use crate::error::{Context, Error, Result};
 
 /// A read-only transaction whose snapshot others can take; it lasts as long as this value.
 pub struct Snapshot {
     connection: PgConnection,
-    database_url: String,
+    /// How readers reach the server.
+    readers: PgConnectOptions,
     id: String,
 }
 
@@ -31,6 +33,8 @@ impl Snapshot {
     /// A run error where the server cannot be reached or refuses.
     pub async fn take(database_url: &str, tables: &[QualifiedName]) -> Result<Self> {
         let mut connection = connect(database_url).await?;
+        let options = options(database_url)?;
+        let readers = shortcut(&options, &mut connection).await.unwrap_or(options);
         let refused = |error: sqlx::Error| failure("cannot take a snapshot", &error);
         connection.execute(sql::BEGIN_SNAPSHOT).await.map_err(refused)?;
         if !tables.is_empty() {
@@ -41,7 +45,7 @@ impl Snapshot {
             .fetch_one(&mut connection)
             .await
             .map_err(refused)?;
-        Ok(Self { connection, database_url: database_url.to_owned(), id })
+        Ok(Self { connection, readers, id })
     }
 
     /// The connection that holds the snapshot, for statements on it.
@@ -55,17 +59,7 @@ impl Snapshot {
     /// # Errors
     /// A run error where the server cannot be reached or no longer knows the snapshot.
     pub async fn reader(&self, stall: Duration) -> Result<CopyConnection> {
-        let options = options(&self.database_url)?;
-        let relayed = Relayed::connect(&options).await;
-        let Some(mut relayed) = relayed.map_err(|e| failure("cannot connect a reader", &e))? else {
-            let mut connection = connect(&self.database_url).await?;
-            self.share(&mut connection).await?;
-            return Ok(CopyConnection::new(Link::Sqlx(connection), stall));
-        };
-        self.share(&mut relayed.connection).await?;
-        let wire = relayed.take().await;
-        let wire = wire.ok_or_else(|| Error::run("the connection of a reader was lost", ""))?;
-        Ok(CopyConnection::new(Link::Wire(wire), stall))
+        reader(&self.readers, stall, Some(self)).await
     }
 
     async fn share(&self, connection: &mut PgConnection) -> Result<()> {
@@ -87,6 +81,36 @@ impl Snapshot {
         drop(self.connection.close().await);
         Ok(())
     }
+}
+
+/// A connection for reading by COPY on which every statement sees the state of its own moment.
+///
+/// # Errors
+/// A run error where the server cannot be reached.
+pub async fn lone_reader(database_url: &str, stall: Duration) -> Result<CopyConnection> {
+    reader(&options(database_url)?, stall, None).await
+}
+
+async fn reader(
+    options: &PgConnectOptions,
+    stall: Duration,
+    snapshot: Option<&Snapshot>,
+) -> Result<CopyConnection> {
+    let relayed = Relayed::connect(options).await;
+    let Some(mut relayed) = relayed.map_err(|e| failure("cannot connect a reader", &e))? else {
+        let connection = PgConnection::connect_with(options);
+        let mut connection = in_time("cannot connect a reader", connection).await?;
+        if let Some(snapshot) = snapshot {
+            snapshot.share(&mut connection).await?;
+        }
+        return Ok(CopyConnection::new(Link::Sqlx(connection), stall));
+    };
+    if let Some(snapshot) = snapshot {
+        snapshot.share(&mut relayed.connection).await?;
+    }
+    let wire = relayed.take().await;
+    let wire = wire.ok_or_else(|| Error::run("the connection of a reader was lost", ""))?;
+    Ok(CopyConnection::new(Link::Wire(wire), stall))
 }
 
 /// Does what takes no time on a healthy server.

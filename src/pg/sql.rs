@@ -14,6 +14,18 @@ pub(super) const REPLAY_POSITION: &str = "
 SELECT pg_last_wal_replay_lsn()::text, pg_last_xact_replay_timestamp()::text
  WHERE pg_is_in_recovery()";
 
+/// Where the server listens on this machine (where it does not tell, the usual places), and what tells the session at hand from any other.
+pub(super) const THIS_SESSION: &str = "
+SELECT coalesce((SELECT setting FROM pg_settings WHERE name = 'unix_socket_directories'),
+                '/var/run/postgresql, /tmp'),
+       current_setting('port'), pid, backend_start::text
+  FROM pg_stat_activity
+ WHERE pid = pg_backend_pid()";
+
+/// Whether the server has a certain session.
+pub(super) const KNOWS_SESSION: &str = "
+SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND backend_start::text = $2)";
+
 /// A text of 2 MiB, to see how fast it comes.
 pub(super) const WIRE_PROBE: &str = "SELECT repeat('probe of the wire', 123362)";
 

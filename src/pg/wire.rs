@@ -8,6 +8,7 @@
 
 use std::net::IpAddr;
 use std::ops::Range;
+use std::time::Duration;
 
 use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
@@ -18,6 +19,13 @@ use tokio::task::JoinHandle;
 
 /// Bytes asked of the socket at once; some thousand rows.
 const BUFFER_BYTES: usize = 256 * 1024;
+
+/// A read that brought less than this is followed by a short rest.
+const WORTH_A_READ_BYTES: usize = 64 * 1024;
+
+/// The rest: PostgreSQL sends 8 KiB at a time, and a reader that wakes up for each of them takes a
+/// fifth of the machine for going to sleep and waking up. Far shorter than a buffer takes to fill.
+const REST: Duration = Duration::from_micros(150);
 
 /// A socket to the server, of either kind.
 trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -54,7 +62,13 @@ impl Relayed {
     pub(super) async fn take(self) -> Option<WireConnection> {
         self.step_aside.send(()).ok()?;
         let socket = self.relay.await.ok()??;
-        Some(WireConnection { socket, buffer: vec![0; BUFFER_BYTES], unread: 0..0, needed: 0 })
+        Some(WireConnection {
+            socket,
+            buffer: vec![0; BUFFER_BYTES],
+            unread: 0..0,
+            needed: 0,
+            rest: false,
+        })
     }
 }
 
@@ -81,16 +95,19 @@ async fn dial(options: &PgConnectOptions) -> sqlx::Result<Option<Box<dyn Socket>
         let socket = UnixStream::connect(folder.join(format!(".s.PGSQL.{port}"))).await?;
         return Ok(Some(Box::new(socket)));
     }
-    let this_machine =
-        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     let plain = matches!(options.get_ssl_mode(), PgSslMode::Disable | PgSslMode::Allow)
-        || (this_machine && optional);
+        || (is_this_machine(host) && optional);
     if !plain {
         return Ok(None);
     }
     let socket = TcpStream::connect((host, port)).await?;
     socket.set_nodelay(true)?;
     Ok(Some(Box::new(socket)))
+}
+
+/// Whether an address is this machine's own.
+pub(super) fn is_this_machine(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// The server at the other end of a socket, logged in and waiting for a statement.
@@ -101,6 +118,8 @@ pub(super) struct WireConnection {
     unread: Range<usize>,
     /// Bytes that the message at its beginning takes, as far as is known.
     needed: usize,
+    /// Whether the last read brought little.
+    rest: bool,
 }
 
 /// A message of the server: its kind and where its content stands in the buffer.
@@ -156,7 +175,12 @@ impl WireConnection {
         if self.buffer.len() < self.needed {
             self.buffer.resize(self.needed.next_power_of_two(), 0);
         }
+        if self.rest {
+            // Not the timer of the runtime, which ticks in milliseconds.
+            std::thread::sleep(REST);
+        }
         let read = self.socket.read(&mut self.buffer[self.unread.end..]).await?;
+        self.rest = read < WORTH_A_READ_BYTES;
         if read == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }

@@ -220,8 +220,7 @@ fn read<K: OrgKey>(from: &mut impl Read) -> std::io::Result<(Vec<String>, Digest
     for _ in 0..read_number(from)? {
         let org = K::read(&read_bytes(from)?).ok_or_else(damaged)?;
         let difference = u128::from_le_bytes(read_array(from)?);
-        let rows =
-            [u32::from_le_bytes(read_array(from)?), u32::from_le_bytes(read_array(from)?)];
+        let rows = [u32::from_le_bytes(read_array(from)?), u32::from_le_bytes(read_array(from)?)];
         digests.add(org, OrgDigest::new(difference, rows));
     }
     digests.settle();

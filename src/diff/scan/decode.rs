@@ -10,18 +10,26 @@ use crate::pg::Fields;
 /// Knows what a row means.
 pub(super) struct Decoder {
     pub(super) secret: Secret,
-    /// How many fields behind the org are key columns that may hold NULL; 0 where none may.
-    checked_key_fields: usize,
+    /// Which field, counted from 0, holds the org.
+    org_at: usize,
+    /// Which fields hold key columns that may be NULL.
+    nullable_key_at: Vec<usize>,
 }
 
 impl Decoder {
     pub(super) fn of(job: &Job<'_>) -> Self {
         let plan = job.plan;
-        let in_row = |column: &&ComparedColumn| !(plan.integer_org && **column == plan.org);
-        let may_be_null = plan.key.iter().any(|column| !column.not_null);
-        let checked_key_fields =
-            if may_be_null { plan.key.iter().filter(in_row).count() } else { 0 };
-        Self { secret: job.secret.clone(), checked_key_fields }
+        // An org that is no integer comes as text before the columns.
+        let first = usize::from(!plan.integer_org);
+        let place = |wanted: &ComparedColumn| {
+            first + plan.columns.iter().position(|column| column == wanted).unwrap_or_default()
+        };
+        let nullable = plan.key.iter().filter(|column| !column.not_null && **column != plan.org);
+        Self {
+            secret: job.secret.clone(),
+            org_at: if plan.integer_org { place(&plan.org) } else { 0 },
+            nullable_key_at: nullable.map(place).collect(),
+        }
     }
 
     /// Adds what one row of a chunk says; returns the table rows that it stands for.
@@ -54,14 +62,17 @@ impl Decoder {
         let misrouted = flagged && fields.next()? == Some(&[1]);
         let hash = self.secret.hash(fields.rest());
         digests.totals.rows[side as usize] += 1;
-        let Some(org) = fields.next()? else {
+        let is_null = |at: &usize| {
+            let mut fields = fields;
+            fields.nth(*at) == Some(None)
+        };
+        let key_null = self.nullable_key_at.iter().any(is_null);
+        let Some(org) = fields.nth(self.org_at)? else {
             digests.totals.null_orgs[side as usize] += 1;
             return Some(1);
         };
         let org = K::read(org)?;
-        if fields.take(self.checked_key_fields).any(|field| field.is_none()) {
-            digests.totals.null_keys[side as usize] += 1;
-        }
+        digests.totals.null_keys[side as usize] += u64::from(key_null);
         if misrouted {
             digests.misrouted.insert(org.clone());
         }
@@ -75,8 +86,7 @@ fn add_orgs<K: OrgKey>(row: &[u8], digests: &mut Digests<K>) -> Option<u64> {
     let mut fields = Fields::of(row);
     let kind = i32::from_be_bytes(fields.next()??.try_into().ok()?);
     let org = fields.next()?;
-    let mut number =
-        || Some(u64::from_be_bytes(fields.next()??.try_into().ok()?)) as Option<u64>;
+    let mut number = || Some(u64::from_be_bytes(fields.next()??.try_into().ok()?)) as Option<u64>;
     let orgs = number()?;
     let rows = [number()?, number()?];
     let null_keys = [number()?, number()?];

@@ -215,10 +215,13 @@ impl<K> Default for Digests<K> {
 impl<K: OrgKey> Digests<K> {
     /// Adds a row.
     pub(super) fn add_row(&mut self, side: Side, org: K, hash: u128) {
-        self.add(org, match side {
-            Side::Legacy => OrgDigest::new(hash, [1, 0]),
-            Side::Partitioned => OrgDigest::new(hash.wrapping_neg(), [0, 1]),
-        });
+        self.add(
+            org,
+            match side {
+                Side::Legacy => OrgDigest::new(hash, [1, 0]),
+                Side::Partitioned => OrgDigest::new(hash.wrapping_neg(), [0, 1]),
+            },
+        );
     }
 
     /// Adds rows of one org.
@@ -262,9 +265,8 @@ impl<K: OrgKey> Digests<K> {
 
     /// The orgs that differ, as PostgreSQL prints them, with their rows by side.
     pub(in crate::diff) fn diverging(&self) -> HashMap<String, [u32; 2]> {
-        let differs = |(org, digest): &(&K, &OrgDigest)| {
-            digest.diverges() || self.misrouted.contains(*org)
-        };
+        let differs =
+            |(org, digest): &(&K, &OrgDigest)| digest.diverges() || self.misrouted.contains(*org);
         self.orgs().filter(differs).map(|(org, digest)| (org.text(), digest.rows)).collect()
     }
 

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
-use crate::pg::{CopyConnection, QualifiedName, Snapshot};
+use crate::pg::{CopyConnection, QualifiedName, Snapshot, lone_reader};
 
 /// The snapshot of the moment, and how to take the next one.
 pub(in crate::diff) struct Epochs {
@@ -16,6 +16,8 @@ pub(in crate::diff) struct Epochs {
     limit: Duration,
     stall: Duration,
     snapshot: Snapshot,
+    /// Whether readers see the snapshot; where tables are spread over servers, they cannot.
+    shared: bool,
     began: Instant,
     count: u32,
 }
@@ -34,7 +36,8 @@ impl Epochs {
     ) -> Result<Self> {
         let snapshot = Snapshot::take(database_url, &tables).await?;
         let database_url = database_url.to_owned();
-        Ok(Self { database_url, tables, limit, stall, snapshot, began: Instant::now(), count: 1 })
+        let began = Instant::now();
+        Ok(Self { database_url, tables, limit, stall, snapshot, shared: true, began, count: 1 })
     }
 
     /// The snapshot of the moment.
@@ -61,9 +64,19 @@ impl Epochs {
         Ok(())
     }
 
+    /// From now on each statement looks at the state of its own moment: a snapshot of one server
+    /// grown old does not go together with another server's present.
+    pub(in crate::diff) fn stop_sharing(&mut self) {
+        self.shared = false;
+    }
+
     /// A connection that reads the state of the moment.
     pub(in crate::diff) async fn reader(&self) -> Result<CopyConnection> {
-        self.snapshot.reader(self.stall).await
+        if self.shared {
+            self.snapshot.reader(self.stall).await
+        } else {
+            lone_reader(&self.database_url, self.stall).await
+        }
     }
 
     /// Lets go of the last snapshot.

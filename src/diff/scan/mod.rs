@@ -29,7 +29,7 @@ pub use throttle::Throttle;
 use self::checkpoint::Checkpoint;
 use self::chunks::{Chunk, chunks};
 use self::decode::Decoder;
-use self::throttle::Pace;
+use self::throttle::{Amount, Pace};
 use super::schema::{PairPlan, Side};
 use super::scope::Rows;
 use crate::act::{ActContext, Event};
@@ -85,6 +85,9 @@ pub(super) async fn scan<K: OrgKey>(
         Some((checkpoints, pair)) => checkpoints.restore(*pair)?,
         None => Default::default(),
     };
+    if checkpoints.is_some() && Instant::now() >= epochs.end() {
+        epochs.renew().await?;
+    }
     let first_epoch = epochs.count();
     context.emit(Event::Advanced(digests.totals.rows.iter().sum()));
     let queue = Arc::new(Mutex::new(chunks(&job, &finished)));
@@ -146,10 +149,11 @@ impl<K: OrgKey> Worker<K> {
             // Taken in a statement of its own, so that the lock is not held while reading.
             let chunk = self.queue.lock().expect("no panic while held").pop_front();
             let Some(chunk) = chunk else { break };
-            self.read_chunk(&chunk, &mut connection).await?;
+            let owed = self.read_chunk(&chunk, &mut connection).await?;
             if let Some(checkpoint) = &mut self.checkpoint {
                 checkpoint.finished(chunk.label, &self.decoder.secret, &mut self.digests)?;
             }
+            self.pace.pay(owed).await;
             if end.is_some_and(|end| Instant::now() >= end) {
                 break;
             }
@@ -159,19 +163,25 @@ impl<K: OrgKey> Worker<K> {
         Ok(self)
     }
 
-    async fn read_chunk(&mut self, chunk: &Chunk, connection: &mut CopyConnection) -> Result<()> {
+    /// Returns what was read last and is not yet paid for, so that a chunk that is done can be saved
+    /// before that.
+    async fn read_chunk(
+        &mut self,
+        chunk: &Chunk,
+        connection: &mut CopyConnection,
+    ) -> Result<Amount> {
+        let mut owed = Amount::default();
         let mut reader = connection.copy(&chunk.statement, &chunk.what).await?;
         while reader.more().await? {
-            let (mut rows, mut bytes) = (0, 0);
+            self.pace.pay(std::mem::take(&mut owed)).await;
             while let Some(row) = reader.row_at_hand()? {
-                bytes += row.len() as u64;
-                rows += self.decoder.add(chunk, row, &mut self.digests)?;
+                owed.bytes += row.len() as u64;
+                owed.rows += self.decoder.add(chunk, row, &mut self.digests)?;
             }
-            self.context.emit(Event::Advanced(rows));
+            self.context.emit(Event::Advanced(owed.rows));
             self.context.check_stop()?;
-            self.pace.pay(rows, bytes).await;
         }
-        Ok(())
+        Ok(owed)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The statements that read or sum whole tables.
 
+use crate::diff::schema::{PairPlan, Side};
 use crate::diff::scope::Rows;
-use crate::diff::schema::{ComparedColumn, PairPlan, Side};
 use crate::diff::sql::{image, misrouted, org_text, where_rows};
 use crate::pg::catalog::Leaf;
 use crate::pg::quote_ident;
@@ -13,24 +13,16 @@ pub(super) struct Blocks {
     pub(super) to: Option<u64>,
 }
 
-/// The fields of a row: the org, then everything that is compared, the key first.
+/// The fields of a row: everything that is compared, in the order of legacy's columns, because a
+/// server that need not rearrange its rows sends them faster. An org that is no integer comes before
+/// them as text.
 fn row_fields(plan: &PairPlan, side: Side) -> Vec<String> {
-    let mut fields = Vec::new();
-    if plan.integer_org {
-        fields.push(quote_ident(plan.org.on(side)));
-    } else {
-        fields.push(org_text(plan, side));
-    }
-    let is_key = |column: &&ComparedColumn| plan.key.contains(*column);
-    // The first field holds the org's own image already, unless it was printed as text.
-    let columns = || plan.columns.iter().filter(|c| !(plan.integer_org && **c == plan.org));
-    let others = columns().filter(|column| !is_key(column));
-    fields.extend(columns().filter(is_key).chain(others).map(|column| image(column, side)));
-    fields
+    let org = (!plan.integer_org).then(|| org_text(plan, side));
+    org.into_iter().chain(plan.columns.iter().map(|column| image(column, side))).collect()
 }
 
 /// Reads one leaf or a part of it, or the whole side where `leaf` is `None`. Where bounds can be
-/// broken, a flag that says so comes before the org.
+/// broken, a flag that says so comes first.
 pub(super) fn rows(
     plan: &PairPlan,
     side: Side,
@@ -109,7 +101,12 @@ fn hashed(plan: &PairPlan, side: Side, rows: Rows<'_>, keys: [i64; 2]) -> String
         one = hash(keys[0]),
         two = hash(keys[1]),
         org = if plan.integer_org { quote_ident(plan.org.on(side)) } else { org_text(plan, side) },
-        names = key.iter().enumerate().map(|(n, k)| format!("{k} AS k{n}")).collect::<Vec<_>>().join(", "),
+        names = key
+            .iter()
+            .enumerate()
+            .map(|(n, k)| format!("{k} AS k{n}"))
+            .collect::<Vec<_>>()
+            .join(", "),
         misrouted = misrouted(plan, side, None).unwrap_or("false".into()),
         images = images.join(", "),
         table = plan.table(side).name,

@@ -34,6 +34,13 @@ impl FromStr for Throttle {
     }
 }
 
+/// What was read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Amount {
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+}
+
 /// Lets readers go on when it is their turn.
 pub(super) struct Pace {
     throttle: Option<Throttle>,
@@ -47,11 +54,11 @@ impl Pace {
     }
 
     /// Waits until what was just read is paid for.
-    pub(super) async fn pay(&self, rows: u64, bytes: u64) {
+    pub(super) async fn pay(&self, read: Amount) {
         let seconds = match self.throttle {
             None => return,
-            Some(Throttle::Rows(rate)) => rows as f64 / rate,
-            Some(Throttle::Bytes(rate)) => bytes as f64 / rate,
+            Some(Throttle::Rows(rate)) => read.rows as f64 / rate,
+            Some(Throttle::Bytes(rate)) => read.bytes as f64 / rate,
         };
         let until = {
             let mut paid = self.paid.lock().expect("no panic while held");
