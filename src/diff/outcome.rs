@@ -15,6 +15,7 @@ use crate::evidence::finding::{Counts, DiffEvidence, Finding, OrgDiff, Severity,
 
 /// Counts findings and writes them as they come; memory grows with diverging orgs, not with rows.
 pub(super) struct Outcome {
+    several_pairs: bool,
     all_orgs: bool,
     allow_empty: bool,
     listed_orgs: Option<Vec<String>>,
@@ -48,11 +49,13 @@ struct TableAtHand {
 }
 
 impl Outcome {
-    /// Creates both files, so that a folder that cannot be written is known at the start.
-    pub(super) fn create(out: &Path, options: &Options) -> Result<Self> {
+    /// Creates both files, so that a folder that cannot be written is known at the start; `pairs` is
+    /// how many table pairs are compared.
+    pub(super) fn create(out: &Path, options: &Options, pairs: usize) -> Result<Self> {
         let phase = options.phase.clone();
         let scope = Rows::asked(options).words();
         Ok(Self {
+            several_pairs: pairs > 1,
             all_orgs: options.all_orgs,
             allow_empty: options.allow_empty,
             listed_orgs: options.orgs.clone(),
@@ -172,16 +175,9 @@ impl Outcome {
         if rows == [0, 0] {
             self.empty.push(plan.name.clone());
         }
-        self.checked.reserve(digests.listed().saturating_sub(self.checked.len()));
-        for (org, digest) in digests.orgs() {
-            let text = org.text();
-            self.checked.insert(self.secret.hash(text.as_bytes()));
-            if self.all_orgs && !diverging.contains_key(&text) {
-                let line = org_line(&plan.name, text, digest.rows, Counts::default());
-                self.orgs_file.write(&line)?;
-            }
-        }
-        if digests.totals.unlisted_orgs > 0 {
+        if self.several_pairs || self.all_orgs || self.listed_orgs.is_some() {
+            self.remember_orgs(&plan.name, digests, &diverging)?;
+        } else {
             self.counted = Some((digests.len(), Vec::new()));
         }
         self.table = Some(TableAtHand {
@@ -195,6 +191,26 @@ impl Outcome {
             diverging,
             counts: HashMap::new(),
         });
+        Ok(())
+    }
+
+    /// Remembers which orgs were seen, to count each once over all pairs; lists those that agree
+    /// where that is asked for.
+    fn remember_orgs<K: OrgKey>(
+        &mut self,
+        table: &str,
+        digests: &Digests<K>,
+        diverging: &HashMap<String, [u32; 2]>,
+    ) -> Result<()> {
+        self.checked.reserve(digests.listed().saturating_sub(self.checked.len()));
+        for (org, digest) in digests.orgs() {
+            let text = org.text();
+            self.checked.insert(self.secret.hash(text.as_bytes()));
+            if self.all_orgs && !diverging.contains_key(&text) {
+                let line = org_line(table, text, digest.rows, Counts::default());
+                self.orgs_file.write(&line)?;
+            }
+        }
         Ok(())
     }
 

@@ -49,7 +49,7 @@ pub async fn run(
     std::fs::create_dir_all(out)
         .or_usage(format!("cannot create {}", out.display()), "give --out a writable folder")?;
     let _ours = output::claim(out)?;
-    let mut outcome = Outcome::create(out, options)?;
+    let mut outcome = Outcome::create(out, options, tables.len())?;
     let comparison = compare(database_url, tables, options, out, &mut outcome, context);
     tokio::select! {
         biased;
