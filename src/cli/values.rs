@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::{Datelike, NaiveDate};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 /// A duration: `90s`, `5m`, `1h`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -24,6 +24,33 @@ pub(super) fn day(text: &str) -> Result<NaiveDate, String> {
     match text.parse::<NaiveDate>() {
         Ok(day) if (1990..=2100).contains(&day.year()) => Ok(day),
         _ => Err("give a day from 1990-01-01 to 2100-12-31".into()),
+    }
+}
+
+/// A time: `2026-11-22T10:00:00Z`, `2026-11-22` (midnight UTC), or a duration before now.
+pub(super) fn since(text: &str) -> Result<DateTime<Utc>, String> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Ok(time.into());
+    }
+    if let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+        return Ok(day.and_time(NaiveTime::MIN).and_utc());
+    }
+    let ago = humantime::parse_duration(text)
+        .ok()
+        .and_then(|ago| Utc::now().checked_sub_signed(TimeDelta::from_std(ago).ok()?));
+    ago.ok_or_else(|| {
+        "give a time such as 2026-11-22T10:00:00Z or 2026-11-22, or a duration such as 90m".into()
+    })
+}
+
+/// One of several equal parts of the orgs: `2/3`.
+pub(super) fn shard(text: &str) -> Result<(u64, u64), String> {
+    let parts = text
+        .split_once('/')
+        .and_then(|(index, of)| Some((index.parse::<u64>().ok()?, of.parse::<u64>().ok()?)));
+    match parts {
+        Some((index, of)) if (1..=of).contains(&index) && of <= 10_000 => Ok((index, of)),
+        _ => Err("give I/N with I from 1 to N and N up to 10000, for example 2/3".into()),
     }
 }
 
@@ -50,6 +77,11 @@ pub(super) fn seeded_orgs(text: &str) -> Result<u64, String> {
 /// Number of connections that drain a plan.
 pub(super) fn connections(text: &str) -> Result<usize, String> {
     within(text, 1..=10_000, "a whole number of connections")
+}
+
+/// Number of findings to stop at.
+pub(super) fn findings(text: &str) -> Result<u64, String> {
+    within(text, 1..=u64::MAX, "a whole number of findings")
 }
 
 /// Number of earlier runs.
@@ -113,6 +145,15 @@ mod tests {
             assert!(rate(bad).is_err_and(|e| e.contains("1 to 1000000")), "{bad}");
         }
         assert_eq!(orgs("100_000"), Ok(100_000));
+        assert_eq!(shard("2/3"), Ok((2, 3)));
+        for bad in ["0/3", "4/3", "1", "1/0", "a/b"] {
+            assert!(shard(bad).is_err_and(|e| e.contains("2/3")), "{bad}");
+        }
+        assert_eq!(since("2026-11-22"), since("2026-11-22T00:00:00Z"));
+        assert!(since("90m").is_ok_and(|time| time < Utc::now()));
+        for bad in ["yesterday", "", "22.11.2026"] {
+            assert!(since(bad).is_err_and(|e| e.contains("90m")), "{bad}");
+        }
         for bad in ["0", "-5", "1e5"] {
             assert!(orgs(bad).is_err_and(|e| e.contains("1 to 10000000")), "{bad}");
         }

@@ -34,6 +34,8 @@ pub(super) struct PairPlan {
     leaves: [Vec<Leaf>; 2],
     /// The org.
     pub(super) org: ComparedColumn,
+    /// The column that says when a row was last changed.
+    pub(super) changed_at: Option<ComparedColumn>,
     /// The columns that identify a row.
     pub(super) key: Vec<ComparedColumn>,
     /// Every column that is compared, org and key included.
@@ -98,6 +100,7 @@ impl PairPlan {
             secret: pair.secret.clone(),
             probe: pair.probe,
             org: compared(&pair.org),
+            changed_at: pair.changed_at.as_deref().map(compared),
             key: pair.key.iter().map(|name| compared(name)).collect(),
             tables: [legacy, twin],
             leaves,
@@ -140,6 +143,35 @@ impl PairPlan {
         self.columns.iter().find(|column| by_value && column.on(Side::Partitioned) == name)
     }
 
+    /// Whether `--since` can work with this pair.
+    ///
+    /// # Errors
+    /// A usage error where no column says when a row was changed, or one that holds no time.
+    pub(super) fn check_since(&self) -> Result<()> {
+        let Some(changed_at) = &self.changed_at else {
+            return Err(Error::usage(
+                format!("--since: [[tables]] `{}` does not say when a row was changed", self.name),
+                "name the column there, for example changed_at = \"updated_at\"",
+            ));
+        };
+        for side in Side::BOTH {
+            let column = self.table(side).column(changed_at.on(side));
+            let type_name = column.map_or("", |column| &column.type_name);
+            if type_name != "date" && !type_name.starts_with("timestamp") {
+                return Err(Error::usage(
+                    format!(
+                        "--since: [[tables]] `{}`: changed_at: {}.{} is {type_name}, not a time",
+                        self.name,
+                        self.table(side).name,
+                        changed_at.on(side)
+                    ),
+                    "name a column of type timestamptz, timestamp or date",
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// A finding about this pair's catalogs.
     pub(super) fn finding(&self, class: &str, severity: Severity, detail: String) -> Finding {
         catalog_finding(&self.name, class, severity, detail)
@@ -174,8 +206,10 @@ fn check_names(pair: &TablePair, legacy: &Table, twin: &Table) -> Result<()> {
             format!("its columns: {}", there.join(", ")),
         ))
     };
-    for (key, name) in
-        std::iter::once(("org", &pair.org)).chain(pair.key.iter().map(|k| ("key", k)))
+    let changed_at = pair.changed_at.iter().map(|name| ("changed_at", name));
+    for (key, name) in std::iter::once(("org", &pair.org))
+        .chain(pair.key.iter().map(|name| ("key", name)))
+        .chain(changed_at)
     {
         must_be_in(legacy, key, name)?;
         must_be_in(twin, key, pair.partitioned_column(name))?;

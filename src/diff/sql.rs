@@ -1,6 +1,7 @@
 //! The statements of the diff. Names come quoted, values as literals of ours.
 
 use super::schema::{ComparedColumn, PairPlan, Side};
+use super::scope::{Rows, Shard};
 use crate::pg::catalog::Leaf;
 use crate::pg::{Bound, quote_ident};
 
@@ -11,7 +12,7 @@ pub(super) fn literal(text: &str) -> String {
 }
 
 /// A column as it is hashed and compared: its wire image, or its text where the types differ.
-fn image(column: &ComparedColumn, side: Side) -> String {
+pub(super) fn image(column: &ComparedColumn, side: Side) -> String {
     let name = quote_ident(column.on(side));
     if column.as_text { format!("({name})::text") } else { name }
 }
@@ -29,18 +30,59 @@ pub(super) fn sortable_of(expression: &str) -> String {
     )
 }
 
-/// `WHERE` with the orgs that are asked for; `None` for all of them.
-///
-/// A subquery rather than `= ANY (list)`: the planner would weigh a list of thousands element by
-/// element, for every partition anew.
-fn org_filter(plan: &PairPlan, side: Side, orgs: Option<&[String]>) -> String {
-    let Some(orgs) = orgs else { return String::new() };
-    let org = plan.org.on(side);
-    let type_name = plan.table(side).column(org).map_or("text", |column| &column.bare_type);
-    let quoted = |org: &String| format!("\"{}\"", org.replace('\\', "\\\\").replace('"', "\\\""));
-    let list = orgs.iter().map(quoted).collect::<Vec<_>>().join(",");
-    let list = literal(&format!("{{{list}}}"));
-    format!(" WHERE {} IN (SELECT unnest({list}::{type_name}[]))", quote_ident(org))
+/// The org as PostgreSQL prints it, compared by its bytes.
+pub(super) fn org_text(plan: &PairPlan, side: Side) -> String {
+    format!("({})::text COLLATE \"C\"", quote_ident(plan.org.on(side)))
+}
+
+/// Texts as the literal of an array, its type left out.
+pub(super) fn text_array(texts: &[String]) -> String {
+    let quoted = |text: &String| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    literal(&format!("{{{}}}", texts.iter().map(quoted).collect::<Vec<_>>().join(",")))
+}
+
+/// `WHERE` with what is asked for and `conditions` of the caller's; empty for all rows.
+pub(super) fn where_rows(
+    plan: &PairPlan,
+    side: Side,
+    rows: Rows<'_>,
+    mut conditions: Vec<String>,
+) -> String {
+    let org = quote_ident(plan.org.on(side));
+    if let Some(orgs) = rows.orgs {
+        // A subquery rather than `= ANY (list)`: the planner would weigh a list of thousands
+        // element by element, for every partition anew.
+        let type_name =
+            plan.table(side).column(plan.org.on(side)).map_or("text", |column| &column.bare_type);
+        let list = text_array(orgs);
+        conditions.push(format!("{org} IN (SELECT unnest({list}::{type_name}[]))"));
+    }
+    if let Some(Shard { index, of }) = rows.shard {
+        let number = if plan.integer_org {
+            format!("{org}::bigint")
+        } else {
+            format!("hashtextextended({}, 0)", org_text(plan, side))
+        };
+        // Rows without org are the first shard's, so that one of them tells.
+        conditions.push(format!("coalesce(abs(mod({number}, {of})), 0) = {}", index - 1));
+    }
+    conditions.extend(changed(plan, side, rows));
+    if conditions.is_empty() {
+        String::new()
+    } else {
+        format!(" WHERE {}", conditions.join(" AND "))
+    }
+}
+
+/// Whether a row was changed since the time asked for, as far as it says; `None` for all rows.
+fn changed(plan: &PairPlan, side: Side, rows: Rows<'_>) -> Option<String> {
+    let column = plan.changed_at.as_ref()?;
+    let since = rows.since?.format("%Y-%m-%d %H:%M:%S%.6f+00");
+    let name = quote_ident(column.on(side));
+    let type_name = plan.table(side).column(column.on(side)).map(|c| c.bare_type.as_str())?;
+    let later = format!("{name} >= '{since}'::{type_name}");
+    // A row that does not say when it was changed may have been changed since.
+    Some(if column.not_null { later } else { format!("({later} OR num_nulls({name}) > 0)") })
 }
 
 /// True for a row that its leaf's bounds exclude.
@@ -51,72 +93,76 @@ pub(super) fn outside(leaf: &Leaf) -> Option<String> {
     Some(format!("CASE WHEN {bounds} THEN false ELSE true END"))
 }
 
-/// The fields of a scanned row: whether it is misrouted (for a leaf with bounds), the org, then
-/// everything that is compared, the key first.
-fn scan_fields(plan: &PairPlan, side: Side, leaf: Option<&Leaf>) -> Vec<String> {
-    let mut fields: Vec<String> = misrouted(plan, side, leaf).into_iter().collect();
-    if plan.integer_org {
-        fields.push(quote_ident(plan.org.on(side)));
-    } else {
-        fields.push(format!("({})::text", quote_ident(plan.org.on(side))));
-    }
-    let is_key = |column: &&ComparedColumn| plan.key.contains(*column);
-    // The first field holds the org's own image already, unless it was printed as text.
-    let columns = || plan.columns.iter().filter(|c| !(plan.integer_org && **c == plan.org));
-    let others = columns().filter(|column| !is_key(column));
-    fields.extend(columns().filter(is_key).chain(others).map(|column| image(column, side)));
-    fields
-}
-
-/// Reads one leaf, or the whole side where `leaf` is `None`.
-pub(super) fn scan(
-    plan: &PairPlan,
-    side: Side,
-    leaf: Option<&Leaf>,
-    orgs: Option<&[String]>,
-) -> String {
-    let from = match leaf {
-        Some(leaf) => format!("ONLY {}", leaf.qualified()),
-        None => plan.table(side).name.to_string(),
-    };
-    format!(
-        "COPY (SELECT {} FROM {from}{}) TO STDOUT (FORMAT binary)",
-        scan_fields(plan, side, leaf).join(", "),
-        org_filter(plan, side, orgs)
-    )
-}
-
-/// Reads rows of one side in the order of [`PairPlan::identity`]: its columns, org, leaf, whether
-/// misrouted, then for each compared column its image and the beginning of its text.
+/// Reads the rows of both sides in the order of [`PairPlan::identity`]: sort columns, whether it is the
+/// twin's, whether its org is asked for, org, leaf, whether misrouted, whether changed since the
+/// time asked for, then for each compared column its image and the beginning of its text.
+///
+/// One statement for both sides sees one state of the database wherever the tables are. Where only
+/// some orgs are asked for, rows with the keys of theirs come too, whatever their org: only so is a
+/// row under the wrong org told from one that is missing.
 pub(super) fn drill_down(
     plan: &PairPlan,
-    side: Side,
     orgs: Option<&[String]>,
+    rows: Rows<'_>,
     cut: usize,
 ) -> String {
+    // A row's counterpart matters even where it was not changed itself.
+    let selected = Rows { orgs: orgs.or(rows.orgs), since: None, ..rows };
+    let filters = Side::BOTH.map(|side| {
+        let org = quote_ident(plan.org.on(side));
+        where_rows(plan, side, selected, vec![format!("num_nulls({org}) = 0")])
+    });
+    let mut parts = Vec::new();
+    for (side, filter) in Side::BOTH.into_iter().zip(&filters) {
+        let fields = |asked| drill_down_fields(plan, side, rows, asked, cut).join(", ");
+        let table = &plan.table(side).name;
+        parts.push(format!("SELECT {} FROM {table}{filter}", fields(true)));
+        if rows.is_part() && !plan.key_within_org {
+            let key = |side| {
+                let images: Vec<String> = plan.key.iter().map(|k| image(k, side)).collect();
+                images.join(", ")
+            };
+            let keys = Side::BOTH.map(|side| {
+                let filter = &filters[side as usize];
+                format!("SELECT {} FROM {}{filter}", key(side), plan.table(side).name)
+            });
+            parts.push(format!(
+                "SELECT {} FROM {table} WHERE num_nulls({}) = 0 AND ({}) IN ({}) AND NOT ({})",
+                fields(false),
+                quote_ident(plan.org.on(side)),
+                key(side),
+                keys.join(" UNION ALL "),
+                filter.trim_start_matches(" WHERE ")
+            ));
+        }
+    }
+    let order: Vec<String> =
+        (1..=plan.identity().len()).map(|nth| format!("{nth} NULLS FIRST")).collect();
+    let order = order.join(", ");
+    format!("COPY ({} ORDER BY {order}) TO STDOUT (FORMAT binary)", parts.join(" UNION ALL "))
+}
+
+fn drill_down_fields(
+    plan: &PairPlan,
+    side: Side,
+    rows: Rows<'_>,
+    asked: bool,
+    cut: usize,
+) -> Vec<String> {
     let mut fields: Vec<String> =
         plan.identity().iter().map(|column| sortable(column, side)).collect();
-    let order: Vec<String> = (1..=fields.len()).map(|nth| format!("{nth} NULLS FIRST")).collect();
-    let org = quote_ident(plan.org.on(side));
-    fields.push(format!("({org})::text"));
+    fields.push((side == Side::Partitioned).to_string());
+    fields.push(asked.to_string());
+    fields.push(format!("({})::text", quote_ident(plan.org.on(side))));
     fields.push("tableoid::regclass::text".into());
     fields.push(misrouted(plan, side, None).unwrap_or("false".into()));
+    fields.push(changed(plan, side, rows).unwrap_or("true".into()));
     for column in &plan.columns {
         fields.push(image(column, side));
         let name = quote_ident(column.on(side));
         fields.push(format!("left(format('%s', {name}), {})", cut + 1));
     }
-    format!(
-        "COPY (SELECT {} FROM {}{} ORDER BY {}) TO STDOUT (FORMAT binary)",
-        fields.join(", "),
-        plan.table(side).name,
-        if orgs.is_some() {
-            org_filter(plan, side, orgs)
-        } else {
-            format!(" WHERE num_nulls({org}) = 0")
-        },
-        order.join(", "),
-    )
+    fields
 }
 
 /// Whether a row is misrouted; `None` where no leaf has bounds.

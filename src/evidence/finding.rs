@@ -13,6 +13,21 @@ pub struct DiffEvidence {
     /// Which orgs were asked for: `all orgs`, or how many of a list.
     #[serde(default)]
     pub scope: String,
+    /// Where rows were hashed: `client` or `server`.
+    #[serde(default)]
+    pub digest: String,
+    /// Why there.
+    #[serde(default)]
+    pub digest_reason: String,
+    /// Snapshots that were taken; what differs over several was confirmed on one.
+    #[serde(default)]
+    pub snapshots: u32,
+    /// Whether work of a run that was killed was taken over.
+    #[serde(default)]
+    pub resumed: bool,
+    /// How far the server, a replica, had replayed its primary's log; `None` for a primary.
+    #[serde(default)]
+    pub replica_position: Option<String>,
     /// True only if every org that was asked for was compared to the end, in every table pair.
     pub complete: bool,
     /// Why it is not complete; empty otherwise.
@@ -32,6 +47,9 @@ pub struct DiffEvidence {
     pub findings: Vec<Finding>,
     /// Findings in all, also those not kept here but in `findings.jsonl`.
     pub findings_total: u64,
+    /// Findings in all without mere advice.
+    #[serde(default)]
+    pub differences_total: u64,
     /// Seconds the act took.
     pub duration_s: f64,
     /// The file of the run's folder that mends the orgs that differ, where one was asked for.

@@ -77,6 +77,10 @@ pub struct Leaf {
     pub readable: bool,
     /// Rows as the planner believes.
     pub rows_estimate: f64,
+    /// The file that holds it; another one after a rewrite such as VACUUM FULL.
+    pub file: i64,
+    /// Its blocks, where it is stored in PostgreSQL's own row format.
+    pub heap_blocks: Option<u64>,
     /// `FOR VALUES …` or `DEFAULT`; empty where it is not a partition.
     pub bound: String,
     /// What a row of it must fulfil, the bounds of its parents included.

@@ -9,15 +9,17 @@ use sqlx::{ConnectOptions, Connection};
 use super::failure;
 use crate::error::{Context, Error, Result};
 
-/// Session settings under which equal values always look equal, and under which row-level security
-/// raises an error instead of hiding rows.
-const SESSION: [(&str, &str); 6] = [
+/// Session settings under which equal values always look equal, under which row-level security
+/// raises an error instead of hiding rows, and under which a transaction that keeps a snapshot for
+/// others is not ended for idling.
+const SESSION: [(&str, &str); 7] = [
     ("timezone", "UTC"),
     ("datestyle", "ISO, YMD"),
     ("intervalstyle", "postgres"),
     ("extra_float_digits", "1"),
     ("bytea_output", "hex"),
     ("row_security", "off"),
+    ("idle_in_transaction_session_timeout", "0"),
 ];
 
 /// Reads a `postgres://` URL into options with our session settings.
@@ -36,7 +38,7 @@ pub fn options(database_url: &str) -> Result<PgConnectOptions> {
 }
 
 /// How long a server may take to say hello; a frozen one would take for ever.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Opens one connection.
 ///

@@ -71,25 +71,10 @@ pub fn all() -> Vec<Case> {
     paths.iter().map(read).collect()
 }
 
-/// A database with the reference schema and some rows, and not one difference.
-pub async fn reference_database() -> support::TestDatabase {
-    let database = support::database();
-    for sql in [
-        include_str!("../../src/platform/migrations/0001_tables.sql"),
-        include_str!("../../src/platform/migrations/0002_partitioned_twins.sql"),
-        include_str!("../../src/platform/migrations/0003_dual_write.sql"),
-        include_str!("../../src/platform/migrations/0005_carry_truncate.sql"),
-        include_str!("base.sql"),
-    ] {
-        support::execute(&database.url, sql).await;
-    }
-    database
-}
-
 impl Case {
     /// A database with the fault in it; `role` stands for `{role}`.
     pub async fn plant(&self, role: &str) -> support::TestDatabase {
-        let database = reference_database().await;
+        let database = support::reference_database().await;
         support::execute(&database.url, &self.sql.replace("{role}", role)).await;
         let mut sessions = HashMap::new();
         for step in &self.steps {
