@@ -13,7 +13,7 @@ use crate::pg::catalog::Trigger;
 /// together they have to carry each event. What was tried outweighs what the catalog says.
 pub(super) fn check(plan: &PairPlan, triggers: &[Trigger], coverage: &Coverage) -> Vec<Finding> {
     let carriers = carriers(plan, triggers, coverage);
-    if let Some(missing) = missing(plan, triggers, &carriers) {
+    if let Some(missing) = missing(plan, triggers, &carriers, coverage) {
         return vec![missing];
     }
     let mut findings: Vec<Finding> =
@@ -55,7 +55,12 @@ fn names(source: &str, name: &str) -> bool {
     })
 }
 
-fn missing(plan: &PairPlan, triggers: &[Trigger], carriers: &[&Trigger]) -> Option<Finding> {
+fn missing(
+    plan: &PairPlan,
+    triggers: &[Trigger],
+    carriers: &[&Trigger],
+    coverage: &Coverage,
+) -> Option<Finding> {
     let legacy = &plan.table(Side::Legacy).name;
     let there: Vec<&str> = triggers.iter().map(|trigger| trigger.name.as_str()).collect();
     let there = if there.is_empty() { "none".into() } else { there.join(", ") };
@@ -65,7 +70,16 @@ fn missing(plan: &PairPlan, triggers: &[Trigger], carriers: &[&Trigger]) -> Opti
         }
         None if carriers.is_empty() => {
             let twin = &plan.table(Side::Partitioned).name;
-            format!("{legacy} has no trigger whose function writes {twin}")
+            let tried = coverage.events.iter().map(|(event, carried)| match carried {
+                Carried::Yes => format!("{event} was tried and arrives"),
+                Carried::No => format!("{event} was tried and does not arrive"),
+                Carried::Unknown(why) => format!("{event} could not be tried: {why}"),
+            });
+            format!(
+                "{legacy} has no trigger whose function names {twin} ({}; if one writes it by other \
+                 means, name it under `trigger`)",
+                tried.collect::<Vec<_>>().join(", ")
+            )
         }
         _ => return None,
     };

@@ -64,7 +64,11 @@ BEGIN
             EXCEPTION
                 WHEN SQLSTATE 'CU002' THEN NULL;
                 WHEN lock_not_available THEN RAISE;
-                WHEN OTHERS THEN reason := SQLERRM; code := SQLSTATE;
+                WHEN OTHERS THEN
+                    -- The first value is the likeliest; why the others are refused tells less.
+                    IF code IS NULL THEN
+                        reason := SQLERRM; code := SQLSTATE;
+                    END IF;
             END;
             IF tried AND step ->> 'kind' = 'value' THEN
                 accepted := accepted
