@@ -8,7 +8,7 @@ mod support;
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use chrono::NaiveDate;
 use cutover::act::ActContext;
@@ -69,7 +69,7 @@ fn tables() -> Vec<(String, String, Vec<String>)> {
 /// Rows and digest of one table, from the bytes that the server sends.
 async fn read(database: &TestDatabase, columns: &str, table: &str) -> (u64, String) {
     let snapshot = Snapshot::take(&database.url, &[]).await.expect("a snapshot");
-    let mut connection = snapshot.reader().await.expect("a reader");
+    let mut connection = snapshot.reader(Duration::from_secs(60)).await.expect("a reader");
     let statement = format!("COPY (SELECT {columns} FROM {table}) TO STDOUT (FORMAT binary)");
     let mut reader = connection.copy(&statement, table).await.expect("COPY begins");
     let count = i16::try_from(columns.split(',').count()).expect("few columns").to_be_bytes();

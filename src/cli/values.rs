@@ -19,6 +19,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// A duration of any length.
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "give a duration such as 10s or 500ms".into())
+}
+
 /// A day around which a calendar of some years fits into every type that has to hold it.
 pub(super) fn day(text: &str) -> Result<NaiveDate, String> {
     match text.parse::<NaiveDate>() {

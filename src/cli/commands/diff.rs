@@ -71,7 +71,7 @@ pub struct DiffArgs {
     #[arg(long, requires = "out")]
     pub resume: bool,
     /// How often finished work is saved for --resume
-    #[arg(long, hide = true, default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, hide = true, default_value = "10s", value_parser = values::interval)]
     pub checkpoint_every: Duration,
     /// Read no faster, for example 50000rows/s or 20MB/s
     #[arg(long, value_name = "RATE")]
