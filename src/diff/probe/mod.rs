@@ -24,6 +24,11 @@ const UNDONE: &str = "CU000";
 /// The SQLSTATE of one that found no row to work on.
 const NO_ROW: &str = "CU001";
 
+/// The SQLSTATE of one that waited for a lock in vain.
+const LOCKED: &str = "55P03";
+/// How often it is tried where a lock stands in the way; a busy table is not a faulty one.
+const ATTEMPTS: u32 = 3;
+
 /// Whether something is carried to the twin.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Carried {
@@ -88,28 +93,50 @@ struct Seen {
 /// A run error where the server cannot be reached. A probe that is refused is no error: it says
 /// nothing, and [`Carried::Unknown`] says why.
 pub(super) async fn probe(database_url: &str, plan: &PairPlan) -> Result<Coverage> {
+    let mut why = String::new();
+    for _ in 0..ATTEMPTS {
+        match attempt(database_url, plan).await? {
+            Attempt::Told(seen) => return Ok(coverage(plan, &seen)),
+            Attempt::Refused(reason) => return Ok(Coverage::unknown(plan, &reason)),
+            Attempt::Locked(reason) => why = reason,
+        }
+    }
+    Ok(Coverage::unknown(plan, &why))
+}
+
+/// How one run of the probe ended.
+enum Attempt {
+    Told(Vec<Seen>),
+    Refused(String),
+    /// Somebody else held a lock for longer than the probe waits.
+    Locked(String),
+}
+
+async fn attempt(database_url: &str, plan: &PairPlan) -> Result<Attempt> {
     let mut connection = connect(database_url).await?;
     let script = sql::probe(plan);
     let outcome = sqlx::raw_sql(AssertSqlSafe(script)).execute(&mut connection).await;
     // Dropped rather than closed: it stands in a failed transaction and ends with its session.
     drop(connection);
     let error = match outcome {
-        Ok(_) => return Ok(Coverage::unknown(plan, "the probe ended without a word")),
+        Ok(_) => return Ok(Attempt::Refused("the probe ended without a word".into())),
         Err(error) => error,
     };
     let Some(refusal) = error.as_database_error() else {
-        return Ok(Coverage::unknown(plan, &error.to_string()));
+        return Ok(Attempt::Refused(error.to_string()));
     };
     let code = refusal.code().unwrap_or_default().into_owned();
+    let told = || reason(plan, &code, refusal.message());
     let detail = refusal.downcast_ref::<PgDatabaseError>().detail();
-    match (code.as_str(), detail.map(serde_json::from_str::<Vec<Seen>>)) {
-        (UNDONE, Some(Ok(seen))) => Ok(coverage(plan, &seen)),
-        (NO_ROW, _) => Ok(Coverage::unknown(
-            plan,
-            "none of the first rows of legacy stands alike in the twin, so there is none to try on",
-        )),
-        _ => Ok(Coverage::unknown(plan, &reason(plan, &code, refusal.message()))),
-    }
+    Ok(match (code.as_str(), detail.map(serde_json::from_str::<Vec<Seen>>)) {
+        (UNDONE, Some(Ok(seen))) => Attempt::Told(seen),
+        (NO_ROW, _) => Attempt::Refused(
+            "none of the first rows of legacy stands alike in the twin, so there is none to try on"
+                .into(),
+        ),
+        (LOCKED, _) => Attempt::Locked(told()),
+        _ => Attempt::Refused(told()),
+    })
 }
 
 /// Why something was refused. A message may quote values, so of a table with secrets only the code.
