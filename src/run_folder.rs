@@ -46,12 +46,7 @@ impl RunFolder {
         let place = format!("--out: cannot make the run folder {}", path.display());
         let hint = "give a folder that can be created and written, with --out DIR";
         std::fs::create_dir_all(&path).or_usage(&place, hint)?;
-        let lock =
-            Flock::lock(File::open(&path).or_usage(&place, hint)?, FlockArg::LockExclusiveNonblock);
-        let Ok(lock) = lock else {
-            let what = format!("--out: another run is writing into {}", path.display());
-            return Err(Error::usage(what, "give a folder of its own to each run"));
-        };
+        let lock = claim(&path)?;
         if path.join(RECORD).exists() {
             let what = format!("--out: {} holds a run already", path.display());
             return Err(Error::usage(what, "give a folder of its own to each run"));
@@ -100,6 +95,20 @@ impl RunFolder {
             let _ = std::fs::remove_file(&draft);
         }
     }
+}
+
+/// Makes a folder ours for as long as the returned value lives, so that two runs do not mix their
+/// files.
+///
+/// # Errors
+/// A usage error where another run has it.
+pub fn claim(folder: &Path) -> Result<Flock<File>> {
+    let place = format!("--out: cannot open {}", folder.display());
+    let file = File::open(folder).or_usage(place, "give a readable folder")?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| {
+        let what = format!("--out: another run is writing into {}", folder.display());
+        Error::usage(what, "wait for it, or give each run a folder of its own")
+    })
 }
 
 /// Writes beside the target, then renames over it.

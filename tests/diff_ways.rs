@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -258,7 +259,8 @@ async fn a_killed_run_is_resumed() {
         let command = |more: &[&str]| {
             let mut command = support::cutover_command();
             command.args(["diff", "--quiet", "--format", "json", "--table", "revenue", "--digest"]);
-            command.args([way, "--checkpoint-every", "0s", "--throttle", "40000rows/s", "--out"]);
+            command.args([way, "--checkpoint-every", "0s", "--throttle", "40000rows/s"]);
+            command.args(["--no-probe", "--out"]);
             command.arg(out.path()).args(more).env("CUTOVER_DATABASE_URL", &database.url);
             command.stdout(std::process::Stdio::piped());
             command
@@ -266,12 +268,14 @@ async fn a_killed_run_is_resumed() {
         for kill in 0..4 {
             let resume: &[&str] = if kill == 0 { &[] } else { &["--resume"] };
             let mut child = command(resume).spawn().expect("it starts");
-            tokio::time::sleep(Duration::from_millis(200 + rand::random_range(0..600))).await;
+            if kill == 0 {
+                something_is_saved(out.path()).await;
+            }
+            tokio::time::sleep(Duration::from_millis(rand::random_range(0..600))).await;
             child.kill().expect("it is killed");
             child.wait().expect("it ends");
         }
-        let saved = std::fs::read_dir(out.path().join("checkpoint")).map(|files| files.count());
-        assert!(saved.is_ok_and(|files| files > 0), "{way}: nothing was saved");
+        something_is_saved(out.path()).await;
         let output = command(&["--resume"]).output().expect("it runs");
         assert_eq!(output.status.code(), Some(11));
         let evidence: DiffEvidence = serde_json::from_slice(&output.stdout).expect("one object");
@@ -284,25 +288,45 @@ async fn a_killed_run_is_resumed() {
     writers.stop().await;
 }
 
+/// Waits until a comparison has put a checkpoint in place.
+async fn something_is_saved(out: &Path) {
+    let is_whole = |file: std::io::Result<std::fs::DirEntry>| {
+        file.is_ok_and(|file| file.path().extension().is_none())
+    };
+    for _ in 0..1000 {
+        if std::fs::read_dir(out.join("checkpoint")).is_ok_and(|mut files| files.any(is_whole)) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("nothing was saved within 20 s");
+}
+
 #[tokio::test]
 async fn only_the_same_comparison_is_resumed() {
     let database = reference_database().await;
     support::execute(&database.url, MANY_ROWS).await;
     let out = tempfile::tempdir().expect("a folder");
     let options = Options {
-        max_time: Some(Duration::from_millis(400)),
-        throttle: Some(Throttle::Rows(40_000.0)),
+        throttle: Some(Throttle::Rows(20_000.0)),
         checkpoint_every: Duration::ZERO,
         digest: Digest::Client,
+        probe: false,
         ..Options::default()
     };
+    let context = ActContext::silent();
+    let pairs = revenue();
+    let stopped = diff::run(&database.url, &pairs, &options, out.path(), &context);
+    let (stopped, ()) = tokio::join!(stopped, async {
+        something_is_saved(out.path()).await;
+        context.stop.cancel();
+    });
+    assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
     let run = async |options: &Options| {
         let context = ActContext::silent();
         diff::run(&database.url, &revenue(), options, out.path(), &context).await
     };
-    let stopped = run(&options).await.expect("ends early");
-    assert!(!stopped.complete);
-    let options = Options { resume: true, max_time: None, throttle: None, ..options };
+    let options = Options { resume: true, throttle: None, ..options };
     let other = Options { shard: Some(Shard { index: 1, of: 2 }), ..options.clone() };
     let error = run(&other).await.expect_err("another comparison");
     assert!(matches!(&error, Error::Usage { .. }), "{error}");
@@ -314,24 +338,32 @@ async fn only_the_same_comparison_is_resumed() {
 
 #[tokio::test]
 async fn two_runs_do_not_share_a_folder() {
-    let (database, pairs) = fat_database().await;
+    let database = reference_database().await;
+    support::execute(&database.url, MANY_ROWS).await;
     let out = tempfile::tempdir().expect("a folder");
-    let throttle = Some(Throttle::Bytes(20e6));
-    let slow = Options { throttle, digest: Digest::Client, ..Options::default() };
-    let context = ActContext::silent();
-    let first = diff::run(&database.url, &pairs, &slow, out.path(), &context);
-    let second = async {
-        tokio::task::yield_now().await;
-        let quick = Options::default();
-        diff::run(&database.url, &pairs, &quick, out.path(), &ActContext::silent()).await
+    let command = || {
+        let mut command = support::cutover_command();
+        command.args([
+            "diff",
+            "--quiet",
+            "--table",
+            "revenue",
+            "--throttle",
+            "1000rows/s",
+            "--out",
+        ]);
+        command.arg(out.path()).env("CUTOVER_DATABASE_URL", &database.url);
+        command
     };
-    let (first, second) = tokio::join!(first, second);
-    assert!(first.is_ok_and(|evidence| evidence.complete));
-    let error = second.expect_err("the folder is taken");
-    assert!(
-        matches!(&error, Error::Usage { .. }) && error.to_string().contains("another"),
-        "{error}"
-    );
+    let mut first = command().spawn().expect("it starts");
+    let is_taken = || cutover::run_folder::claim(out.path()).is_err();
+    assert!(support::wait_until(Duration::from_secs(20), is_taken), "it has not begun");
+    let second = command().output().expect("it runs");
+    first.kill().expect("it is killed");
+    first.wait().expect("it ends");
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(2), "{said}");
+    assert!(said.contains("another run is writing into"), "{said}");
 }
 
 /// Starts a slow comparison and does something to the backend that sends its rows.

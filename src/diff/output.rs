@@ -1,31 +1,13 @@
 //! `orgs.csv` and `findings.jsonl`: written beside their names and put in place when whole.
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{Flock, FlockArg};
 use tempfile::NamedTempFile;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
 use crate::evidence::finding::{Finding, OrgDiff};
 use crate::run_folder::draft;
-
-/// Makes a folder ours for as long as the returned value lives, so that two comparisons do not mix
-/// their files and checkpoints.
-///
-/// # Errors
-/// A usage error where another comparison has it.
-pub(super) fn claim(folder: &Path) -> Result<Flock<File>> {
-    let place = format!("cannot open {}", folder.display());
-    let folder_file = File::open(folder).or_usage(place, "give --out a readable folder")?;
-    Flock::lock(folder_file, FlockArg::LockExclusiveNonblock).map_err(|_| {
-        Error::usage(
-            format!("--out: another comparison is writing into {}", folder.display()),
-            "wait for it, or give each a folder of its own",
-        )
-    })
-}
 
 /// A file that appears under its name only once it is whole.
 pub(super) struct WholeFile {

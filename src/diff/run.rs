@@ -12,7 +12,6 @@ use super::drill_down::drill_down;
 use super::method::{self, Choice};
 use super::options::Options;
 use super::outcome::Outcome;
-use super::output;
 use super::probe::{Coverage, probe};
 use super::repair::Repair;
 use super::scan::{
@@ -39,8 +38,8 @@ const LISTED_ORGS: usize = 200_000;
 /// Compares every pair and writes `orgs.csv` and `findings.jsonl` into `out`.
 ///
 /// # Errors
-/// A usage error for a table or column that is not there, or for a folder that cannot be written
-/// or that another run writes; a run error where the server fails; [`Error::Interrupted`] when
+/// A usage error for a table or column that is not there, or for a folder that cannot be written; a
+/// run error where the server fails; [`Error::Interrupted`] when
 /// asked to stop. In each case no file is left that looks whole.
 pub async fn run(
     database_url: &str,
@@ -52,7 +51,6 @@ pub async fn run(
     let began = Instant::now();
     std::fs::create_dir_all(out)
         .or_usage(format!("cannot create {}", out.display()), "give --out a writable folder")?;
-    let _ours = output::claim(out)?;
     let mut outcome = Outcome::create(out, options, tables.len())?;
     let mut repair = options.repair.then(|| Repair::create(out)).transpose()?;
     let oracle = match options.wal {

@@ -13,6 +13,7 @@ use crate::config::TablePair;
 use crate::diff;
 use crate::error::{Context, Error, Result};
 use crate::evidence::finding::{DiffEvidence, Finding, Severity};
+use crate::run_folder::claim;
 
 /// Findings that the summary shows.
 const SHOWN_FINDINGS: usize = 10;
@@ -142,6 +143,9 @@ pub async fn run(args: DiffArgs, printer: &Printer, stop: CancellationToken) -> 
         ..diff::Options::default()
     };
     let out = args.target.out.clone().unwrap_or_else(default_folder);
+    std::fs::create_dir_all(&out)
+        .or_usage(format!("cannot create {}", out.display()), "give --out a writable folder")?;
+    let _ours = claim(&out)?;
     let context = printer.context(stop);
     let outcome = diff::run(database_url, &tables, &options, &out, &context).await;
     if outcome.is_err() {
