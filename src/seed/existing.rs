@@ -1,6 +1,6 @@
 //! What is there already, and whether this run may go on.
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::ledger::{self, Loaded, Record};
 use super::plan::{Plan, Table};
@@ -35,11 +35,7 @@ pub async fn settle(
     let same = recorded.as_ref().is_some_and(|recorded| recorded.difference(record).is_none());
     match (options.existing, &occupied) {
         (Existing::Reset, _) => {
-            let statement = sql::truncate(&aside::table_names(plan));
-            sqlx::raw_sql(AssertSqlSafe(statement))
-                .execute(&mut *connection)
-                .await
-                .or_run("cannot empty the tables", "do other tables refer to them?")?;
+            empty(connection, plan).await?;
         }
         (_, None) => {}
         (Existing::Append, Some(_)) if finished => {}
@@ -76,6 +72,28 @@ pub async fn settle(
     }
     ledger::begin_record(connection, record).await?;
     Ok(Loaded::new())
+}
+
+/// Empties the tables: all at once, so that foreign keys among them are no obstacle, or the twins
+/// first, where a trigger empties them together with legacy and one statement cannot do it twice.
+async fn empty(connection: &mut PgConnection, plan: &Plan) -> Result<()> {
+    let what = "cannot empty the tables";
+    let mut at_once = connection.begin().await.or_run(what, "")?;
+    let statement = sql::truncate(&aside::table_names(plan));
+    if sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *at_once).await.is_ok() {
+        return at_once.commit().await.or_run(what, "");
+    }
+    at_once.rollback().await.or_run(what, "")?;
+    let twins = plan.tables.iter().filter_map(|table| table.partitioned.as_ref());
+    let twins = twins.map(ToString::to_string).collect::<Vec<_>>();
+    let legacy = plan.tables.iter().map(|table| table.legacy.to_string()).collect::<Vec<_>>();
+    for tables in [twins, legacy].into_iter().filter(|tables| !tables.is_empty()) {
+        sqlx::raw_sql(AssertSqlSafe(sql::truncate(&tables)))
+            .execute(&mut *connection)
+            .await
+            .or_run(what, "do other tables refer to them?")?;
+    }
+    Ok(())
 }
 
 async fn refuse(
