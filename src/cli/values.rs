@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::evidence::drive::Mode;
+
 /// A duration: `90s`, `5m`, `1h`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -19,6 +21,39 @@ pub(super) fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if (1.0..=1e6).contains(&rate) => Ok(rate),
         _ => Err(format!("give {allowed}")),
+    }
+}
+
+/// How hard to drive.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Rate {
+    /// Arrivals per second.
+    PerSecond(f64),
+    /// As fast as answers come.
+    Max,
+}
+
+/// Arrivals per second, or `max`.
+pub(super) fn rate_or_max(text: &str) -> Result<Rate, String> {
+    match text {
+        "max" => Ok(Rate::Max),
+        _ => rate(text).map(Rate::PerSecond).map_err(|allowed| format!("{allowed}, or max")),
+    }
+}
+
+/// The modes of a pair, baseline first.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Modes(pub Vec<Mode>);
+
+/// One mode, or two with a comma between them.
+pub(super) fn modes(text: &str) -> Result<Modes, String> {
+    let one = |word: &str| Mode::ALL.into_iter().find(|mode| mode.as_str() == word.trim());
+    match text.split(',').map(one).collect::<Option<Vec<_>>>() {
+        Some(modes) if modes.len() <= 2 => Ok(Modes(modes)),
+        _ => {
+            Err("give legacy,partitioned to compare, legacy,legacy to calibrate, or one mode"
+                .into())
+        }
     }
 }
 
@@ -59,6 +94,13 @@ mod tests {
         assert_eq!(rate("250"), Ok(250.0));
         for bad in ["-1", "0", "NaN", "inf", "x"] {
             assert!(rate(bad).is_err_and(|e| e.contains("1 to 1000000")), "{bad}");
+        }
+        assert_eq!(rate_or_max("max"), Ok(Rate::Max));
+        assert!(rate_or_max("maximum").is_err_and(|e| e.contains("or max")));
+        assert_eq!(modes("legacy, legacy"), Ok(Modes(vec![Mode::Legacy; 2])));
+        assert_eq!(modes("partitioned"), Ok(Modes(vec![Mode::Partitioned])));
+        for bad in ["", "both", "legacy,partitioned,legacy", "legacy,"] {
+            assert!(modes(bad).is_err_and(|e| e.contains("to calibrate")), "{bad}");
         }
         assert_eq!(orgs("100_000"), Ok(100_000));
         for bad in ["0", "-5", "1e5"] {

@@ -166,7 +166,9 @@ mod tests {
         let window = |pair: u32, mode, p95: u64| Window {
             pair,
             mode: Some(mode),
+            candidate: mode == Mode::Partitioned,
             all: latency_of(p95),
+            without_own_lag: latency_of(p95),
             operations: [("list".to_owned(), latency_of(p95))].into(),
             ..Window::default()
         };

@@ -1,7 +1,8 @@
-//! The criteria about the load: can the measurement be trusted, and was the target good enough.
+//! The criteria about the load: was the target good enough.
 
 use super::criteria::criterion;
-use crate::evidence::drive::{Comparison, DriveEvidence, Mode};
+use super::validity;
+use crate::evidence::drive::{Comparison, DriveEvidence};
 use crate::evidence::observation::Observation;
 use crate::evidence::run_record::RunRecord;
 use crate::evidence::verdict::{Action, Criterion, Kind, State};
@@ -23,104 +24,23 @@ const MIN_REQUESTS: u64 = 1000;
 const CACHE_HIT_LIMIT_PERCENT: f64 = 70.0;
 /// With fewer look-ups the hit rate says nothing.
 const MIN_LOOKUPS: u64 = 100;
-/// Arrivals that nobody could send.
-const SKIPPED_LIMIT: f64 = 0.001;
-/// Share of the processors the generator may use itself.
-const GENERATOR_CPU_LIMIT: f64 = 0.8;
-/// Lag that may matter: above this, and above [`LAG_SHARE`] of the baseline's p95.
-const LAG_LIMIT_US: u64 = 2000;
-const LAG_SHARE: f64 = 0.2;
 
 /// Criteria about the load.
 pub(super) fn all(record: &RunRecord) -> Vec<Criterion> {
     let drive = record.drive.as_ref().filter(|drive| drive.requests > 0);
-    vec![
-        right_mode(drive),
-        generator(drive),
-        scheduling_lag(drive),
+    let mut criteria = validity::all(drive);
+    criteria.extend([
         error_rate(drive),
         p95_overall(drive),
         p95_operations(drive),
         cache_hit_rate(drive, &record.observations),
         critical_alerts(&record.observations),
         external_cache(&record.observations),
-    ]
+    ]);
+    criteria
 }
 
-const NO_LOAD: &str = "no request was measured";
-
-fn right_mode(drive: Option<&DriveEvidence>) -> Criterion {
-    let criterion = criterion(
-        "served_as_asked",
-        Kind::Validity,
-        "Every answer came from the side that was asked for",
-        "Phase 1, queries route to partitioned tables",
-        "drive",
-        "0 answers from the other side",
-    );
-    match drive {
-        Some(drive) if drive.wrong_mode == 0 && !drive.mode_proven => {
-            criterion.note("the platform does not say which side served an answer")
-        }
-        Some(drive) => criterion.measured(drive.wrong_mode == 0, drive.wrong_mode.to_string()),
-        None => criterion.note(NO_LOAD),
-    }
-}
-
-fn generator(drive: Option<&DriveEvidence>) -> Criterion {
-    let criterion = criterion(
-        "generator_sound",
-        Kind::Validity,
-        "The load generator was not the bottleneck",
-        "Phase 2, load testing",
-        "drive",
-        format!(
-            "skipped ≤ {} %, own processor share ≤ {} %, no worker lost",
-            SKIPPED_LIMIT * 100.0,
-            GENERATOR_CPU_LIMIT * 100.0
-        ),
-    );
-    let Some(drive) = drive else {
-        return criterion.note(NO_LOAD);
-    };
-    if !drive.complete {
-        return criterion.note("the plan was not drained to its end");
-    }
-    let skipped = drive.skipped as f64 / (drive.requests + drive.skipped) as f64;
-    let cpu = drive.generator_cpu_share;
-    let sound = skipped <= SKIPPED_LIMIT && cpu <= GENERATOR_CPU_LIMIT && drive.lost_workers == 0;
-    criterion
-        .measured(
-            sound,
-            format!("{:.2} % skipped, {:.0} % processor", skipped * 100.0, cpu * 100.0),
-        )
-        .note(match drive.lost_workers {
-            0 => String::new(),
-            lost => format!("{lost} workers ended before the plan did"),
-        })
-}
-
-fn scheduling_lag(drive: Option<&DriveEvidence>) -> Criterion {
-    let criterion = criterion(
-        "scheduling_lag",
-        Kind::Validity,
-        "Requests left when they were due",
-        "Phase 2, load testing",
-        "drive",
-        format!(
-            "p99 ≤ {} ms or ≤ {} % of the baseline's p95",
-            LAG_LIMIT_US / 1000,
-            LAG_SHARE * 100.0
-        ),
-    );
-    let Some(drive) = drive else {
-        return criterion.note(NO_LOAD);
-    };
-    let lag_us = drive.scheduling_lag_us.p99;
-    let baseline_us = drive.overall.get(&Mode::Legacy).map_or(0, |legacy| legacy.response_us.p95);
-    let matters = lag_us > LAG_LIMIT_US && lag_us as f64 > LAG_SHARE * baseline_us as f64;
-    criterion.measured(!matters, format!("p99 {}", milliseconds(lag_us)))
-}
+pub(super) const NO_LOAD: &str = "no request was measured";
 
 fn error_rate(drive: Option<&DriveEvidence>) -> Criterion {
     let criterion = criterion(
@@ -169,6 +89,10 @@ fn p95_overall(drive: Option<&DriveEvidence>) -> Criterion {
         "drive",
         "< +10 %, upper 95 % bound",
     );
+    if drive.is_some_and(|drive| drive.closed_loop || drive.calibration) {
+        return criterion
+            .note("this load did not compare the sides: it was for capacity or calibration");
+    }
     let Some(comparison) = drive.and_then(|drive| drive.comparison.as_ref()) else {
         return criterion.note("there are no two pairs of windows to compare");
     };
@@ -228,7 +152,7 @@ fn p95_operations(drive: Option<&DriveEvidence>) -> Criterion {
     let criterion = criterion(
         "p95_operations",
         Kind::Performance,
-        "No operation is much worse on the partitioned side",
+        "No operation and no size of org is much worse on the partitioned side",
         "alert thresholds, P95 latency +20 % / +50 %",
         "drive",
         format!("≤ +20 % each, lower 95 % bound, differences under {} ms aside", FELT_US / 1000),
@@ -248,6 +172,7 @@ fn p95_operations(drive: Option<&DriveEvidence>) -> Criterion {
     let mut alarms: Vec<(&str, f64, f64)> = comparison
         .operations
         .iter()
+        .chain(&comparison.org_sizes)
         .filter(|operation| operation.p95_difference_us >= FELT_US)
         .filter_map(|o| Some((o.name.as_str(), o.p95_ratio_low?, o.p95_ratio?)))
         .filter(|(_, low, _)| *low > P95_WARNING)
@@ -345,10 +270,10 @@ fn external_cache(observations: &[Observation]) -> Criterion {
     }
 }
 
-fn percent(ratio: f64) -> String {
+pub(super) fn percent(ratio: f64) -> String {
     format!("{:+.1} %", (ratio - 1.0) * 100.0)
 }
 
-fn milliseconds(us: u64) -> String {
+pub(super) fn milliseconds(us: u64) -> String {
     format!("{:.2} ms", us as f64 / 1000.0)
 }
