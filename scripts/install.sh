@@ -4,6 +4,7 @@
 # From Debian's packages where it may (root, or sudo without a password); otherwise unpacked into a cache folder of
 # the user's, without any rights. On stdout it prints export lines, and nothing else:
 #     exports="$(scripts/install.sh)" && eval "$exports"
+# With --browser also Chromium, in which a test opens the report.
 # CUTOVER_INSTALL_IGNORE_SYSTEM=1 tries that second way on a machine that has everything.
 set -euo pipefail
 umask 022
@@ -206,6 +207,22 @@ toolchain() {
     fail 'no C compiler (cc), which the Rust build links with' 'install the Debian package build-essential'
 }
 
+# --- Chromium ------------------------------------------------------------------------------------------------------
+
+# Only a test wants it, so that a machine without one still rehearses.
+browser() {
+  local name
+  for name in chromium chromium-browser google-chrome; do
+    if has "$name"; then export_line CUTOVER_BROWSER "$(command -v "$name")"; return; fi
+  done
+  if may_install && apt_install chromium; then
+    export_line CUTOVER_BROWSER "$(command -v chromium)"
+  else
+    say 'no Chromium, and no right to install it: no test will look at the report in a browser'
+  fi
+}
+
 toolchain
 postgres
 redis
+[ "${1:-}" != --browser ] || browser

@@ -1,12 +1,17 @@
 //! The folder of one run: made before anything else, so that a bad path fails early; every file in
-//! it is whole or not there.
+//! it is whole or not there, and the record says what each of them holds.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nix::fcntl::{Flock, FlockArg};
+use sha2::{Digest, Sha256};
 
 use crate::error::{Context, Error, Result};
 use crate::evidence::SCHEMA_VERSION;
-use crate::evidence::run_record::RunRecord;
+use crate::evidence::run_record::{EvidenceFile, RunRecord};
 
 /// Where runs are kept unless `--out` says otherwise.
 const REPORTS: &str = "reports";
@@ -18,6 +23,8 @@ const RECORD: &str = "run.json";
 pub struct RunFolder {
     path: PathBuf,
     run_id: String,
+    /// Held until the last copy of this value is gone, so that no second run writes here meanwhile.
+    _lock: Arc<Flock<File>>,
 }
 
 impl RunFolder {
@@ -39,13 +46,14 @@ impl RunFolder {
         let place = format!("--out: cannot make the run folder {}", path.display());
         let hint = "give a folder that can be created and written, with --out DIR";
         std::fs::create_dir_all(&path).or_usage(&place, hint)?;
+        let lock = claim(&path)?;
         if path.join(RECORD).exists() {
             let what = format!("--out: {} holds a run already", path.display());
             return Err(Error::usage(what, "give a folder of its own to each run"));
         }
         // A folder that exists may still be read-only.
         tempfile::NamedTempFile::new_in(&path).or_usage(&place, hint)?;
-        let folder = Self { path, run_id };
+        let folder = Self { path, run_id, _lock: Arc::new(lock) };
         if out.is_none() {
             folder.point_latest_here();
         }
@@ -89,6 +97,20 @@ impl RunFolder {
     }
 }
 
+/// Makes a folder ours for as long as the returned value lives, so that two runs do not mix their
+/// files.
+///
+/// # Errors
+/// A usage error where another run has it.
+pub fn claim(folder: &Path) -> Result<Flock<File>> {
+    let place = format!("--out: cannot open {}", folder.display());
+    let file = File::open(folder).or_usage(place, "give a readable folder")?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| {
+        let what = format!("--out: another run is writing into {}", folder.display());
+        Error::usage(what, "wait for it, or give each run a folder of its own")
+    })
+}
+
 /// Writes beside the target, then renames over it.
 ///
 /// # Errors
@@ -97,26 +119,38 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let place = format!("cannot write {}", path.display());
     let hint = "is the disk full?";
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
-        .tempfile_in(folder)
-        .or_run(&place, hint)?;
+    let mut file = draft(folder).or_run(&place, hint)?;
     file.write_all(bytes).or_run(&place, hint)?;
     file.persist(path).or_run(&place, hint)?;
     Ok(())
 }
 
-/// Writes the run record into a run's folder.
+/// A file that has no name of its own yet, as readable as the umask lets it be.
+///
+/// # Errors
+/// Where the folder cannot be written.
+pub fn draft(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    tempfile::Builder::new().permissions(readable).tempfile_in(folder)
+}
+
+/// What stands where the record's own digest belongs while that digest is computed.
+const NO_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// Writes the run record into a run's folder, with the digest of its own bytes in it.
 ///
 /// # Errors
 /// Where the folder cannot be written.
 pub fn write_record(folder: &Path, record: &RunRecord) -> Result<()> {
-    let mut json = serde_json::to_vec_pretty(record).or_run("run record", "")?;
-    json.push(b'\n');
-    write_whole(&folder.join(RECORD), &json)
+    let unsigned = RunRecord { record_sha256: NO_DIGEST.into(), ..record.clone() };
+    let mut json = serde_json::to_string_pretty(&unsigned).or_run("run record", "")?;
+    json.push('\n');
+    let digest = sha256(json.as_bytes());
+    write_whole(&folder.join(RECORD), json.replacen(NO_DIGEST, &digest, 1).as_bytes())
 }
 
-/// Reads a run record.
+/// Reads a run record and holds it, and every evidence file it names, against their digests:
+/// [`RunRecord::altered`] says what does not fit.
 ///
 /// # Errors
 /// A usage error where there is none, or of a newer layout than this program reads; a run error
@@ -135,6 +169,102 @@ pub fn read_record(folder: &Path) -> Result<RunRecord> {
             format!("{place} has layout version {found}, this program reads {SCHEMA_VERSION}");
         return Err(Error::usage(what, "use the version of cutover that wrote it"));
     }
-    serde_json::from_slice(&text)
-        .or_run(format!("{place} is damaged"), "the record does not have the fields of its version")
+    let record: RunRecord = serde_json::from_slice(&text).or_run(
+        format!("{place} is damaged"),
+        "the record does not have the fields of its version",
+    )?;
+    let altered = altered(folder, &text, &record);
+    Ok(RunRecord { altered, ..record })
+}
+
+/// Reads the run in a folder, or every run in the folders below it, oldest first.
+///
+/// # Errors
+/// A usage error where there is none. A run below that cannot be read is left out: a night that
+/// broke must not keep the next one from being judged.
+pub fn read_runs(path: &Path) -> Result<Vec<RunRecord>> {
+    if path.join(RECORD).exists() {
+        return Ok(vec![read_record(path)?]);
+    }
+    let place = format!("cannot read {}", path.display());
+    let hint = "give the folder of a run, or a folder that holds such folders";
+    let mut records = Vec::new();
+    for entry in std::fs::read_dir(path).or_usage(&place, hint)? {
+        let entry = entry.or_usage(&place, hint)?;
+        // Not through links: `latest` would count a run twice.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            records.extend(read_record(&entry.path()));
+        }
+    }
+    records.sort_by(|a, b| a.started_at.cmp(&b.started_at));
+    Ok(records)
+}
+
+/// What in a run's folder is not as the run left it.
+fn altered(folder: &Path, text: &[u8], record: &RunRecord) -> Vec<String> {
+    let mut altered = Vec::new();
+    let unsigned = String::from_utf8_lossy(text).replacen(&record.record_sha256, NO_DIGEST, 1);
+    if record.record_sha256.is_empty() {
+        altered.push(format!("{RECORD} carries no digest of itself"));
+    } else if sha256(unsigned.as_bytes()) != record.record_sha256 {
+        altered.push(format!("{RECORD} was changed"));
+    }
+    for file in &record.files {
+        match evidence_file(folder, &file.name) {
+            Ok(found) if found == *file => {}
+            Ok(_) => altered.push(format!("{} was changed", file.name)),
+            Err(error) => altered.push(format!("{} cannot be read: {error}", file.name)),
+        }
+    }
+    altered
+}
+
+/// Every file below a run's folder, the record itself and `others` left out.
+///
+/// # Errors
+/// Where the folder cannot be read.
+pub fn inventory(folder: &Path, others: &[&str]) -> Result<Vec<EvidenceFile>> {
+    let place = format!("cannot read {}", folder.display());
+    let mut names = Vec::new();
+    let mut open = vec![PathBuf::new()];
+    while let Some(below) = open.pop() {
+        for entry in std::fs::read_dir(folder.join(&below)).or_run(&place, "")? {
+            let entry = entry.or_run(&place, "")?;
+            let name = below.join(entry.file_name());
+            match entry.file_type().or_run(&place, "")? {
+                kind if kind.is_dir() => open.push(name),
+                kind if kind.is_file() => names.push(name.to_string_lossy().into_owned()),
+                _ => {}
+            }
+        }
+    }
+    names.sort();
+    names.retain(|name| name != RECORD && !others.contains(&name.as_str()));
+    names.iter().map(|name| evidence_file(folder, name).or_run(&place, "")).collect()
+}
+
+fn evidence_file(folder: &Path, name: &str) -> std::io::Result<EvidenceFile> {
+    let mut file = BufReader::with_capacity(1 << 16, File::open(folder.join(name))?);
+    let mut digest = Sha256::new();
+    let mut size_bytes = 0;
+    loop {
+        let part = file.fill_buf()?;
+        if part.is_empty() {
+            let sha256 = hex(&digest.finalize());
+            return Ok(EvidenceFile { name: name.to_owned(), size_bytes, sha256 });
+        }
+        digest.update(part);
+        let length = part.len();
+        size_bytes += length as u64;
+        file.consume(length);
+    }
+}
+
+/// SHA-256 in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -183,6 +183,30 @@ async fn tables_that_differ_before_the_load_are_not_loaded() {
     assert!(record(&out)["drive"]["requests"].as_u64().is_some_and(|requests| requests > 0));
 }
 
+#[test]
+fn one_configured_pair_is_seeded_and_compared_alone() {
+    let rig = Rig::up();
+    let config = rig.dir.path().join("expense.toml");
+    let pair = "[[tables]]
+        name = 'costs'
+        legacy = 'expense_transactions'
+        partitioned = 'expense_transactions_partitioned'
+        trigger = 'expense_transactions_dual_write_trigger'";
+    std::fs::write(&config, pair).expect("our own folder");
+    let out = rig.dir.path().join("run");
+    let config = config.to_str().expect("UTF-8");
+    rig.rehearse(&out, &["--config", config]).output().expect("cutover runs");
+    let record = record(&out);
+    let names = |tables: &Value| -> Vec<Value> {
+        tables.as_array().expect("tables").iter().map(|table| table["name"].clone()).collect()
+    };
+    assert_eq!(names(&record["manifest"]["tables"]), ["costs"]);
+    assert_eq!(names(&record["diff"]["tables"]), ["costs"]);
+    let criteria = record["criteria"].as_array().expect("criteria");
+    let present = criteria.iter().find(|criterion| criterion["id"] == "seeded_rows_present");
+    assert_eq!(present.expect("it is asked")["state"], "pass", "{present:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_cache_is_told_and_does_not_stop_the_load() {
     let rig = Rig::up();
@@ -320,7 +344,7 @@ fn what_is_wrong_is_refused_before_anything_is_touched() {
         (&["--orgs", "0"], &["--orgs", "1 to 10000000"]),
         (&["--duration", "0s"], &["--duration", "1s to 72h"]),
         (&["--rate", "-1"], &["--rate", "1 to 1000000"]),
-        (&["--pairs", "0"], &["--pairs", "1..=10000"]),
+        (&["--pairs", "0"], &["--pairs", "from 1 to 10000"]),
         (&["--profile", "slow"], &["--profile", "quick, default, nightly"]),
         (&["--config", &config], &["line 2", "base_ulr"]),
         (&["--scenario", &unknown], &["line 4", "nam"]),

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::NaiveDate;
 use cutover::act::{ActContext, Event};
+use cutover::config::TablePair;
 use cutover::error::Error;
 use cutover::evidence::manifest::Manifest;
-use cutover::seed::{self, Existing, Options, Profile, Replicate, Shard};
+use cutover::seed::{self, Existing, Options, Profile, Replicate};
 use cutover::{pg, platform};
 use sqlx::{AssertSqlSafe, PgConnection};
 use support::TestDatabase;
@@ -135,36 +136,6 @@ fn another_seed_or_day_is_other_content() {
     assert_ne!(base, digest(&Options { rng_seed: 43, ..options(50) }));
     let next_day = as_of().succ_opt().expect("not the last day");
     assert_ne!(base, digest(&Options { as_of: next_day, ..options(50) }));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn connections_and_shards_do_not_change_the_content() {
-    let promised = digests(&seed::manifest(&Profile::reference(), &options(5000)).expect("valid"));
-    for connections in [1, 4] {
-        let database = reference_database().await;
-        let manifest = load(&database, &Options { connections, ..options(5000) }).await;
-        assert_eq!(digests(&manifest), promised, "{connections} connections");
-        assert_both_sides_hold(&mut connect(&database).await, &manifest).await;
-    }
-
-    let database = reference_database().await;
-    let before = catalog(&mut connect(&database).await).await;
-    let shard = |index| Options { shard: Some(Shard { index, count: 3 }), ..options(5000) };
-    let first = load(&database, &shard(1)).await;
-    let (second, third) = (shard(2), shard(3));
-    let (second, third) = tokio::join!(load(&database, &second), load(&database, &third));
-    assert_eq!(first.orgs + second.orgs + third.orgs, 5000);
-    for (index, (name, rows, _, digest)) in promised.iter().enumerate() {
-        let parts = [&first, &second, &third].map(|manifest| &manifest.tables[index]);
-        assert_eq!(parts.iter().map(|part| part.rows).sum::<u64>(), *rows, "{name}");
-        let sum = parts.iter().fold(0u128, |sum, part| {
-            sum.wrapping_add(u128::from_str_radix(&part.digest, 16).expect("32 digits"))
-        });
-        assert_eq!(format!("{sum:032x}"), *digest, "{name}");
-    }
-    assert_eq!(catalog(&mut connect(&database).await).await, before);
-    let whole = seed::manifest(&Profile::reference(), &options(5000)).expect("valid");
-    assert_both_sides_hold(&mut connect(&database).await, &whole).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -306,12 +277,20 @@ async fn an_interrupted_run_puts_things_back_and_is_resumed() {
     let outcome = seed::run(&database.url, &Profile::reference(), &options, &context).await;
     assert!(matches!(outcome, Err(Error::Interrupted)), "{outcome:?}");
     assert_eq!(catalog(&mut connection).await, before);
+    assert!(support::says_unfinished(&database.url).await);
     let orgs: i64 = text(&mut connection, "SELECT count(*)::text FROM organizations")
         .await
         .parse()
         .expect("a number");
     assert!((1..20_000).contains(&orgs), "{orgs}");
 
+    let append = Options { existing: Existing::Append, ..options.clone() };
+    let refused =
+        seed::run(&database.url, &Profile::reference(), &append, &ActContext::silent()).await;
+    assert!(
+        matches!(&refused, Err(Error::Usage { what, .. }) if what.contains("--append")),
+        "{refused:?}"
+    );
     let other = Options { rng_seed: 7, existing: Existing::Resume, ..options.clone() };
     let refused =
         seed::run(&database.url, &Profile::reference(), &other, &ActContext::silent()).await;
@@ -324,6 +303,36 @@ async fn an_interrupted_run_puts_things_back_and_is_resumed() {
     assert_eq!(digests(&resumed), promised);
     assert_both_sides_hold(&mut connection, &resumed).await;
     assert_eq!(catalog(&mut connection).await, before);
+    assert!(!support::says_unfinished(&database.url).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn some_pairs_can_be_seeded_alone() {
+    let database = reference_database().await;
+    let mut connection = connect(&database).await;
+    let mut expense = TablePair::reference().swap_remove(1);
+    expense.name = "costs".into();
+    let profile =
+        Profile::reference().only(std::slice::from_ref(&expense)).expect("one of its pairs");
+    let loaded = seed::run(&database.url, &profile, &options(50), &ActContext::silent()).await;
+    let manifest = loaded.unwrap_or_else(|error| panic!("{error}"));
+    let [table] = manifest.tables.as_slice() else { panic!("{manifest:?}") };
+    assert_eq!(table.name, "costs");
+    let rows = text(
+        &mut connection,
+        "SELECT concat_ws(' ', (SELECT count(*) FROM organizations),
+             (SELECT count(*) FROM expense_transactions),
+             (SELECT count(*) FROM expense_transactions_partitioned),
+             (SELECT count(*) FROM revenue_transactions), (SELECT count(*) FROM daily_cash_balances))",
+    );
+    assert_eq!(rows.await, format!("50 {0} {0} 0 0", table.rows));
+
+    expense.partitioned = "public.costs".into();
+    let refused = Profile::reference().only(&[expense]);
+    assert!(
+        matches!(&refused, Err(Error::Usage { what, .. }) if what.contains("public.costs")),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::commands;
+use super::{commands, values};
 
 /// Rehearse a table cut-over, prove that not one row differs, decide go or no-go.
 #[derive(Debug, Parser)]
@@ -71,7 +71,8 @@ pub struct TargetArgs {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Seed of every random choice
-    #[arg(long, default_value_t = 42, value_name = "N")]
+    #[arg(long, default_value_t = 42, value_name = "N", value_parser = values::rng_seed)]
+    #[arg(allow_negative_numbers = true)]
     pub rng_seed: u64,
 }
 

@@ -42,6 +42,8 @@ pub fn run() -> ExitCode {
 
 fn finish(outcome: Result<Exit>, printer: &Printer) -> ExitCode {
     match outcome {
+        // A verdict that nobody could read was not given.
+        Ok(Exit::OK) if printer.failed() => Exit::COULD_NOT_RUN.into(),
         Ok(exit) => exit.into(),
         Err(error) => {
             printer.error(&error);

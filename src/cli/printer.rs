@@ -3,11 +3,13 @@
 use std::fs::{File, OpenOptions};
 use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{Color, Format, Global};
@@ -25,6 +27,8 @@ pub struct Printer {
     color: bool,
     bars: bool,
     stdout: Arc<File>,
+    written: Arc<AtomicBool>,
+    failed: Arc<AtomicBool>,
     work: Arc<Mutex<Option<Work>>>,
 }
 
@@ -56,13 +60,26 @@ impl Printer {
             color,
             bars: terminal && !plain && !global.quiet,
             stdout: Arc::new(claim_stdout()),
+            written: Arc::default(),
+            failed: Arc::default(),
             work: Arc::default(),
         }
     }
 
-    /// A reader that went away (a closed pipe) is not an error of ours.
+    /// A reader that went away (a closed pipe) is not an error of ours; a full disk is.
     fn write_out(&self, text: &str) {
-        let _ = writeln!(&*self.stdout, "{text}");
+        self.written.store(true, Ordering::Relaxed);
+        if let Err(error) = self.stdout.as_ref().write_all(format!("{text}\n").as_bytes())
+            && error.kind() != std::io::ErrorKind::BrokenPipe
+            && !self.failed.swap(true, Ordering::Relaxed)
+        {
+            self.above_the_bar(&format!("error: cannot write to standard output: {error}"));
+        }
+    }
+
+    /// Whether a result could not be written where it was to go.
+    pub fn failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// Whether stdout is to hold exactly one JSON object.
@@ -105,8 +122,12 @@ impl Printer {
         self.write_out(&serde_json::to_string(value).expect("plain values serialise"));
     }
 
-    /// An error with its hint, on stderr.
+    /// An error with its hint, on stderr; with `--format json` also as the one object on stdout,
+    /// where there is none yet.
     pub fn error(&self, error: &Error) {
+        if self.is_json() && !self.written.load(Ordering::Relaxed) {
+            self.json(&json!({ "error": error.to_string(), "hint": error.hint() }));
+        }
         let (red, reset) = if self.color { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
         self.above_the_bar(&format!("{red}error{reset}: {error}"));
         if let Some(hint) = error.hint() {

@@ -1,5 +1,7 @@
 //! What the target options mean together: configuration, database, platform.
 
+use std::path::Path;
+
 use url::Url;
 
 use super::args::TargetArgs;
@@ -7,13 +9,22 @@ use crate::config::Config;
 use crate::error::{Context, Error, Result};
 use crate::pg;
 
+/// Read where it stands in the working folder and no other file is named.
+const USUAL_CONFIG: &str = "cutover.toml";
+
 impl TargetArgs {
-    /// The configuration file, or the reference platform's configuration.
+    /// The configuration file: the one that is named, else `cutover.toml` in the working folder,
+    /// else the reference platform's configuration.
     ///
     /// # Errors
     /// A usage error where the file is not a valid configuration.
     pub fn read_config(&self) -> Result<Config> {
-        self.config.as_deref().map_or_else(|| Ok(Config::default()), Config::read)
+        let usual = Path::new(USUAL_CONFIG);
+        match &self.config {
+            Some(named) => Config::read(named),
+            None if usual.exists() => Config::read(usual),
+            None => Ok(Config::default()),
+        }
     }
 
     /// The platform's URL from the option or the configuration.

@@ -1,6 +1,12 @@
 //! Values of options, checked where they are parsed, with the allowed range in the message.
 
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
+
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 use crate::evidence::drive::Mode;
 
@@ -15,12 +21,16 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// Arrivals per second.
-pub(super) fn rate(text: &str) -> Result<f64, String> {
-    let allowed = "a number of requests per second from 1 to 1000000";
-    match text.parse::<f64>() {
-        Ok(rate) if (1.0..=1e6).contains(&rate) => Ok(rate),
-        _ => Err(format!("give {allowed}")),
+/// A duration of any length.
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "give a duration such as 10s or 500ms".into())
+}
+
+/// A day around which a calendar of some years fits into every type that has to hold it.
+pub(super) fn day(text: &str) -> Result<NaiveDate, String> {
+    match text.parse::<NaiveDate>() {
+        Ok(day) if (1990..=2100).contains(&day.year()) => Ok(day),
+        _ => Err("give a day from 1990-01-01 to 2100-12-31".into()),
     }
 }
 
@@ -57,33 +67,112 @@ pub(super) fn modes(text: &str) -> Result<Modes, String> {
     }
 }
 
-/// Number of orgs.
-pub(super) fn orgs(text: &str) -> Result<u64, String> {
-    match text.replace('_', "").parse::<u64>() {
-        Ok(orgs) if (1..=10_000_000).contains(&orgs) => Ok(orgs),
-        _ => Err("give a whole number of orgs from 1 to 10000000".into()),
+/// A time: `2026-11-22T10:00:00Z`, `2026-11-22` (midnight UTC), or a duration before now.
+pub(super) fn since(text: &str) -> Result<DateTime<Utc>, String> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Ok(time.into());
     }
+    if let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+        return Ok(day.and_time(NaiveTime::MIN).and_utc());
+    }
+    let ago = humantime::parse_duration(text)
+        .ok()
+        .and_then(|ago| Utc::now().checked_sub_signed(TimeDelta::from_std(ago).ok()?));
+    ago.ok_or_else(|| {
+        "give a time such as 2026-11-22T10:00:00Z or 2026-11-22, or a duration such as 90m".into()
+    })
+}
+
+/// One of several equal parts of the orgs: `2/3`.
+pub(super) fn shard(text: &str) -> Result<(u64, u64), String> {
+    let parts = text
+        .split_once('/')
+        .and_then(|(index, of)| Some((index.parse::<u64>().ok()?, of.parse::<u64>().ok()?)));
+    match parts {
+        Some((index, of)) if (1..=of).contains(&index) && of <= 10_000 => Ok((index, of)),
+        _ => Err("give I/N with I from 1 to N and N up to 10000, for example 2/3".into()),
+    }
+}
+
+/// Arrivals per second.
+pub(super) fn rate(text: &str) -> Result<f64, String> {
+    within(text, 1.0..=1e6, "a number of requests per second")
 }
 
 /// Mean transactions per org.
 pub(super) fn transactions(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(mean) if (1.0..=10_000.0).contains(&mean) => Ok(mean),
-        _ => Err("give a mean number of transactions per org from 1 to 10000".into()),
-    }
+    within(text, 1.0..=100_000.0, "a mean number of transactions per org")
 }
 
-/// Number of connections.
+/// Number of orgs of a rehearsal.
+pub(super) fn orgs(text: &str) -> Result<u64, String> {
+    within(&text.replace('_', ""), 1..=10_000_000, "a whole number of orgs")
+}
+
+/// Number of orgs of a seed, and the number of one of them.
+pub(super) fn seeded_orgs(text: &str) -> Result<u64, String> {
+    within(&text.replace('_', ""), 1..=crate::seed::Options::MAX_ORGS, "a whole number")
+}
+
+/// Number of connections that drain a plan.
 pub(super) fn connections(text: &str) -> Result<usize, String> {
-    match text.parse::<usize>() {
-        Ok(connections) if (1..=10_000).contains(&connections) => Ok(connections),
-        _ => Err("give a whole number of connections from 1 to 10000".into()),
+    within(text, 1..=10_000, "a whole number of connections")
+}
+
+/// Number of findings to stop at.
+pub(super) fn findings(text: &str) -> Result<u64, String> {
+    within(text, 1..=u64::MAX, "a whole number of findings")
+}
+
+/// Number of earlier runs.
+pub(super) fn runs(text: &str) -> Result<usize, String> {
+    within(text, 1..=1000, "a whole number of runs")
+}
+
+/// Number of connections to the database.
+pub(super) fn database_connections(text: &str) -> Result<usize, String> {
+    within(text, 1..=64, "a whole number of connections")
+}
+
+/// Pairs of windows.
+pub(super) fn pairs(text: &str) -> Result<u32, String> {
+    within(text, 1..=10_000, "a whole number of pairs")
+}
+
+/// Seed of random choices.
+pub(super) fn rng_seed(text: &str) -> Result<u64, String> {
+    within(text, 0..=u64::MAX, "a whole number")
+}
+
+/// Port of a server.
+pub(super) fn port(text: &str) -> Result<u16, String> {
+    within(text, 1..=u16::MAX, "a port")
+}
+
+/// Address to listen on.
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "give ADDRESS:PORT, for example 127.0.0.1:4000".into())
+}
+
+/// A number of a range; the message says what it is and what is allowed.
+fn within<T: FromStr + PartialOrd + Display>(
+    text: &str,
+    allowed: RangeInclusive<T>,
+    what: &str,
+) -> Result<T, String> {
+    match text.parse() {
+        Ok(value) if allowed.contains(&value) => Ok(value),
+        _ => Err(format!("give {what} from {} to {}", allowed.start(), allowed.end())),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::error::ErrorKind;
+    use clap::{CommandFactory, Parser};
+
     use super::*;
+    use crate::cli::Cli;
 
     #[test]
     fn ranges_are_kept_and_named() {
@@ -103,8 +192,43 @@ mod tests {
             assert!(modes(bad).is_err_and(|e| e.contains("to calibrate")), "{bad}");
         }
         assert_eq!(orgs("100_000"), Ok(100_000));
+        assert_eq!(shard("2/3"), Ok((2, 3)));
+        for bad in ["0/3", "4/3", "1", "1/0", "a/b"] {
+            assert!(shard(bad).is_err_and(|e| e.contains("2/3")), "{bad}");
+        }
+        assert_eq!(since("2026-11-22"), since("2026-11-22T00:00:00Z"));
+        assert!(since("90m").is_ok_and(|time| time < Utc::now()));
+        for bad in ["yesterday", "", "22.11.2026"] {
+            assert!(since(bad).is_err_and(|e| e.contains("90m")), "{bad}");
+        }
         for bad in ["0", "-5", "1e5"] {
             assert!(orgs(bad).is_err_and(|e| e.contains("1 to 10000000")), "{bad}");
         }
+        assert_eq!(day("2024-02-29").map(|day| day.to_string()), Ok("2024-02-29".into()));
+        for bad in ["2023-02-29", "1989-12-31", "2101-01-01", "29.2.2024", ""] {
+            assert!(day(bad).is_err_and(|e| e.contains("1990-01-01 to 2100-12-31")), "{bad}");
+        }
+    }
+
+    /// Whatever an option takes, a slip in it is answered with what it takes, not with a parser's
+    /// "invalid digit found in string".
+    #[test]
+    fn every_option_names_what_it_takes() {
+        let mut refused = 0;
+        for command in Cli::command().get_subcommands() {
+            for option in command.get_arguments().filter_map(|argument| argument.get_long()) {
+                let line = ["cutover", command.get_name(), &format!("--{option}=?!")];
+                let Err(error) = Cli::try_parse_from(line) else { continue };
+                if error.kind() != ErrorKind::ValueValidation {
+                    continue;
+                }
+                refused += 1;
+                let message = error.to_string();
+                let line = message.lines().next().expect("a first line");
+                let named = line.contains("?!") && line.contains(option) && line.contains("give ");
+                assert!(named, "{}: {line}", command.get_name());
+            }
+        }
+        assert!(refused > 15, "{refused}");
     }
 }

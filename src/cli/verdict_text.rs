@@ -7,7 +7,11 @@ use crate::evidence::verdict::{Criterion, State};
 pub(super) fn of(record: &RunRecord) -> String {
     let verdict = &record.verdict;
     let mut lines = vec![criteria(&record.criteria), String::new()];
-    lines.push(format!("{}: {}", verdict.decision.label(), verdict.action.label()));
+    let about = match record.increment_percent {
+        Some(percent) => format!(" ({} to {percent} %)", record.phase.as_str()),
+        None => String::new(),
+    };
+    lines.push(format!("{}: {}{about}", verdict.decision.label(), verdict.action.label()));
     lines.extend(verdict.reasons.iter().map(|reason| format!("  - {reason}")));
     lines.extend(verdict.steps.iter().enumerate().map(|(i, step)| format!("  {}. {step}", i + 1)));
     lines.join("\n")

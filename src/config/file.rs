@@ -9,6 +9,7 @@ use url::Url;
 
 use super::TablePair;
 use crate::error::{Context, Error, Result};
+use crate::evidence::limits::{LIMITS, OtherLimit};
 
 /// The target and how its reads are routed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +23,8 @@ pub struct Config {
     pub routing: RoutingConfig,
     /// Whom to trust behind https.
     pub tls: TlsConfig,
+    /// Limits that are not the handbook's, each with its reason.
+    pub limits: Vec<OtherLimit>,
 }
 
 /// Whom to trust behind https.
@@ -141,6 +144,7 @@ impl Default for Config {
             tables: TablePair::reference(),
             routing: RoutingConfig::default(),
             tls: TlsConfig::default(),
+            limits: Vec::new(),
         }
     }
 }
@@ -194,8 +198,30 @@ impl Config {
                 return Err(Error::usage(what, "names tell pairs apart in reports"));
             }
         }
+        self.limits.iter().try_for_each(check_limit)?;
         self.routing.check()
     }
+}
+
+fn check_limit(other: &OtherLimit) -> Result<()> {
+    let place = format!("[[limits]] criterion = \"{}\"", other.criterion);
+    let Some(limit) = LIMITS.iter().find(|limit| limit.criterion == other.criterion) else {
+        let names = LIMITS.map(|limit| limit.criterion).join(", ");
+        return Err(Error::usage(
+            format!("{place}: there is no such limit to change"),
+            format!("limits that can be changed: {names}"),
+        ));
+    };
+    let (least, most) = limit.range;
+    if !(least..=most).contains(&other.limit) {
+        let what = format!("{place}: limit = {} is out of range", other.limit);
+        return Err(Error::usage(what, format!("allowed: {least} to {most}, {}", limit.unit)));
+    }
+    if other.reason.trim().is_empty() {
+        let what = format!("{place}: reason is empty");
+        return Err(Error::usage(what, "say why the handbook's limit does not hold here"));
+    }
+    Ok(())
 }
 
 impl RoutingConfig {

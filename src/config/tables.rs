@@ -29,9 +29,22 @@ pub struct TablePair {
     /// Legacy column → the twin's column, where the names differ.
     #[serde(default)]
     pub map: BTreeMap<String, String>,
+    /// The column that says when a row was last changed, by its legacy name; `diff --since` needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_at: Option<String>,
     /// The trigger on the legacy table that writes the twin; looked for where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<String>,
+    /// Columns whose values are never shown, by their legacy names.
+    #[serde(default)]
+    pub secret: Vec<String>,
+    /// Whether the diff may try the triggers on a row, in a transaction that is always undone.
+    #[serde(default = "yes")]
+    pub probe: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn default_org() -> String {
@@ -53,7 +66,10 @@ impl TablePair {
             key: default_key(),
             ignore: Vec::new(),
             map: BTreeMap::new(),
+            changed_at: Some("updated_at".into()),
             trigger: Some(format!("{name}_transactions_dual_write_trigger")),
+            secret: Vec::new(),
+            probe: true,
         };
         let balances = Self {
             name: "cash_balance".into(),
@@ -64,7 +80,10 @@ impl TablePair {
             // The twin numbers its rows itself; the natural key is what ties the two.
             ignore: vec!["id".into()],
             map: BTreeMap::new(),
+            changed_at: Some("updated_at".into()),
             trigger: Some("daily_cash_balances_dual_write_trigger".into()),
+            secret: Vec::new(),
+            probe: true,
         };
         vec![transactions("revenue"), transactions("expense"), balances]
     }
@@ -108,6 +127,14 @@ impl TablePair {
         }
         if let Some(column) = self.ignore.iter().find(|c| self.key.contains(c) || **c == self.org) {
             return refuse("ignore", format!("`{column}` is the org or part of the key"));
+        }
+        if let Some(column) = self.secret.iter().find(|c| self.key.contains(c) || **c == self.org) {
+            let why = "is the org or part of the key, which findings have to name";
+            return refuse("secret", format!("`{column}` {why}"));
+        }
+        if let Some(column) = self.changed_at.as_ref().filter(|c| self.ignore.contains(c)) {
+            // Rows that differ in it alone would be told apart and yet agree.
+            return refuse("changed_at", format!("`{column}` is among `ignore`"));
         }
         Ok(())
     }

@@ -3,70 +3,52 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::schema::{PairPlan, Side};
-use super::{sql, triggers};
+use super::probe::Coverage;
+use super::schema::{PairPlan, Side, catalog_finding};
+use super::{partitions, sql, triggers};
 use crate::error::Result;
 use crate::evidence::finding::{Finding, Severity};
-use crate::pg::catalog::Leaf;
+use crate::pg::catalog::{Index, Leaf};
 use crate::pg::failure;
 
 /// Looks at triggers, partitions, indexes, sequences and row security of a pair.
 ///
 /// # Errors
 /// A run error where the server fails.
-pub(super) async fn check(connection: &mut PgConnection, plan: &PairPlan) -> Result<Vec<Finding>> {
+pub(super) async fn check(
+    connection: &mut PgConnection,
+    plan: &PairPlan,
+    coverage: &Coverage,
+) -> Result<Vec<Finding>> {
     let carried = plan.table(Side::Legacy).triggers(connection).await?;
-    let mut findings = triggers::check(plan, &carried);
-    findings.extend(partitioning(plan));
-    findings.extend(days_ahead(connection, plan).await?);
+    let mut findings = triggers::check(plan, &carried, coverage);
+    findings.extend(partitions::check(connection, plan).await?);
     for leaf in plan.leaves(Side::Partitioned).iter().filter(|leaf| leaf.is_default()) {
         findings.extend(default_rows(connection, plan, leaf).await?);
     }
     for side in Side::BOTH {
         findings.extend(invalid_indexes(connection, plan, side).await?);
         findings.extend(row_security(plan, side));
+        findings.extend(sequences(connection, plan, side).await?);
     }
-    findings.extend(sequences(connection, plan).await?);
     Ok(findings)
 }
 
-fn partitioning(plan: &PairPlan) -> Option<Finding> {
-    let twin = plan.table(Side::Partitioned);
-    let detail = format!("{} is not partitioned", twin.name);
-    twin.strategy.is_none().then(|| plan.finding("not_partitioned", Severity::Advice, detail))
-}
-
-/// A RANGE by day needs partitions for the days to come: without one, the legacy write fails too.
-async fn days_ahead(connection: &mut PgConnection, plan: &PairPlan) -> Result<Option<Finding>> {
-    let twin = plan.table(Side::Partitioned);
-    let ([column], Some("r")) = (twin.partition_columns.as_slice(), twin.strategy.as_deref())
-    else {
-        return Ok(None);
-    };
-    let Some(column) = twin.column(column) else { return Ok(None) };
-    if column.type_name != "date" && !column.type_name.starts_with("timestamp") {
-        return Ok(None);
+/// A seed that did not come to its end leaves triggers off, indexes out and rows missing.
+///
+/// # Errors
+/// A run error where the server fails.
+pub(super) async fn unfinished_seed(connection: &mut PgConnection) -> Result<Option<Finding>> {
+    for question in [sql::HAS_SEED, sql::SEED_UNFINISHED] {
+        let answer = sqlx::query_scalar(question).fetch_one(&mut *connection).await;
+        let yes: bool = answer.map_err(|e| failure("cannot ask for the state of the seed", &e))?;
+        if !yes {
+            return Ok(None);
+        }
     }
-    let what = || format!("cannot read the partitions of {}", twin.name);
-    let children: Vec<Option<String>> = sqlx::query_scalar(sql::DIRECT_PARTITIONS)
-        .bind(twin.oid)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(|e| failure(what(), &e))?;
-    let children: Vec<String> = children.into_iter().flatten().collect();
-    let query = sql::days_without_partition(&column.name, &column.type_name, &children);
-    let days: Vec<String> = sqlx::query_scalar(AssertSqlSafe(query))
-        .fetch_all(connection)
-        .await
-        .map_err(|e| failure(what(), &e))?;
-    let ([first, ..], [.., last]) = (days.as_slice(), days.as_slice()) else { return Ok(None) };
-    let detail = format!(
-        "{} has no partition for {} of the 36 days from today on, {first} to {last}: a write of \
-         such a day fails, in legacy too, or falls into DEFAULT; create the partitions",
-        twin.name,
-        days.len()
-    );
-    Ok(Some(plan.finding("partition_missing", Severity::Error, detail)))
+    let detail = "a `cutover seed` is at work here, was interrupted, or lacks a shard: rows are missing, \
+                  indexes and triggers may be; repeat it with --resume, or load the other shards";
+    Ok(Some(catalog_finding("all", "seed_unfinished", Severity::Error, detail.into())))
 }
 
 async fn default_rows(
@@ -96,20 +78,34 @@ async fn invalid_indexes(
     plan: &PairPlan,
     side: Side,
 ) -> Result<Vec<Finding>> {
-    let indexes = plan.table(side).indexes(connection).await?;
-    let invalid = indexes.into_iter().filter(|index| !index.valid);
-    Ok(invalid
-        .map(|index| {
-            let detail = format!(
-                "index {} on {} is invalid: no query uses it and, where it is unique, nothing is \
-                 guarded; REINDEX INDEX {} or drop it",
-                index.name, index.on_table, index.name
-            );
-            let mut finding = plan.finding("invalid_index", Severity::Error, detail);
-            finding.partition = (!index.direct).then_some(index.on_table);
-            finding
-        })
-        .collect())
+    let table = plan.table(side);
+    let mut findings = Vec::new();
+    for index in table.indexes(connection).await?.into_iter().filter(|index| !index.valid) {
+        let mut lacking = Vec::new();
+        if index.direct && table.strategy.is_some() {
+            let leaves = sqlx::query_scalar(sql::LEAVES_WITHOUT_INDEX).bind(table.oid);
+            let leaves = leaves.bind(&index.name).fetch_all(&mut *connection).await;
+            lacking = leaves.map_err(|e| failure(format!("cannot read {}", index.name), &e))?;
+        }
+        findings.push(invalid_index(plan, index, &lacking));
+    }
+    Ok(findings)
+}
+
+fn invalid_index(plan: &PairPlan, index: Index, lacking: &[String]) -> Finding {
+    let Index { name, on_table, .. } = &index;
+    let mend = if lacking.is_empty() {
+        format!("REINDEX INDEX {name} or drop it")
+    } else {
+        format!("these partitions lack it: {}; create it there and attach it", lacking.join(", "))
+    };
+    let detail = format!(
+        "index {name} on {on_table} is invalid: no query uses it and, where it is unique, nothing is \
+         guarded; {mend}"
+    );
+    let mut finding = plan.finding("invalid_index", Severity::Error, detail);
+    finding.partition = (!index.direct).then_some(index.on_table);
+    finding
 }
 
 fn row_security(plan: &PairPlan, side: Side) -> Option<Finding> {
@@ -123,11 +119,20 @@ fn row_security(plan: &PairPlan, side: Side) -> Option<Finding> {
 }
 
 /// A sequence behind the largest value hands out a number that is taken: the write fails.
-async fn sequences(connection: &mut PgConnection, plan: &PairPlan) -> Result<Vec<Finding>> {
-    let table = plan.table(Side::Legacy);
+async fn sequences(
+    connection: &mut PgConnection,
+    plan: &PairPlan,
+    side: Side,
+) -> Result<Vec<Finding>> {
+    let table = plan.table(side);
+    let indexes = table.indexes(connection).await?;
+    // Without an index no number is refused, and looking for the largest would read every row.
+    let leads = |name: &String| indexes.iter().any(|i| i.direct && i.columns.first() == Some(name));
     let mut findings = Vec::new();
     for column in &table.columns {
-        let Some(sequence) = &column.sequence else { continue };
+        let Some(sequence) = column.sequence.as_ref().filter(|_| leads(&column.name)) else {
+            continue;
+        };
         let query = sql::sequence_behind(&table.name.to_string(), &column.name, sequence);
         let behind = sqlx::query(AssertSqlSafe(query))
             .fetch_optional(&mut *connection)

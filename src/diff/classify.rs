@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::schema::{PairPlan, Side};
+use super::schema::{ComparedColumn, PairPlan, Side};
 use crate::evidence::finding::Finding;
 
 /// Characters of a value that a finding shows.
@@ -86,7 +86,7 @@ fn within_org(
 }
 
 fn one_sided(plan: &PairPlan, class: &str, side: Side, row: &Row) -> Finding {
-    let values = Some(texts(plan, row, |_| true));
+    let values = Some(texts(plan, |at| Some(shown(plan, at, row, None))));
     let (legacy, partitioned) = match side {
         Side::Legacy => (values, None),
         Side::Partitioned => (None, values),
@@ -98,10 +98,13 @@ fn one_sided(plan: &PairPlan, class: &str, side: Side, row: &Row) -> Finding {
 fn different(plan: &PairPlan, class: &str, row: &Row, other: &Row) -> Finding {
     let differs = |at: usize| row.values[at].0 != other.values[at].0;
     let columns = plan.columns.iter().enumerate().filter(|(at, _)| differs(*at));
+    let shown = |row: &Row, other: &Row| {
+        texts(plan, |at| differs(at).then(|| shown(plan, at, row, Some(other))))
+    };
     Finding {
         columns: columns.map(|(_, column)| column.on(Side::Legacy).to_owned()).collect(),
-        legacy: Some(texts(plan, row, differs)),
-        partitioned: Some(texts(plan, other, differs)),
+        legacy: Some(shown(row, other)),
+        partitioned: Some(shown(other, row)),
         partition: Some(other.leaf.clone()),
         ..about(plan, class, row)
     }
@@ -122,24 +125,37 @@ fn about(plan: &PairPlan, class: &str, row: &Row) -> Finding {
     Finding {
         table: plan.name.clone(),
         org_id: Some(row.org.clone()),
-        key: texts(plan, row, is_key),
+        key: texts(plan, |at| is_key(at).then(|| shown(plan, at, row, None))),
         class: class.into(),
         ..Finding::default()
     }
 }
 
+/// What is shown of each column for which `value` gives something, by the columns' legacy names.
 fn texts(
     plan: &PairPlan,
-    row: &Row,
-    wanted: impl Fn(usize) -> bool,
+    value: impl Fn(usize) -> Option<Option<String>>,
 ) -> BTreeMap<String, Option<String>> {
-    let values = plan.columns.iter().zip(&row.values).enumerate().filter(|(at, _)| wanted(*at));
-    values.map(|(_, (column, (_, text)))| (column.on(Side::Legacy).into(), shown(text))).collect()
+    let named = |(at, column): (usize, &ComparedColumn)| {
+        Some((column.on(Side::Legacy).to_owned(), value(at)?))
+    };
+    plan.columns.iter().enumerate().filter_map(named).collect()
 }
 
-/// A value as a finding shows it, cut where it is long.
-fn shown(text: &Option<String>) -> Option<String> {
+/// A value as a finding shows it, `other` being what it differs from: cut where it is long, and of
+/// a secret no more than whether the lengths differ.
+fn shown(plan: &PairPlan, at: usize, row: &Row, other: Option<&Row>) -> Option<String> {
+    let (image, text) = &row.values[at];
     let text = text.as_ref()?;
+    if plan.is_secret(&plan.columns[at]) {
+        let length = |image: &Option<Bytes>| image.as_ref().map(Bytes::len);
+        let told = match other.map(|other| &other.values[at].0) {
+            None | Some(None) => "***",
+            Some(differing) if length(differing) == length(image) => "*** (differs, same length)",
+            Some(_) => "*** (differs in length)",
+        };
+        return Some(told.into());
+    }
     let end = text.char_indices().nth(SHOWN_CHARACTERS).map(|(at, _)| at);
     Some(end.map_or_else(|| text.clone(), |end| format!("{}…", &text[..end])))
 }

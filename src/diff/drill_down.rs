@@ -1,131 +1,146 @@
-//! The rows of diverging orgs, both sides in the order of their keys, walked together.
+//! The rows of diverging orgs, both sides in the order of their keys, read as one.
 //!
-//! One statement per side, on the snapshot the digests came from, so that nothing a writer does in
-//! between can look like a difference. Memory holds one key's rows, however many orgs diverge.
+//! One statement for both sides, on the snapshot the digests came from, so that nothing a writer
+//! does in between can look like a difference. Memory holds one key's rows, however many orgs
+//! diverge.
+
+use std::collections::HashSet;
 
 use bytes::Bytes;
 
 use super::classify::{Row, SHOWN_CHARACTERS, classify};
 use super::schema::{PairPlan, Side};
+use super::scope::Rows;
 use super::sql;
 use crate::error::{Error, Result};
 use crate::evidence::finding::Finding;
-use crate::pg::{CopyConnection, CopyReader, Fields, Snapshot};
+use crate::pg::{CopyConnection, Fields};
 
-/// Compares the rows of `orgs` (all of them where `None`) and hands each difference to `tell`.
+/// A difference, and whether it is this comparison's to report: of a row under the wrong org, each
+/// shard that holds one of the two orgs learns, and the one with the right org reports.
+pub(super) struct Difference {
+    pub(super) finding: Finding,
+    pub(super) ours: bool,
+}
+
+/// Compares the rows of `orgs` (all of them where `None`) and hands each difference to `tell`,
+/// which says whether to go on.
 ///
 /// # Errors
 /// A run error where the server fails; whatever `tell` returns.
 pub(super) async fn drill_down(
     plan: &PairPlan,
     orgs: Option<&[String]>,
-    snapshot: &Snapshot,
-    mut tell: impl FnMut(Finding) -> Result<()>,
+    rows: Rows<'_>,
+    connection: &mut CopyConnection,
+    mut tell: impl FnMut(Difference) -> Result<bool>,
 ) -> Result<()> {
-    let (mut one, mut other) = tokio::try_join!(snapshot.reader(), snapshot.reader())?;
-    let (legacy, twin) = tokio::try_join!(
-        Walk::start(plan, Side::Legacy, orgs, &mut one),
-        Walk::start(plan, Side::Partitioned, orgs, &mut other),
-    )?;
-    walk(plan, legacy, twin, &mut tell).await?;
-    tokio::join!(one.close(), other.close());
-    Ok(())
-}
-
-async fn walk(
-    plan: &PairPlan,
-    mut legacy: Walk<'_>,
-    mut twin: Walk<'_>,
-    tell: &mut impl FnMut(Finding) -> Result<()>,
-) -> Result<()> {
+    let statement = sql::drill_down(plan, orgs, rows, SHOWN_CHARACTERS);
+    let what = format!("reading diverging orgs of {}", plan.name);
+    let mut reader = connection.copy(&statement, &what).await?;
+    let sort_columns = plan.identity().len();
+    let mut group = Group::default();
     loop {
-        let smallest = match (&legacy.ahead, &twin.ahead) {
-            (None, None) => return Ok(()),
-            (Some(row), None) | (None, Some(row)) => row.sort.clone(),
-            (Some(row), Some(other)) => row.sort.clone().min(other.sort.clone()),
-        };
-        let (left, right) = tokio::try_join!(legacy.take(&smallest), twin.take(&smallest))?;
-        for finding in classify(plan, left, right) {
-            tell(finding)?;
-        }
-    }
-}
-
-/// One side, one row ahead.
-struct Walk<'c> {
-    reader: CopyReader<'c>,
-    what: String,
-    sort_columns: usize,
-    columns: usize,
-    ahead: Option<Row>,
-}
-
-impl<'c> Walk<'c> {
-    async fn start(
-        plan: &PairPlan,
-        side: Side,
-        orgs: Option<&[String]>,
-        connection: &'c mut CopyConnection,
-    ) -> Result<Self> {
-        let statement = sql::drill_down(plan, side, orgs, SHOWN_CHARACTERS);
-        let what = format!("reading diverging orgs of {}", plan.table(side).name);
-        let reader = connection.copy(&statement, &what).await?;
-        let sort_columns = sql::sort_columns(plan).len();
-        let columns = plan.columns.len();
-        let mut walk = Self { reader, what, sort_columns, columns, ahead: None };
-        walk.step().await?;
-        Ok(walk)
-    }
-
-    /// The rows with this key, none where the side has none.
-    async fn take(&mut self, sort: &[Option<Bytes>]) -> Result<Vec<Row>> {
-        let mut rows = Vec::new();
-        while self.ahead.as_ref().is_some_and(|row| row.sort == sort) {
-            rows.extend(self.step().await?);
-        }
-        Ok(rows)
-    }
-
-    /// Goes one row on and returns the one it stood before.
-    async fn step(&mut self) -> Result<Option<Row>> {
-        let next = match self.reader.next_row().await? {
+        let next = match reader.next_row().await? {
+            Some(row) => Some(read(plan, sort_columns, row).ok_or_else(|| {
+                Error::run(format!("{what}: a row is not what was asked for"), "")
+            })?),
             None => None,
-            Some(row) => {
-                let row = read(row, self.sort_columns, self.columns);
-                Some(row.ok_or_else(|| {
-                    Error::run(format!("{}: a row is not what was asked for", self.what), "")
-                })?)
-            }
         };
-        if let (Some(before), Some(next)) = (&self.ahead, &next)
-            && next.sort < before.sort
+        if let Some((_, row)) = &next
+            && row.sort < group.sort
         {
-            let what = format!("{}: the server's order is not the order of bytes", self.what);
-            return Err(Error::run(what, ""));
+            let text = format!("{what}: the server's order is not the order of bytes");
+            return Err(Error::run(text, ""));
         }
-        Ok(std::mem::replace(&mut self.ahead, next))
+        if next.as_ref().is_none_or(|(_, row)| row.sort != group.sort) {
+            for difference in std::mem::take(&mut group).differences(plan, rows) {
+                if !tell(difference)? {
+                    return Ok(());
+                }
+            }
+        }
+        match next {
+            Some((told, row)) => group.push(told, row),
+            None => return Ok(()),
+        }
     }
+}
+
+/// The rows that share a key.
+#[derive(Default)]
+struct Group {
+    sort: Vec<Option<Bytes>>,
+    legacy: Vec<Row>,
+    twin: Vec<Row>,
+    /// Whether one of them was changed since the time asked for.
+    changed: bool,
+    /// Which of their orgs are asked for.
+    asked: HashSet<String>,
+}
+
+impl Group {
+    fn push(&mut self, told: Told, row: Row) {
+        self.changed |= told.changed;
+        if told.asked {
+            self.asked.insert(row.org.clone());
+        }
+        self.sort.clone_from(&row.sort);
+        match told.side {
+            Side::Legacy => self.legacy.push(row),
+            Side::Partitioned => self.twin.push(row),
+        }
+    }
+
+    fn differences(self, plan: &PairPlan, rows: Rows<'_>) -> Vec<Difference> {
+        if !self.changed {
+            return Vec::new();
+        }
+        let asked = |org: Option<&String>| org.is_some_and(|org| self.asked.contains(org));
+        let org_column = plan.org.on(Side::Legacy);
+        let difference = |finding: Finding| {
+            let holder = finding.partitioned.as_ref().and_then(|row| row.get(org_column)?.as_ref());
+            let holder_asked = finding.class == "wrong_org" && asked(holder);
+            let ours = asked(finding.org_id.as_ref()) || (holder_asked && rows.shard.is_none());
+            (ours || holder_asked).then_some(Difference { finding, ours })
+        };
+        let findings = classify(plan, self.legacy, self.twin);
+        findings.into_iter().filter_map(difference).collect()
+    }
+}
+
+/// What a row says about itself besides its content.
+struct Told {
+    side: Side,
+    /// Whether its org is asked for.
+    asked: bool,
+    /// Whether it was changed since the time asked for.
+    changed: bool,
 }
 
 /// A row of [`sql::drill_down`].
-fn read(row: &[u8], sort_columns: usize, columns: usize) -> Option<Row> {
+fn read(plan: &PairPlan, sort_columns: usize, row: &[u8]) -> Option<(Told, Row)> {
     let row = Bytes::copy_from_slice(row);
     let mut fields = Fields::of(&row);
     let own = |field: Option<&[u8]>| field.map(|bytes| row.slice_ref(bytes));
     let text = |field: Option<&[u8]>| field.map(|b| String::from_utf8_lossy(b).into_owned());
-    let mut sort = Vec::with_capacity(sort_columns);
+    let mut sort = Vec::new();
     for _ in 0..sort_columns {
         sort.push(own(fields.next()?));
     }
+    let is_twin = fields.next()? == Some(&[1]);
+    let side = if is_twin { Side::Partitioned } else { Side::Legacy };
+    let asked = fields.next()? == Some(&[1]);
     let org = text(fields.next()?).unwrap_or_default();
     let leaf = text(fields.next()?)?;
     let misrouted = fields.next()? == Some(&[1]);
-    let mut values = Vec::with_capacity(columns);
-    for _ in 0..columns {
+    let changed = fields.next()? == Some(&[1]);
+    let mut values = Vec::with_capacity(plan.columns.len());
+    for _ in &plan.columns {
         let image = own(fields.next()?);
         // The text of NULL prints as nothing; only the image tells NULL from an empty text.
         let text = text(fields.next()?).filter(|_| image.is_some());
         values.push((image, text));
     }
-    Some(Row { sort, org, leaf, misrouted, values })
+    Some((Told { side, asked, changed }, Row { sort, org, leaf, misrouted, values }))
 }

@@ -1,23 +1,35 @@
 //! Legacy against partitioned: for every org, is the twin the same, and if not, which rows, which
 //! columns, which values.
 //!
-//! A comparison goes down these files in order: [`run`] takes one snapshot and walks the table
+//! A comparison goes down these files in order: [`run`] takes a snapshot and walks the table
 //! pairs; `schema` compares the catalogs and decides what is compared and how; `checks` looks at
-//! what will go wrong tomorrow though every row agrees today; `scan` reads both sides by binary
-//! COPY and `digest` sums a keyed hash of every row per org; `drill_down` reads the rows of
-//! diverging orgs side by side and `classify` names each difference; `outcome` counts and
-//! `output` writes the files.
+//! what will go wrong tomorrow though every row agrees today, and `probe` tries the triggers; `scope`
+//! says which rows are asked for and `method` where they are hashed; [`scan`] sums a keyed hash of
+//! every row per org; `drill_down` reads the rows of diverging orgs side by side and `classify` names
+//! each difference; `outcome` counts and `output` writes the files, `repair` the statements that mend
+//! what was found; `wal` follows the log meanwhile, where asked for.
 
 mod checks;
 mod classify;
-mod digest;
 mod drill_down;
+mod method;
+mod options;
 mod outcome;
 mod output;
+mod partitions;
+mod probe;
+mod repair;
 mod run;
 mod scan;
 mod schema;
+mod scope;
 mod sql;
 mod triggers;
+mod wal;
 
-pub use run::{Options, run};
+pub use method::Digest;
+pub use options::Options;
+pub use run::{follow, run};
+pub use scan::Throttle;
+pub use scope::Shard;
+pub use wal::Oracle;

@@ -3,124 +3,252 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use super::digest::{Digests, OrgKey, OrgState, RowHasher};
+use super::drill_down::Difference;
+use super::options::Options;
 use super::output::{FindingsFile, OrgsFile};
-use super::run::Options;
-use super::schema::PairPlan;
+use super::repair;
+use super::scan::{Digests, Method, OrgKey, OrgState, Secret};
+use super::schema::{PairPlan, Side, catalog_finding};
+use super::scope::Rows;
+use crate::act::ActContext;
 use crate::error::Result;
-use crate::evidence::finding::{Counts, DiffEvidence, Finding, OrgDiff, Severity, TableDiff};
+use crate::evidence::finding::{
+    Counts, DiffEvidence, Finding, OrgDiff, Severity, TableDiff, WalDivergence, WalEvidence,
+};
 
 /// Counts findings and writes them as they come; memory grows with diverging orgs, not with rows.
 pub(super) struct Outcome {
+    several_pairs: bool,
     all_orgs: bool,
     allow_empty: bool,
     listed_orgs: Option<Vec<String>>,
-    org_column: String,
+    max_findings: u64,
     findings_file: FindingsFile,
     orgs_file: OrgsFile,
     evidence: DiffEvidence,
     catalog_findings: Vec<Finding>,
     row_findings: Vec<Finding>,
-    /// Row findings of the table at hand, by org.
-    counts: HashMap<String, Counts>,
+    /// The table at hand, between its beginning and its end.
+    table: Option<TableAtHand>,
     /// Hashes of the orgs seen in any pair, and what they are hashed with.
     checked: HashSet<u128, OrgState>,
-    hasher: RowHasher,
+    secret: Secret,
+    /// The orgs of all pairs, and the listed ones without a row, where the server counted them.
+    counted: Option<(u64, Vec<String>)>,
     diverged: HashSet<String>,
     empty: Vec<String>,
+    /// Why the comparison ended early; empty where it did not.
+    stopped: String,
+}
+
+/// A table whose findings are coming in.
+struct TableAtHand {
+    org_column: String,
+    table: TableDiff,
+    /// Its orgs that differ, with their rows by side.
+    diverging: HashMap<String, [u32; 2]>,
+    /// Its row findings, by org.
+    counts: HashMap<String, Counts>,
 }
 
 impl Outcome {
-    /// Creates both files, so that a folder that cannot be written is known at the start.
-    pub(super) fn create(out: &Path, options: &Options) -> Result<Self> {
-        let scope = match &options.orgs {
-            None => "all orgs".into(),
-            Some(orgs) => format!("{} listed orgs", orgs.len()),
-        };
+    /// Creates both files, so that a folder that cannot be written is known at the start; `pairs` is
+    /// how many table pairs are compared.
+    pub(super) fn create(out: &Path, options: &Options, pairs: usize) -> Result<Self> {
         let phase = options.phase.clone();
+        let scope = Rows::asked(options).words();
         Ok(Self {
+            several_pairs: pairs > 1,
             all_orgs: options.all_orgs,
             allow_empty: options.allow_empty,
             listed_orgs: options.orgs.clone(),
-            org_column: String::new(),
+            max_findings: options.max_findings.unwrap_or(u64::MAX),
             findings_file: FindingsFile::create(out)?,
             orgs_file: OrgsFile::create(out)?,
-            evidence: DiffEvidence { phase, scope, ..DiffEvidence::default() },
+            evidence: DiffEvidence {
+                phase,
+                scope,
+                resumed: options.resume,
+                ..DiffEvidence::default()
+            },
             catalog_findings: Vec::new(),
             row_findings: Vec::new(),
-            counts: HashMap::new(),
+            table: None,
             checked: HashSet::default(),
-            hasher: RowHasher::new(),
+            secret: Secret::new(),
+            counted: None,
             diverged: HashSet::new(),
             empty: Vec::new(),
+            stopped: String::new(),
         })
+    }
+
+    /// Takes how the comparison is made, and says it.
+    pub(super) fn describe(
+        &mut self,
+        method: Method,
+        reason: String,
+        replica: Option<String>,
+        context: &ActContext,
+    ) {
+        let name = match method {
+            Method::Client => "client",
+            Method::Server => "server",
+        };
+        context.note(format!("digest: {name}: {reason}"));
+        if let Some(position) = &replica {
+            context.note(format!("a replica, replayed up to {position}"));
+        }
+        self.evidence.digest = name.into();
+        self.evidence.digest_reason = reason;
+        self.evidence.replica_position = replica;
+    }
+
+    /// Takes how many snapshots there were.
+    pub(super) fn snapshots(&mut self, count: u32) {
+        self.evidence.snapshots = count;
+    }
+
+    /// Takes what the server counted over all pairs: orgs, and the listed ones without a row.
+    pub(super) fn orgs_counted(&mut self, orgs: u64, absent: Vec<String>) {
+        self.counted = Some((orgs, absent));
+    }
+
+    /// Ends the comparison early.
+    pub(super) fn stop(&mut self, why: &str) {
+        if self.stopped.is_empty() {
+            self.stopped = format!("it was stopped: {why}");
+        }
+    }
+
+    /// Whether it is to end early.
+    pub(super) fn is_stopped(&self) -> bool {
+        !self.stopped.is_empty()
+    }
+
+    /// Keeps a finding and asks whether that is enough of them.
+    fn take(&mut self, finding: &Finding) -> Result<()> {
+        self.evidence.findings_total += 1;
+        self.findings_file.write(finding)?;
+        let advice = finding.severity == Some(Severity::Advice);
+        self.evidence.differences_total += u64::from(!advice);
+        if self.evidence.differences_total >= self.max_findings {
+            self.stop(&format!("{} findings, as many as --max-findings allows", self.max_findings));
+        }
+        Ok(())
     }
 
     /// Takes a finding about a catalog.
     pub(super) fn catalog_finding(&mut self, finding: Finding) -> Result<()> {
         self.evidence.integrity_errors += u64::from(finding.severity == Some(Severity::Error));
-        self.evidence.findings_total += 1;
-        self.findings_file.write(&finding)?;
+        self.take(&finding)?;
         keep(&mut self.catalog_findings, finding);
         Ok(())
     }
 
-    /// Takes a finding about a row of the table at hand.
-    pub(super) fn row_finding(&mut self, finding: Finding) -> Result<()> {
-        let org = finding.org_id.clone().unwrap_or_default();
-        self.counts.entry(org).or_default().count(&finding.class);
-        if finding.class == "wrong_org" {
-            // The org that holds the row in the twin differs for this reason and no other.
-            let holder = finding.partitioned.as_ref().and_then(|row| row.get(&self.org_column));
-            self.counts.entry(holder.cloned().flatten().unwrap_or_default()).or_default();
+    /// Takes a difference of the table at hand.
+    pub(super) fn difference(&mut self, difference: Difference) -> Result<()> {
+        let Difference { finding, ours } = difference;
+        if let Some(TableAtHand { counts, org_column, .. }) = &mut self.table {
+            if finding.class == "wrong_org" {
+                // The org that holds the row in the twin differs for this reason and no other.
+                let holder = finding.partitioned.as_ref().and_then(|row| row.get(org_column));
+                counts.entry(holder.cloned().flatten().unwrap_or_default()).or_default();
+            }
+            if ours {
+                let org = finding.org_id.clone().unwrap_or_default();
+                counts.entry(org).or_default().count(&finding.class);
+            }
         }
-        self.evidence.findings_total += 1;
-        self.findings_file.write(&finding)?;
-        keep(&mut self.row_findings, finding);
+        if ours {
+            self.take(&finding)?;
+            keep(&mut self.row_findings, finding);
+        }
         Ok(())
     }
 
-    /// Begins the row findings of a table whose org column is called so.
-    pub(super) fn begin_table(&mut self, org_column: &str) {
-        self.org_column = org_column.to_owned();
-        self.counts.clear();
-    }
-
-    /// Sums up the table at hand; `diverging` are its orgs that differ, with their rows by side.
-    pub(super) fn end_table<K: OrgKey>(
+    /// Begins the row findings of a table; `diverging` are its orgs that differ.
+    pub(super) fn begin_table<K: OrgKey>(
         &mut self,
         plan: &PairPlan,
         digests: &Digests<K>,
         diverging: HashMap<String, [u32; 2]>,
     ) -> Result<()> {
-        let mut table = TableDiff {
-            name: plan.name.clone(),
-            legacy_rows: digests.rows[0],
-            partitioned_rows: digests.rows[1],
-            counts: Counts::default(),
-        };
-        if digests.rows == [0, 0] {
+        let rows = digests.totals.rows;
+        if rows == [0, 0] {
             self.empty.push(plan.name.clone());
         }
-        let line = |org_id: String, rows: [u32; 2], counts: Counts| OrgDiff {
-            org_id,
-            table: plan.name.clone(),
-            legacy_rows: rows[0].into(),
-            partitioned_rows: rows[1].into(),
-            counts,
+        if self.several_pairs || self.all_orgs || self.listed_orgs.is_some() {
+            self.remember_orgs(&plan.name, digests, &diverging)?;
+        } else {
+            self.counted = Some((digests.len(), Vec::new()));
+        }
+        self.table = Some(TableAtHand {
+            org_column: plan.org.on(Side::Legacy).to_owned(),
+            table: TableDiff {
+                name: plan.name.clone(),
+                legacy_rows: rows[0],
+                partitioned_rows: rows[1],
+                counts: Counts::default(),
+            },
+            diverging,
+            counts: HashMap::new(),
+        });
+        Ok(())
+    }
+
+    /// Remembers which orgs were seen, to count each once over all pairs; lists those that agree
+    /// where that is asked for.
+    fn remember_orgs<K: OrgKey>(
+        &mut self,
+        table: &str,
+        digests: &Digests<K>,
+        diverging: &HashMap<String, [u32; 2]>,
+    ) -> Result<()> {
+        self.checked.reserve(digests.listed().saturating_sub(self.checked.len()));
+        for (org, digest) in digests.orgs() {
+            let text = org.text();
+            self.checked.insert(self.secret.hash(text.as_bytes()));
+            if self.all_orgs && !diverging.contains_key(&text) {
+                let line = org_line(table, text, digest.rows, Counts::default());
+                self.orgs_file.write(&line)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The orgs of the table at hand that differ.
+    pub(super) fn diverging(&self) -> Vec<String> {
+        self.table.iter().flat_map(|table| table.diverging.keys().cloned()).collect()
+    }
+
+    /// Sums up the table at hand, if there is one. Where digests and rows came from one state of the
+    /// database (`exact`), an org that differs must have a row that does.
+    pub(super) fn end_table(&mut self, exact: bool) -> Result<()> {
+        let Some(TableAtHand { mut table, mut diverging, mut counts, .. }) = self.table.take()
+        else {
+            return Ok(());
         };
+        for (org, _) in counts.iter().filter(|(_, found)| !exact && found.total() > 0) {
+            diverging.entry(org.clone()).or_default();
+        }
         let mut lines = Vec::with_capacity(diverging.len());
         let mut unexplained = Vec::new();
-        for (org, rows) in &diverging {
-            let counts = self.counts.remove(org);
-            if counts.is_none() {
+        for (org, rows) in diverging {
+            let found = counts.remove(&org);
+            if found.is_none() && !self.is_stopped() {
+                if !exact {
+                    // It differed for a moment only.
+                    continue;
+                }
                 unexplained.push(org.clone());
             }
-            let counts = counts.unwrap_or_default();
-            table.counts.add(&counts);
-            lines.push(line(org.clone(), *rows, counts));
+            let found = found.unwrap_or_default();
+            table.counts.add(&found);
+            self.diverged.insert(org.clone());
+            lines.push(org_line(&table.name, org, rows, found));
         }
-        self.unexplained(plan, &unexplained)?;
+        self.unexplained(&table.name, &unexplained)?;
         lines.sort_by(|a, b| {
             b.counts.total().cmp(&a.counts.total()).then_with(|| a.org_id.cmp(&b.org_id))
         });
@@ -129,21 +257,12 @@ impl Outcome {
         }
         lines.truncate(DiffEvidence::KEPT_ORGS);
         self.evidence.orgs.extend(lines);
-        self.checked.reserve(digests.len().saturating_sub(self.checked.len()));
-        for (org, digest) in digests.orgs() {
-            let text = org.text();
-            self.checked.insert(self.hasher.hash(text.as_bytes()));
-            if self.all_orgs && !diverging.contains_key(&text) {
-                self.orgs_file.write(&line(text, digest.rows, Counts::default()))?;
-            }
-        }
-        self.diverged.extend(diverging.into_keys());
         self.evidence.tables.push(table);
         Ok(())
     }
 
     /// Digests differ and the rows do not: never a pass, whatever the cause.
-    fn unexplained(&mut self, plan: &PairPlan, orgs: &[String]) -> Result<()> {
+    fn unexplained(&mut self, table: &str, orgs: &[String]) -> Result<()> {
         if orgs.is_empty() {
             return Ok(());
         }
@@ -153,16 +272,37 @@ impl Outcome {
             orgs.len(),
             orgs[..orgs.len().min(5)].join(", ")
         );
-        self.catalog_finding(plan.finding("unexplained", Severity::Error, detail))
+        self.catalog_finding(catalog_finding(table, "unexplained", Severity::Error, detail))
+    }
+
+    /// Takes what the write-ahead log told: a finding per transaction, as far as they were kept.
+    pub(super) fn log_read(&mut self, wal: WalEvidence) -> Result<()> {
+        for found in &wal.divergences {
+            let WalDivergence { table, xid, committed_at, detail } = found;
+            let detail = format!("transaction {xid}, committed {committed_at}: {detail}");
+            let class = "transaction_diverged";
+            self.catalog_finding(catalog_finding(table, class, Severity::Error, detail))?;
+        }
+        self.evidence.wal = Some(wal);
+        Ok(())
+    }
+
+    /// Notes that `repair.sql` mends the orgs that differ.
+    pub(super) fn repair_written(&mut self) {
+        self.evidence.repair = Some(repair::FILE.into());
     }
 
     /// Puts the files in place and closes the account.
     pub(super) fn finish(mut self, duration_s: f64) -> Result<DiffEvidence> {
-        let absent = self.absent_orgs();
+        self.end_table(false)?;
+        let (orgs, absent) = match self.counted.take() {
+            Some(counted) => counted,
+            None => (self.checked.len() as u64, self.absent_orgs()),
+        };
         self.findings_file.finish()?;
         self.orgs_file.finish()?;
         let mut evidence = self.evidence;
-        evidence.orgs_checked = self.checked.len() as u64;
+        evidence.orgs_checked = orgs;
         evidence.orgs_diverged = self.diverged.len() as u64;
         evidence.duration_s = duration_s;
         evidence.orgs.sort_by_key(|org| std::cmp::Reverse(org.counts.total()));
@@ -171,18 +311,33 @@ impl Outcome {
         evidence.findings.append(&mut self.row_findings);
         evidence.findings.truncate(DiffEvidence::KEPT_FINDINGS);
         let uncompared = uncompared(&self.empty, &absent);
-        evidence.complete = uncompared.is_empty() || self.allow_empty;
-        if !evidence.complete {
+        if !self.stopped.is_empty() {
+            evidence.incomplete_reason = self.stopped;
+        } else if !uncompared.is_empty() && !self.allow_empty {
             evidence.incomplete_reason =
-                format!("{}: nothing was compared there (--allow-empty accepts this)", uncompared);
+                format!("{uncompared}: nothing was compared there (--allow-empty accepts this)");
         }
+        if let Some(wal) = evidence.wal.as_ref().filter(|wal| !wal.incomplete_reason.is_empty()) {
+            evidence.incomplete_reason = format!("write-ahead log: {}", wal.incomplete_reason);
+        }
+        evidence.complete = evidence.incomplete_reason.is_empty();
         Ok(evidence)
     }
 
     /// Orgs that were asked for and have no row in any pair.
     fn absent_orgs(&self) -> Vec<String> {
-        let seen = |org: &&String| self.checked.contains(&self.hasher.hash(org.as_bytes()));
+        let seen = |org: &&String| self.checked.contains(&self.secret.hash(org.as_bytes()));
         self.listed_orgs.iter().flatten().filter(|org| !seen(org)).cloned().collect()
+    }
+}
+
+fn org_line(table: &str, org_id: String, rows: [u32; 2], counts: Counts) -> OrgDiff {
+    OrgDiff {
+        org_id,
+        table: table.to_owned(),
+        legacy_rows: rows[0].into(),
+        partitioned_rows: rows[1].into(),
+        counts,
     }
 }
 

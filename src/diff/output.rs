@@ -7,6 +7,7 @@ use tempfile::NamedTempFile;
 
 use crate::error::{Context, Result};
 use crate::evidence::finding::{Finding, OrgDiff};
+use crate::run_folder::draft;
 
 /// A file that appears under its name only once it is whole.
 pub(super) struct WholeFile {
@@ -15,27 +16,20 @@ pub(super) struct WholeFile {
 }
 
 impl WholeFile {
-    fn create(folder: &Path, name: &str) -> Result<Self> {
+    pub(super) fn create(folder: &Path, name: &str) -> Result<Self> {
         let path = folder.join(name);
         let place = format!("cannot write {}", path.display());
-        let file = NamedTempFile::new_in(folder).or_usage(place, "give --out a writable folder")?;
+        let file = draft(folder).or_usage(place, "give --out a writable folder")?;
         Ok(Self { path, writer: BufWriter::new(file) })
     }
 
-    fn finish(self) -> Result<()> {
+    pub(super) fn finish(self) -> Result<()> {
         let place = || format!("cannot write {}", self.path.display());
         let file = self.writer.into_inner().or_run(place(), "is the disk full?")?;
         file.as_file().sync_all().or_run(place(), "is the disk full?")?;
-        open_to_readers(&file).or_run(place(), "")?;
         file.persist(&self.path).or_run(place(), "")?;
         Ok(())
     }
-}
-
-/// Temporary files are for their owner alone; a report is for everyone who may enter the folder.
-fn open_to_readers(file: &NamedTempFile) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))
 }
 
 /// `findings.jsonl`: a line per finding.

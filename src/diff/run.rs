@@ -1,21 +1,32 @@
-//! One comparison of every table pair on one snapshot.
+//! One comparison of every table pair.
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::Instant;
 
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+
 use super::checks;
-use super::digest::{Digests, OrgKey};
 use super::drill_down::drill_down;
+use super::method::{self, Choice};
+use super::options::Options;
 use super::outcome::Outcome;
-use super::scan::scan;
+use super::probe::{Coverage, probe};
+use super::repair::Repair;
+use super::scan::{
+    Checkpoints, Digests, Epochs, Job, Method, OrgKey, PATIENCE_WITH_WORK, Scanned, Secret,
+    count_orgs, identity, scan,
+};
 use super::schema::{PairPlan, Side};
+use super::scope::Rows;
+use super::wal::Oracle;
 use crate::act::{ActContext, Event};
 use crate::config::TablePair;
 use crate::error::{Context, Error, Result};
 use crate::evidence::finding::{DiffEvidence, Finding, Severity};
 use crate::pg::catalog::Table;
-use crate::pg::{Snapshot, connect};
+use crate::pg::{QualifiedName, connect, failure, replay_position};
 
 /// Beyond this share of diverging orgs whole tables are walked rather than a list of orgs. Most of
 /// the time goes into sorting and printing rows, so a list pays for long.
@@ -24,54 +35,13 @@ const WHOLE_TABLES_FROM: f64 = 0.25;
 /// Orgs that one statement lists at most.
 const LISTED_ORGS: usize = 200_000;
 
-/// What to compare, and how.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// `before` or `after` the load, or `alone`.
-    pub phase: String,
-    /// Whether a pair without a row on either side counts as compared.
-    pub allow_empty: bool,
-    /// Whether `orgs.csv` lists orgs that agree, too.
-    pub all_orgs: bool,
-    /// Only these orgs, as PostgreSQL prints them; `None` for every org.
-    pub orgs: Option<Vec<String>>,
-    /// Connections that read at once.
-    pub connections: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            phase: "alone".into(),
-            allow_empty: false,
-            all_orgs: false,
-            orgs: None,
-            connections: 2,
-        }
-    }
-}
-
 /// Compares every pair and writes `orgs.csv` and `findings.jsonl` into `out`.
 ///
 /// # Errors
-/// A usage error for a table or column that is not there or a folder that cannot be written, a run
-/// error where the server fails, [`Error::Interrupted`] when asked to stop; in each case no file is
-/// left that looks whole.
+/// A usage error for a table or column that is not there, or for a folder that cannot be written; a
+/// run error where the server fails; [`Error::Interrupted`] when
+/// asked to stop. In each case no file is left that looks whole.
 pub async fn run(
-    database_url: &str,
-    tables: &[TablePair],
-    options: &Options,
-    out: &Path,
-    context: &ActContext,
-) -> Result<DiffEvidence> {
-    tokio::select! {
-        biased;
-        () = context.stop.cancelled() => Err(Error::Interrupted),
-        outcome = compare(database_url, tables, options, out, context) => outcome,
-    }
-}
-
-async fn compare(
     database_url: &str,
     tables: &[TablePair],
     options: &Options,
@@ -81,33 +51,153 @@ async fn compare(
     let began = Instant::now();
     std::fs::create_dir_all(out)
         .or_usage(format!("cannot create {}", out.display()), "give --out a writable folder")?;
-    let mut outcome = Outcome::create(out, options)?;
-    let mut snapshot = take_snapshot(database_url, tables).await?;
+    let mut outcome = Outcome::create(out, options, tables.len())?;
+    let mut repair = options.repair.then(|| Repair::create(out)).transpose()?;
+    let oracle = match options.wal {
+        None => None,
+        // Before the snapshot, which would keep the slot waiting.
+        Some(_) => Some(follow(database_url, tables).await?),
+    };
+    if let Some(told) = options.log.clone() {
+        outcome.log_read(told)?;
+    }
+    let comparison =
+        compare(database_url, tables, options, out, &mut outcome, &mut repair, context);
+    tokio::select! {
+        biased;
+        () = context.stop.cancelled() => return Err(Error::Interrupted),
+        compared = within(options, comparison) => match compared {
+            Some(compared) => compared?,
+            None => outcome.stop("the time of --max-time was over"),
+        },
+    }
+    context.emit(Event::Finished);
+    if let (Some(oracle), Some(at_least)) = (oracle, options.wal) {
+        context.started("diff: following the write-ahead log", None, "transactions");
+        tokio::select! {
+            biased;
+            () = context.stop.cancelled() => return Err(Error::Interrupted),
+            () = tokio::time::sleep(at_least.saturating_sub(began.elapsed())) => {}
+        }
+        outcome.log_read(oracle.finish().await?)?;
+        context.emit(Event::Finished);
+    }
+    if let Some(repair) = repair {
+        repair.finish()?;
+        outcome.repair_written();
+    }
+    outcome.finish(began.elapsed().as_secs_f64())
+}
+
+/// `None` where the time for it was over.
+async fn within<T>(options: &Options, work: impl Future<Output = T>) -> Option<T> {
+    match options.max_time {
+        None => Some(work.await),
+        Some(limit) => tokio::time::timeout(limit, work).await.ok(),
+    }
+}
+
+/// A comparison under way.
+struct Comparison<'a> {
+    options: &'a Options,
+    plans: Vec<PairPlan>,
+    method: Method,
+    /// Whether a table is spread over servers, so that no snapshot of ours holds for all of it.
+    spread: bool,
+    secret: Secret,
+    epochs: Epochs,
+    context: &'a ActContext,
+}
+
+async fn compare(
+    database_url: &str,
+    tables: &[TablePair],
+    options: &Options,
+    out: &Path,
+    outcome: &mut Outcome,
+    repair: &mut Option<Repair>,
+    context: &ActContext,
+) -> Result<()> {
+    let names = find_tables(database_url, tables).await?;
+    let (limit, stall) = (options.snapshot_time, options.stall_timeout);
+    let mut epochs = Epochs::begin(database_url, names, limit, stall).await?;
+    let connection = epochs.snapshot().connection();
+    let plans = look_at_catalogs(database_url, tables, options, connection, outcome).await?;
+    let Choice { method, reason } = method::choose(options.digest, &plans, connection).await?;
+    let replica = replay_position(connection).await?;
+    outcome.describe(method, reason, replica, context);
+    let identity = identity(&plans, Rows::asked(options), method);
+    let (mut checkpoints, secret) =
+        Checkpoints::open(out, options.resume, identity, options.checkpoint_every)?;
+    if options.resume && !checkpoints.resumes() {
+        context.note("nothing to resume: the comparison begins anew");
+    }
+    let spread = method::elsewhere(&plans).is_some();
+    if spread {
+        epochs.stop_sharing();
+    }
+    let mut comparison = Comparison { options, plans, method, spread, secret, epochs, context };
+    for pair in 0..comparison.plans.len() {
+        if comparison.plans[pair].integer_org {
+            comparison.pair::<i64>(pair, &mut checkpoints, outcome, repair).await?;
+        } else {
+            comparison.pair::<Box<str>>(pair, &mut checkpoints, outcome, repair).await?;
+        }
+        if outcome.is_stopped() {
+            break;
+        }
+    }
+    comparison.finish(outcome).await?;
+    checkpoints.remove();
+    Ok(())
+}
+
+/// What is to be compared, pair by pair, and what the catalogs and the triggers say against it.
+async fn look_at_catalogs(
+    database_url: &str,
+    tables: &[TablePair],
+    options: &Options,
+    connection: &mut PgConnection,
+    outcome: &mut Outcome,
+) -> Result<Vec<PairPlan>> {
+    if let Some(finding) = checks::unfinished_seed(connection).await? {
+        outcome.catalog_finding(finding)?;
+    }
     let mut plans = Vec::new();
     for pair in tables {
-        let (plan, mut findings) =
-            PairPlan::make(snapshot.connection(), pair, database_url).await?;
-        findings.extend(checks::check(snapshot.connection(), &plan).await?);
+        let (plan, mut findings) = PairPlan::make(connection, pair, database_url).await?;
+        check_scope(&plan, options)?;
+        let coverage = if options.probe && plan.probe {
+            probe(database_url, &plan).await?
+        } else {
+            Coverage::unknown(&plan, "the probe of the triggers is switched off")
+        };
+        findings.extend(checks::check(connection, &plan, &coverage).await?);
         findings.sort_by_key(|finding| finding.severity == Some(Severity::Advice));
         for finding in findings {
             outcome.catalog_finding(finding)?;
         }
-        check_listed_orgs(&plan, options)?;
         plans.push(plan);
     }
-    for plan in &plans {
-        if plan.integer_org {
-            compare_pair::<i64>(plan, options, &mut snapshot, &mut outcome, context).await?;
-        } else {
-            compare_pair::<Box<str>>(plan, options, &mut snapshot, &mut outcome, context).await?;
-        }
+    Ok(plans)
+}
+
+/// Begins to follow the write-ahead log: whether each transaction changes both sides alike.
+///
+/// # Errors
+/// A usage error for a table that is not there or a server whose log does not tell, a run error
+/// where the server refuses.
+pub async fn follow(database_url: &str, tables: &[TablePair]) -> Result<Oracle> {
+    let mut connection = connect(database_url).await?;
+    let mut plans = Vec::new();
+    for pair in tables {
+        plans.push(PairPlan::make(&mut connection, pair, database_url).await?.0);
     }
-    snapshot.close().await?;
-    outcome.finish(began.elapsed().as_secs_f64())
+    Oracle::start(database_url, plans).await
 }
 
 /// Looks every table up before anything is locked, so that a wrong name gets a clear answer.
-async fn take_snapshot(database_url: &str, tables: &[TablePair]) -> Result<Snapshot> {
+async fn find_tables(database_url: &str, tables: &[TablePair]) -> Result<Vec<QualifiedName>> {
     let mut connection = connect(database_url).await?;
     let mut names = Vec::new();
     for pair in tables {
@@ -116,11 +206,14 @@ async fn take_snapshot(database_url: &str, tables: &[TablePair]) -> Result<Snaps
             names.push(name);
         }
     }
-    Snapshot::take(database_url, &names).await
+    Ok(names)
 }
 
-/// A listed org that cannot be one is a slip in the list, not an org without rows.
-fn check_listed_orgs(plan: &PairPlan, options: &Options) -> Result<()> {
+fn check_scope(plan: &PairPlan, options: &Options) -> Result<()> {
+    if options.since.is_some() {
+        plan.check_since()?;
+    }
+    // A listed org that cannot be one is a slip in the list, not an org without rows.
     let listed = options.orgs.iter().flatten();
     match listed.into_iter().find(|org| plan.integer_org && org.parse::<i64>().is_err()) {
         None => Ok(()),
@@ -131,58 +224,122 @@ fn check_listed_orgs(plan: &PairPlan, options: &Options) -> Result<()> {
     }
 }
 
-async fn compare_pair<K: OrgKey>(
-    plan: &PairPlan,
-    options: &Options,
-    snapshot: &mut Snapshot,
-    outcome: &mut Outcome,
-    context: &ActContext,
-) -> Result<()> {
-    let estimate: f64 =
-        Side::BOTH.iter().flat_map(|side| plan.leaves(*side)).map(|leaf| leaf.rows_estimate).sum();
-    let total = (estimate > 0.0).then_some(estimate as u64);
-    context.started(format!("diff: {}", plan.name), total, "rows");
-    let digests =
-        scan::<K>(plan, options.orgs.as_deref(), snapshot, options.connections, context).await?;
-    context.emit(Event::Finished);
-    for finding in null_findings(plan, &digests) {
-        outcome.catalog_finding(finding)?;
+impl Comparison<'_> {
+    async fn pair<K: OrgKey>(
+        &mut self,
+        pair: usize,
+        checkpoints: &mut Checkpoints,
+        outcome: &mut Outcome,
+        repair: &mut Option<Repair>,
+    ) -> Result<()> {
+        let Self { options, context, .. } = *self;
+        let plan = &self.plans[pair];
+        let leaves = Side::BOTH.iter().flat_map(|side| plan.leaves(*side));
+        let estimate: f64 = leaves.map(|leaf| leaf.rows_estimate).sum();
+        let total = (estimate > 0.0).then_some(estimate as u64);
+        context.started(format!("diff: {}", plan.name), total, "rows");
+        let job = Job {
+            plan,
+            rows: Rows::asked(options),
+            method: self.method,
+            secret: &self.secret,
+            all_orgs: options.all_orgs,
+            connections: options.connections,
+            throttle: options.throttle,
+        };
+        let Scanned { digests, on_one_snapshot } =
+            scan::<K>(job, Some((checkpoints, pair)), &mut self.epochs, context).await?;
+        context.emit(Event::Finished);
+        for finding in null_findings(plan, &digests) {
+            outcome.catalog_finding(finding)?;
+        }
+        let mut diverging = digests.diverging();
+        let exact = on_one_snapshot && !self.spread;
+        if !exact && !diverging.is_empty() {
+            diverging = confirm::<K>(job, diverging, &mut self.epochs, context).await?;
+        }
+        if let Some(repair) = repair {
+            let orgs = diverging.keys().map(String::as_str).collect();
+            let misrouted = digests.misrouted.iter().map(OrgKey::text).collect();
+            repair.pair(plan, &orgs, &misrouted)?;
+        }
+        outcome.begin_table(plan, &digests, diverging)?;
+        self.drill_down(pair, digests.len(), outcome).await?;
+        outcome.end_table(!self.spread)
     }
-    let diverging: HashMap<String, [u32; 2]> = digests
-        .orgs()
-        .filter(|(org, digest)| digest.diverges() || digests.misrouted.contains(*org))
-        .map(|(org, digest)| (org.text(), digest.rows))
-        .collect();
-    outcome.begin_table(plan.org.on(Side::Legacy));
-    if !diverging.is_empty() {
+
+    /// Names the differences of the orgs that differ.
+    async fn drill_down(&mut self, pair: usize, orgs: u64, outcome: &mut Outcome) -> Result<()> {
+        let Self { options, context, .. } = *self;
+        let plan = &self.plans[pair];
+        let diverging = outcome.diverging();
+        if diverging.is_empty() || outcome.is_stopped() {
+            return Ok(());
+        }
         context.started(
             format!("diff: {} orgs of {} differ", diverging.len(), plan.name),
             None,
             "rows",
         );
-        let share = diverging.len() as f64 / digests.len() as f64;
+        let share = diverging.len() as f64 / orgs as f64;
         let too_many = share > WHOLE_TABLES_FROM || diverging.len() > LISTED_ORGS;
         let whole = too_many && options.orgs.is_none();
-        let orgs: Vec<String> = diverging.keys().cloned().collect();
-        let orgs = (!whole).then_some(orgs.as_slice());
-        drill_down(plan, orgs, snapshot, |finding| {
+        let listed = (!whole).then_some(diverging.as_slice());
+        let mut connection = self.epochs.reader().await?.more_patient(PATIENCE_WITH_WORK);
+        drill_down(plan, listed, Rows::asked(options), &mut connection, |difference| {
             context.emit(Event::Advanced(1));
-            outcome.row_finding(finding)
+            outcome.difference(difference)?;
+            Ok(!outcome.is_stopped())
         })
         .await?;
         context.emit(Event::Finished);
+        connection.close().await;
+        Ok(())
     }
-    outcome.end_table(plan, &digests, diverging)
+
+    /// Counts what only the server has seen, and lets go of it.
+    async fn finish(mut self, outcome: &mut Outcome) -> Result<()> {
+        let several = self.plans.len() > 1 || self.options.orgs.is_some();
+        if self.method == Method::Server && several && !outcome.is_stopped() {
+            let statement = count_orgs(&self.plans, Rows::asked(self.options));
+            let (orgs, absent): (i64, Vec<String>) = sqlx::query_as(AssertSqlSafe(statement))
+                .fetch_one(self.epochs.snapshot().connection())
+                .await
+                .map_err(|e| failure("cannot count the orgs", &e))?;
+            outcome.orgs_counted(orgs as u64, absent);
+        }
+        outcome.snapshots(self.epochs.count());
+        self.epochs.close().await
+    }
+}
+
+/// Looks again at orgs that differed over several states of the database, now on one: a row that
+/// moved in between is no difference.
+async fn confirm<K: OrgKey>(
+    job: Job<'_>,
+    candidates: HashMap<String, [u32; 2]>,
+    epochs: &mut Epochs,
+    context: &ActContext,
+) -> Result<HashMap<String, [u32; 2]>> {
+    let orgs: Vec<String> = candidates.into_keys().collect();
+    context.started(format!("diff: looking again at {} orgs", orgs.len()), None, "rows");
+    let all = job.rows.orgs.is_none() && orgs.len() > LISTED_ORGS;
+    let rows = if all { job.rows } else { job.rows.of(&orgs) };
+    epochs.renew().await?;
+    let job = Job { rows, all_orgs: false, ..job };
+    let scanned = scan::<K>(job, None, epochs, context).await?;
+    context.emit(Event::Finished);
+    Ok(scanned.digests.diverging())
 }
 
 /// Rows that cannot be told apart, or that belong to nobody.
 fn null_findings<K>(plan: &PairPlan, digests: &Digests<K>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for side in Side::BOTH {
-        let (table, side) = (&plan.table(side).name, side as usize);
+        let (table, totals, side) = (&plan.table(side).name, &digests.totals, side as usize);
         let counts = [
-            ("null_org", digests.null_orgs[side], "no org: they were not compared"),
-            ("null_key", digests.null_keys[side], "NULL in their key: nothing tells them apart"),
+            ("null_org", totals.null_orgs[side], "no org: they were not compared"),
+            ("null_key", totals.null_keys[side], "NULL in their key: nothing tells them apart"),
         ];
         for (class, rows, why) in counts.into_iter().filter(|(_, rows, _)| *rows > 0) {
             let detail = format!("{rows} rows of {table} have {why}; give them a value");

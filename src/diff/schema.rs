@@ -26,10 +26,16 @@ impl Side {
 pub(super) struct PairPlan {
     pub(super) name: String,
     pub(super) trigger: Option<String>,
+    /// Columns whose values are never shown, by their legacy names.
+    pub(super) secret: Vec<String>,
+    /// Whether the triggers may be tried.
+    pub(super) probe: bool,
     tables: [Table; 2],
     leaves: [Vec<Leaf>; 2],
     /// The org.
     pub(super) org: ComparedColumn,
+    /// The column that says when a row was last changed.
+    pub(super) changed_at: Option<ComparedColumn>,
     /// The columns that identify a row.
     pub(super) key: Vec<ComparedColumn>,
     /// Every column that is compared, org and key included.
@@ -86,12 +92,15 @@ impl PairPlan {
         let integer_org =
             [(&legacy, pair.org.as_str()), (&twin, pair.partitioned_column(&pair.org))]
                 .iter()
-                .all(|(table, name)| table.column(name).is_some_and(is_integer))
+                .all(|(table, name)| table.column(name).is_some_and(Column::is_integer))
                 && !compared(&pair.org).as_text;
         let plan = Self {
             name: pair.name.clone(),
             trigger: pair.trigger.clone(),
+            secret: pair.secret.clone(),
+            probe: pair.probe,
             org: compared(&pair.org),
+            changed_at: pair.changed_at.as_deref().map(compared),
             key: pair.key.iter().map(|name| compared(name)).collect(),
             tables: [legacy, twin],
             leaves,
@@ -108,6 +117,59 @@ impl PairPlan {
 
     pub(super) fn leaves(&self, side: Side) -> &[Leaf] {
         &self.leaves[side as usize]
+    }
+
+    /// The compared column with this legacy name.
+    pub(super) fn compared(&self, legacy_name: &str) -> Option<&ComparedColumn> {
+        self.columns.iter().find(|column| column.on(Side::Legacy) == legacy_name)
+    }
+
+    /// The columns that tell rows of the whole table apart.
+    pub(super) fn identity(&self) -> Vec<ComparedColumn> {
+        let org = (self.key_within_org && !self.key.contains(&self.org)).then(|| self.org.clone());
+        org.into_iter().chain(self.key.iter().cloned()).collect()
+    }
+
+    /// Whether its values are never shown.
+    pub(super) fn is_secret(&self, column: &ComparedColumn) -> bool {
+        self.secret.iter().any(|name| name == column.on(Side::Legacy))
+    }
+
+    /// The one column whose value picks the partition, of a twin that is divided by RANGE or LIST.
+    pub(super) fn partition_column(&self) -> Option<&ComparedColumn> {
+        let twin = self.table(Side::Partitioned);
+        let [name] = twin.partition_columns.as_slice() else { return None };
+        let by_value = ["r", "l"].contains(&twin.strategy.as_deref()?);
+        self.columns.iter().find(|column| by_value && column.on(Side::Partitioned) == name)
+    }
+
+    /// Whether `--since` can work with this pair.
+    ///
+    /// # Errors
+    /// A usage error where no column says when a row was changed, or one that holds no time.
+    pub(super) fn check_since(&self) -> Result<()> {
+        let Some(changed_at) = &self.changed_at else {
+            return Err(Error::usage(
+                format!("--since: [[tables]] `{}` does not say when a row was changed", self.name),
+                "name the column there, for example changed_at = \"updated_at\"",
+            ));
+        };
+        for side in Side::BOTH {
+            let column = self.table(side).column(changed_at.on(side));
+            let type_name = column.map_or("", |column| &column.type_name);
+            if type_name != "date" && !type_name.starts_with("timestamp") {
+                return Err(Error::usage(
+                    format!(
+                        "--since: [[tables]] `{}`: changed_at: {}.{} is {type_name}, not a time",
+                        self.name,
+                        self.table(side).name,
+                        changed_at.on(side)
+                    ),
+                    "name a column of type timestamptz, timestamp or date",
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// A finding about this pair's catalogs.
@@ -132,10 +194,6 @@ pub(super) fn catalog_finding(
     }
 }
 
-fn is_integer(column: &Column) -> bool {
-    ["smallint", "integer", "bigint"].contains(&column.type_name.as_str())
-}
-
 /// Every column that the configuration names must be there.
 fn check_names(pair: &TablePair, legacy: &Table, twin: &Table) -> Result<()> {
     let must_be_in = |table: &Table, key: &str, name: &str| {
@@ -148,11 +206,16 @@ fn check_names(pair: &TablePair, legacy: &Table, twin: &Table) -> Result<()> {
             format!("its columns: {}", there.join(", ")),
         ))
     };
-    for (key, name) in
-        std::iter::once(("org", &pair.org)).chain(pair.key.iter().map(|k| ("key", k)))
+    let changed_at = pair.changed_at.iter().map(|name| ("changed_at", name));
+    for (key, name) in std::iter::once(("org", &pair.org))
+        .chain(pair.key.iter().map(|name| ("key", name)))
+        .chain(changed_at)
     {
         must_be_in(legacy, key, name)?;
         must_be_in(twin, key, pair.partitioned_column(name))?;
+    }
+    for name in &pair.secret {
+        must_be_in(legacy, "secret", name)?;
     }
     for (from, to) in &pair.map {
         must_be_in(legacy, "map", from)?;

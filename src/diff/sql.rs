@@ -1,121 +1,168 @@
 //! The statements of the diff. Names come quoted, values as literals of ours.
 
 use super::schema::{ComparedColumn, PairPlan, Side};
+use super::scope::{Rows, Shard};
 use crate::pg::catalog::Leaf;
-use crate::pg::quote_ident;
+use crate::pg::{Bound, quote_ident};
 
 /// A value as a literal.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     // E'' so that a backslash means the same under every setting.
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 /// A column as it is hashed and compared: its wire image, or its text where the types differ.
-fn image(column: &ComparedColumn, side: Side) -> String {
+pub(super) fn image(column: &ComparedColumn, side: Side) -> String {
     let name = quote_ident(column.on(side));
     if column.as_text { format!("({name})::text") } else { name }
 }
 
 /// A column's text as bytes in UTF-8, which both sides order alike whatever their collations.
 fn sortable(column: &ComparedColumn, side: Side) -> String {
-    let name = quote_ident(column.on(side));
-    format!("CASE WHEN num_nulls({name}) = 0 THEN convert_to(format('%s', {name}), 'UTF8') END")
+    sortable_of(&quote_ident(column.on(side)))
 }
 
-/// `WHERE` with the orgs that are asked for; `None` for all of them.
-///
-/// A subquery rather than `= ANY (list)`: the planner would weigh a list of thousands element by
-/// element, for every partition anew.
-fn org_filter(plan: &PairPlan, side: Side, orgs: Option<&[String]>) -> String {
-    let Some(orgs) = orgs else { return String::new() };
-    let org = plan.org.on(side);
-    let type_name = plan.table(side).column(org).map_or("text", |column| &column.bare_type);
-    let quoted = |org: &String| format!("\"{}\"", org.replace('\\', "\\\\").replace('"', "\\\""));
-    let list = orgs.iter().map(quoted).collect::<Vec<_>>().join(",");
-    let list = literal(&format!("{{{list}}}"));
-    format!(" WHERE {} IN (SELECT unnest({list}::{type_name}[]))", quote_ident(org))
+/// The text of an expression as bytes in UTF-8; NULL for NULL.
+pub(super) fn sortable_of(expression: &str) -> String {
+    format!(
+        "CASE WHEN num_nulls({expression}) = 0 \
+         THEN convert_to(format('%s', {expression}), 'UTF8') END"
+    )
+}
+
+/// The org as PostgreSQL prints it, compared by its bytes.
+pub(super) fn org_text(plan: &PairPlan, side: Side) -> String {
+    format!("({})::text COLLATE \"C\"", quote_ident(plan.org.on(side)))
+}
+
+/// Texts as the literal of an array, its type left out.
+pub(super) fn text_array(texts: &[String]) -> String {
+    let quoted = |text: &String| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    literal(&format!("{{{}}}", texts.iter().map(quoted).collect::<Vec<_>>().join(",")))
+}
+
+/// `WHERE` with what is asked for and `conditions` of the caller's; empty for all rows.
+pub(super) fn where_rows(
+    plan: &PairPlan,
+    side: Side,
+    rows: Rows<'_>,
+    mut conditions: Vec<String>,
+) -> String {
+    let org = quote_ident(plan.org.on(side));
+    if let Some(orgs) = rows.orgs {
+        // A subquery rather than `= ANY (list)`: the planner would weigh a list of thousands
+        // element by element, for every partition anew.
+        let type_name =
+            plan.table(side).column(plan.org.on(side)).map_or("text", |column| &column.bare_type);
+        let list = text_array(orgs);
+        conditions.push(format!("{org} IN (SELECT unnest({list}::{type_name}[]))"));
+    }
+    if let Some(Shard { index, of }) = rows.shard {
+        let number = if plan.integer_org {
+            format!("{org}::bigint")
+        } else {
+            format!("hashtextextended({}, 0)", org_text(plan, side))
+        };
+        // Rows without org are the first shard's, so that one of them tells.
+        conditions.push(format!("coalesce(abs(mod({number}, {of})), 0) = {}", index - 1));
+    }
+    conditions.extend(changed(plan, side, rows));
+    if conditions.is_empty() {
+        String::new()
+    } else {
+        format!(" WHERE {}", conditions.join(" AND "))
+    }
+}
+
+/// Whether a row was changed since the time asked for, as far as it says; `None` for all rows.
+fn changed(plan: &PairPlan, side: Side, rows: Rows<'_>) -> Option<String> {
+    let column = plan.changed_at.as_ref()?;
+    let since = rows.since?.format("%Y-%m-%d %H:%M:%S%.6f+00");
+    let name = quote_ident(column.on(side));
+    let type_name = plan.table(side).column(column.on(side)).map(|c| c.bare_type.as_str())?;
+    let later = format!("{name} >= '{since}'::{type_name}");
+    // A row that does not say when it was changed may have been changed since.
+    Some(if column.not_null { later } else { format!("({later} OR num_nulls({name}) > 0)") })
 }
 
 /// True for a row that its leaf's bounds exclude.
 ///
 /// Not `NOT (bounds)` in a WHERE clause: the planner takes the bounds as proven and finds nothing.
-fn outside(leaf: &Leaf) -> Option<String> {
+pub(super) fn outside(leaf: &Leaf) -> Option<String> {
     let bounds = leaf.partition_constraint.as_ref()?;
     Some(format!("CASE WHEN {bounds} THEN false ELSE true END"))
 }
 
-/// The fields of a scanned row: whether it is misrouted (for a leaf with bounds), the org, then
-/// everything that is compared, the key first.
-fn scan_fields(plan: &PairPlan, side: Side, leaf: Option<&Leaf>) -> Vec<String> {
-    let mut fields: Vec<String> = misrouted(plan, side, leaf).into_iter().collect();
-    if plan.integer_org {
-        fields.push(quote_ident(plan.org.on(side)));
-    } else {
-        fields.push(format!("({})::text", quote_ident(plan.org.on(side))));
-    }
-    let is_key = |column: &&ComparedColumn| plan.key.contains(*column);
-    // The first field holds the org's own image already, unless it was printed as text.
-    let columns = || plan.columns.iter().filter(|c| !(plan.integer_org && **c == plan.org));
-    let others = columns().filter(|column| !is_key(column));
-    fields.extend(columns().filter(is_key).chain(others).map(|column| image(column, side)));
-    fields
-}
-
-/// Reads one leaf, or the whole side where `leaf` is `None`.
-pub(super) fn scan(
-    plan: &PairPlan,
-    side: Side,
-    leaf: Option<&Leaf>,
-    orgs: Option<&[String]>,
-) -> String {
-    let from = match leaf {
-        Some(leaf) => format!("ONLY {}", leaf.qualified()),
-        None => plan.table(side).name.to_string(),
-    };
-    format!(
-        "COPY (SELECT {} FROM {from}{}) TO STDOUT (FORMAT binary)",
-        scan_fields(plan, side, leaf).join(", "),
-        org_filter(plan, side, orgs)
-    )
-}
-
-/// Reads rows of one side in the order of [`sort_columns`]: sort columns, org, leaf, whether
-/// misrouted, then for each compared column its image and the beginning of its text.
+/// Reads the rows of both sides in the order of [`PairPlan::identity`]: sort columns, whether it is the
+/// twin's, whether its org is asked for, org, leaf, whether misrouted, whether changed since the
+/// time asked for, then for each compared column its image and the beginning of its text.
+///
+/// One statement for both sides sees one state of the database wherever the tables are. Where only
+/// some orgs are asked for, rows with the keys of theirs come too, whatever their org: only so is a
+/// row under the wrong org told from one that is missing.
 pub(super) fn drill_down(
     plan: &PairPlan,
-    side: Side,
     orgs: Option<&[String]>,
+    rows: Rows<'_>,
     cut: usize,
 ) -> String {
+    // A row's counterpart matters even where it was not changed itself.
+    let selected = Rows { orgs: orgs.or(rows.orgs), since: None, ..rows };
+    let filters = Side::BOTH.map(|side| {
+        let org = quote_ident(plan.org.on(side));
+        where_rows(plan, side, selected, vec![format!("num_nulls({org}) = 0")])
+    });
+    let mut parts = Vec::new();
+    for (side, filter) in Side::BOTH.into_iter().zip(&filters) {
+        let fields = |asked| drill_down_fields(plan, side, rows, asked, cut).join(", ");
+        let table = &plan.table(side).name;
+        parts.push(format!("SELECT {} FROM {table}{filter}", fields(true)));
+        if rows.is_part() && !plan.key_within_org {
+            let key = |side| {
+                let images: Vec<String> = plan.key.iter().map(|k| image(k, side)).collect();
+                images.join(", ")
+            };
+            let keys = Side::BOTH.map(|side| {
+                let filter = &filters[side as usize];
+                format!("SELECT {} FROM {}{filter}", key(side), plan.table(side).name)
+            });
+            parts.push(format!(
+                "SELECT {} FROM {table} WHERE num_nulls({}) = 0 AND ({}) IN ({}) AND NOT ({})",
+                fields(false),
+                quote_ident(plan.org.on(side)),
+                key(side),
+                keys.join(" UNION ALL "),
+                filter.trim_start_matches(" WHERE ")
+            ));
+        }
+    }
+    let order: Vec<String> =
+        (1..=plan.identity().len()).map(|nth| format!("{nth} NULLS FIRST")).collect();
+    let order = order.join(", ");
+    format!("COPY ({} ORDER BY {order}) TO STDOUT (FORMAT binary)", parts.join(" UNION ALL "))
+}
+
+fn drill_down_fields(
+    plan: &PairPlan,
+    side: Side,
+    rows: Rows<'_>,
+    asked: bool,
+    cut: usize,
+) -> Vec<String> {
     let mut fields: Vec<String> =
-        sort_columns(plan).iter().map(|column| sortable(column, side)).collect();
-    let order: Vec<String> = (1..=fields.len()).map(|nth| format!("{nth} NULLS FIRST")).collect();
-    let org = quote_ident(plan.org.on(side));
-    fields.push(format!("({org})::text"));
+        plan.identity().iter().map(|column| sortable(column, side)).collect();
+    fields.push((side == Side::Partitioned).to_string());
+    fields.push(asked.to_string());
+    fields.push(format!("({})::text", quote_ident(plan.org.on(side))));
     fields.push("tableoid::regclass::text".into());
     fields.push(misrouted(plan, side, None).unwrap_or("false".into()));
+    fields.push(changed(plan, side, rows).unwrap_or("true".into()));
     for column in &plan.columns {
         fields.push(image(column, side));
         let name = quote_ident(column.on(side));
         fields.push(format!("left(format('%s', {name}), {})", cut + 1));
     }
-    format!(
-        "COPY (SELECT {} FROM {}{} ORDER BY {}) TO STDOUT (FORMAT binary)",
-        fields.join(", "),
-        plan.table(side).name,
-        if orgs.is_some() {
-            org_filter(plan, side, orgs)
-        } else {
-            format!(" WHERE num_nulls({org}) = 0")
-        },
-        order.join(", "),
-    )
-}
-
-/// The columns by which both sides are walked together.
-pub(super) fn sort_columns(plan: &PairPlan) -> Vec<ComparedColumn> {
-    let org = plan.key_within_org.then(|| plan.org.clone());
-    org.into_iter().chain(plan.key.iter().cloned()).collect()
+    fields
 }
 
 /// Whether a row is misrouted; `None` where no leaf has bounds.
@@ -136,27 +183,119 @@ pub(super) fn count(leaf: &Leaf) -> String {
     format!("SELECT count(*) FROM ONLY {}", leaf.qualified())
 }
 
-/// Days within the next 35, today included, that no partition other than DEFAULT takes.
-///
-/// `children` are the constraints of the direct partitions, written in terms of `column`.
-pub(super) fn days_without_partition(column: &str, type_name: &str, children: &[String]) -> String {
-    let bounds = if children.is_empty() { "false".into() } else { children.join(" OR ") };
+/// Days within the next 35, today included, that none of the ranges `children` takes; of those that
+/// all of `reached` take.
+pub(super) fn days_without_partition(
+    type_name: &str,
+    children: &[Bound],
+    reached: &[Bound],
+) -> String {
+    let within = |bound: &Bound| {
+        let (from, to) = range(bound)?;
+        Some(format!(
+            "(coalesce(day >= ({from})::{type_name}, true) AND coalesce(day < ({to})::{type_name}, true))"
+        ))
+    };
+    let taken: Vec<String> = children.iter().filter_map(within).collect();
+    let taken = if taken.is_empty() { "false".into() } else { taken.join(" OR ") };
+    let reached: Vec<String> = reached.iter().filter_map(within).collect();
+    let reached = if reached.is_empty() { "true".into() } else { reached.join(" AND ") };
     format!(
-        "SELECT \"the day\"::text
-           FROM (SELECT current_date + n AS \"the day\", (current_date + n)::{type_name} AS {column}
-                   FROM generate_series(0, 35) AS n) AS days
-          WHERE CASE WHEN {bounds} THEN false ELSE true END
-          ORDER BY 1",
-        column = quote_ident(column)
+        "SELECT day::date::text
+           FROM (SELECT (current_date + n)::{type_name} AS day FROM generate_series(0, 35) AS n) AS d
+          WHERE {reached} AND NOT ({taken})
+          ORDER BY 1"
     )
 }
 
-/// The constraints of a table's direct partitions, DEFAULT left out.
-pub(super) const DIRECT_PARTITIONS: &str = "
-SELECT pg_get_partition_constraintdef(c.oid)
-  FROM pg_inherits i
-  JOIN pg_class c ON c.oid = i.inhrelid
- WHERE i.inhparent = $1::bigint::oid AND pg_get_expr(c.relpartbound, c.oid) <> 'DEFAULT'";
+/// The ends of a RANGE by one column, as expressions; NULL where there is none.
+fn range(bound: &Bound) -> Option<(&str, &str)> {
+    let Bound::Range(from, to) = bound else { return None };
+    let ([from], [to]) = (from.as_slice(), to.as_slice()) else { return None };
+    Some((from.sql(), to.sql()))
+}
+
+/// Where ranges by one column leave a gap: `A to B`. `None` where there are fewer than two.
+pub(super) fn gaps(type_name: &str, children: &[Bound]) -> Option<String> {
+    let row = |(from, to)| format!("(({from})::{type_name}, ({to})::{type_name})");
+    let rows: Vec<String> = children.iter().filter_map(range).map(row).collect();
+    (rows.len() > 1).then(|| {
+        format!(
+            "SELECT upper || ' to ' || next
+               FROM (SELECT upper, lead(lower) OVER (ORDER BY lower NULLS FIRST) AS next
+                       FROM (VALUES {}) AS r (lower, upper)) AS ranges
+              WHERE next > upper
+              ORDER BY next",
+            rows.join(", ")
+        )
+    })
+}
+
+/// Some of the values of a column that legacy holds and no list of `children` names.
+pub(super) fn values_without_leaf(
+    plan: &PairPlan,
+    by: &ComparedColumn,
+    children: &[Bound],
+) -> String {
+    let [from, to] = Side::BOTH.map(|side| plan.table(side).column(by.on(side)));
+    let type_name = to.or(from).map_or("text", |column| &column.bare_type);
+    let listed = children.iter().filter_map(|bound| match bound {
+        Bound::List(values) => Some(values),
+        _ => None,
+    });
+    let (nulls, values): (Vec<&String>, Vec<&String>) =
+        listed.flatten().partition(|value| *value == "NULL");
+    let name = quote_ident(by.on(Side::Legacy));
+    let mut known = vec!["false".to_owned()];
+    known.extend(values.iter().map(|value| format!("{name} = ({value})::{type_name}")));
+    let other = if nulls.is_empty() { format!("num_nulls({name}) = 1 OR ") } else { String::new() };
+    format!(
+        "SELECT DISTINCT coalesce(left(({name})::text, 40), 'NULL')
+           FROM {} WHERE {other}NOT ({}) LIMIT 5",
+        plan.table(Side::Legacy).name,
+        known.join(" OR ")
+    )
+}
+
+/// Tables beside the leaves of `$1` that bear the name of one, digits aside, and have the same
+/// columns, `$2` left out; and partitions whose detaching was begun and not finished.
+pub(super) const DETACHED_LEAVES: &str = "
+WITH tree AS (SELECT relid, isleaf FROM pg_partition_tree($1::bigint::oid::regclass)),
+     leaf AS (SELECT DISTINCT c.relnamespace, regexp_replace(c.relname, '[0-9]+', '#', 'g') AS alike
+                FROM tree JOIN pg_class c ON c.oid = tree.relid WHERE tree.isleaf),
+     columns AS (SELECT attrelid, array_agg((attname::text, atttypid) ORDER BY attname) AS all_of_them
+                   FROM pg_attribute WHERE attnum > 0 AND NOT attisdropped GROUP BY attrelid)
+SELECT c.oid::regclass::text, false
+  FROM pg_class c
+  JOIN leaf ON leaf.relnamespace = c.relnamespace
+           AND leaf.alike = regexp_replace(c.relname, '[0-9]+', '#', 'g')
+  JOIN columns AS its ON its.attrelid = c.oid
+  JOIN columns AS twins ON twins.attrelid = $1::bigint::oid
+ WHERE c.relkind IN ('r', 'f') AND NOT c.relispartition AND c.oid <> $2::bigint::oid
+   AND its.all_of_them = twins.all_of_them
+UNION ALL
+SELECT i.inhrelid::regclass::text, true
+  FROM pg_inherits i JOIN tree ON tree.relid = i.inhparent
+ WHERE i.inhdetachpending
+ ORDER BY 1";
+
+/// The leaves of `$1` that have no part of its index `$2`.
+pub(super) const LEAVES_WITHOUT_INDEX: &str = "
+SELECT t.relid::regclass::text
+  FROM pg_partition_tree($1::bigint::oid::regclass) AS t
+ WHERE t.isleaf AND NOT EXISTS
+       (SELECT FROM pg_index i
+         WHERE i.indrelid = t.relid
+           AND $2::regclass::oid IN (SELECT relid FROM pg_partition_ancestors(i.indexrelid) AS a (relid)))
+ ORDER BY 1";
+
+/// Whether `cutover seed` ever worked on this database.
+pub(super) const HAS_SEED: &str = "
+SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE n.nspname = 'cutover_seed' AND c.relname = 'run')";
+/// Whether it is at work, was interrupted, or lacks a shard.
+pub(super) const SEED_UNFINISHED: &str =
+    "SELECT EXISTS (SELECT FROM cutover_seed.run WHERE NOT finished)";
 
 /// How far a column's sequence has come, and the largest value in use; no row where it is ahead.
 pub(super) fn sequence_behind(table: &str, column: &str, sequence: &str) -> String {
@@ -164,7 +303,7 @@ pub(super) fn sequence_behind(table: &str, column: &str, sequence: &str) -> Stri
         "SELECT s.last_value::bigint, largest
            FROM {sequence} AS s,
                 (SELECT max({column})::bigint AS largest FROM {table}) AS t
-          WHERE largest > s.last_value",
+          WHERE largest >= s.last_value + s.is_called::int",
         column = quote_ident(column)
     )
 }

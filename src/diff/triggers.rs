@@ -1,5 +1,8 @@
 //! The triggers that carry legacy writes to the twin: are they there, do they fire, on what.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::probe::{Carried, Coverage, EVENTS};
 use super::schema::{PairPlan, Side};
 use crate::evidence::finding::{Finding, Severity};
 use crate::pg::catalog::Trigger;
@@ -7,25 +10,40 @@ use crate::pg::catalog::Trigger;
 /// What is wrong with the triggers on legacy; `triggers` are all of them.
 ///
 /// Pure. The one that the configuration names and every one whose function names the twin count;
-/// together they have to carry each event.
-pub(super) fn check(plan: &PairPlan, triggers: &[Trigger]) -> Vec<Finding> {
-    let carriers = carriers(plan, triggers);
-    if let Some(missing) = missing(plan, triggers, &carriers) {
+/// together they have to carry each event. What was tried outweighs what the catalog says.
+pub(super) fn check(plan: &PairPlan, triggers: &[Trigger], coverage: &Coverage) -> Vec<Finding> {
+    let carriers = carriers(plan, triggers, coverage);
+    if let Some(missing) = missing(plan, triggers, &carriers, coverage) {
         return vec![missing];
     }
-    let mut findings = Vec::new();
-    for trigger in &carriers {
-        findings.extend(enabling(plan, trigger));
+    let mut findings: Vec<Finding> =
+        carriers.iter().filter_map(|trigger| enabling(plan, trigger)).collect();
+    let firing: Vec<&Trigger> = carriers.iter().copied().filter(|t| t.is_enabled()).collect();
+    let (missing, silent) = events(plan, &carriers, &firing, coverage);
+    findings.extend(missing);
+    findings.extend(truncate(plan, triggers));
+    findings.extend(conditional(plan, &carriers));
+    findings.extend(columns(plan, &firing, coverage, &silent));
+    if !silent.contains(&"UPDATE") {
+        findings.extend(swallowed(plan, coverage));
     }
-    findings.extend(events(plan, &carriers));
-    findings.extend(column_lists(plan, &carriers));
+    if silent.len() < EVENTS.len() {
+        findings.extend(unknown(plan, coverage));
+    }
     findings
 }
 
-fn carriers<'t>(plan: &PairPlan, triggers: &'t [Trigger]) -> Vec<&'t Trigger> {
+/// The triggers that write the twin. One that does so by dynamic SQL or by way of another function
+/// does not name it: where nothing else does and the probe saw writes arrive, all that fire count.
+fn carriers<'t>(plan: &PairPlan, triggers: &'t [Trigger], coverage: &Coverage) -> Vec<&'t Trigger> {
     let twin = &plan.table(Side::Partitioned).name.name;
     let named = |trigger: &Trigger| plan.trigger.as_ref() == Some(&trigger.name);
-    triggers.iter().filter(|t| named(t) || names(&t.source, twin)).collect()
+    let found: Vec<&Trigger> =
+        triggers.iter().filter(|t| named(t) || names(&t.source, twin)).collect();
+    if found.is_empty() && plan.trigger.is_none() && coverage.is_proven() {
+        return triggers.iter().filter(|trigger| trigger.is_enabled()).collect();
+    }
+    found
 }
 
 /// Whether a source text holds `name` as a word of its own.
@@ -37,7 +55,12 @@ fn names(source: &str, name: &str) -> bool {
     })
 }
 
-fn missing(plan: &PairPlan, triggers: &[Trigger], carriers: &[&Trigger]) -> Option<Finding> {
+fn missing(
+    plan: &PairPlan,
+    triggers: &[Trigger],
+    carriers: &[&Trigger],
+    coverage: &Coverage,
+) -> Option<Finding> {
     let legacy = &plan.table(Side::Legacy).name;
     let there: Vec<&str> = triggers.iter().map(|trigger| trigger.name.as_str()).collect();
     let there = if there.is_empty() { "none".into() } else { there.join(", ") };
@@ -47,7 +70,16 @@ fn missing(plan: &PairPlan, triggers: &[Trigger], carriers: &[&Trigger]) -> Opti
         }
         None if carriers.is_empty() => {
             let twin = &plan.table(Side::Partitioned).name;
-            format!("{legacy} has no trigger whose function writes {twin}")
+            let tried = coverage.events.iter().map(|(event, carried)| match carried {
+                Carried::Yes => format!("{event} was tried and arrives"),
+                Carried::No => format!("{event} was tried and does not arrive"),
+                Carried::Unknown(why) => format!("{event} could not be tried: {why}"),
+            });
+            format!(
+                "{legacy} has no trigger whose function names {twin} ({}; if one writes it by other \
+                 means, name it under `trigger`)",
+                tried.collect::<Vec<_>>().join(", ")
+            )
         }
         _ => return None,
     };
@@ -90,57 +122,135 @@ fn enabling(plan: &PairPlan, trigger: &Trigger) -> Option<Finding> {
     Some(plan.finding(class, severity, detail))
 }
 
-fn events(plan: &PairPlan, carriers: &[&Trigger]) -> Vec<Finding> {
-    let carried = |event: &str| carriers.iter().any(|trigger| trigger.fires_on(event));
+/// Events that do not reach the twin, by the catalog or by trying; and all of which nothing more
+/// need be said: these, and those of triggers that do not fire, which are findings of their own.
+fn events(
+    plan: &PairPlan,
+    carriers: &[&Trigger],
+    firing: &[&Trigger],
+    coverage: &Coverage,
+) -> (Vec<Finding>, Vec<&'static str>) {
     let legacy = &plan.table(Side::Legacy).name;
     let mut findings = Vec::new();
-    for event in ["INSERT", "UPDATE", "DELETE"] {
-        if !carried(event) {
-            let detail = format!(
+    let mut silent = Vec::new();
+    for event in EVENTS {
+        let fires = |triggers: &[&Trigger]| triggers.iter().any(|t| t.fires_on(event));
+        let detail = match coverage.events.get(event) {
+            Some(Carried::Yes) => continue,
+            Some(Carried::No) if fires(firing) => format!(
+                "{event} was tried in a transaction that was undone: a trigger on {legacy} fires, \
+                 the twin does not follow; mend its function"
+            ),
+            _ if !fires(carriers) => format!(
                 "no trigger on {legacy} carries {event} to the twin; add the event to the trigger \
-                 and its function, backfill, and compare again"
-            );
-            findings.push(plan.finding("trigger_event_missing", Severity::Error, detail));
-        }
+                 and its function"
+            ),
+            _ if fires(firing) => continue,
+            _ => {
+                silent.push(event);
+                continue;
+            }
+        };
+        silent.push(event);
+        let detail = format!("{detail}, backfill, and compare again");
+        findings.push(plan.finding("trigger_event_missing", Severity::Error, detail));
     }
-    if !carried("TRUNCATE") {
-        let detail = format!(
-            "a TRUNCATE of {legacy} does not reach the twin; add a statement trigger for it, or \
-             revoke TRUNCATE"
-        );
-        findings.push(plan.finding("trigger_truncate_missing", Severity::Advice, detail));
+    (findings, silent)
+}
+
+/// A TRUNCATE cannot be tried, it would lock everybody out: any trigger that sees one will do.
+fn truncate(plan: &PairPlan, triggers: &[Trigger]) -> Option<Finding> {
+    if triggers.iter().any(|trigger| trigger.is_enabled() && trigger.fires_on("TRUNCATE")) {
+        return None;
     }
-    for trigger in carriers.iter().filter(|trigger| trigger.conditional) {
+    let detail = format!(
+        "a TRUNCATE of {} does not reach the twin; add a statement trigger for it, or revoke TRUNCATE",
+        plan.table(Side::Legacy).name
+    );
+    Some(plan.finding("trigger_truncate_missing", Severity::Advice, detail))
+}
+
+fn conditional(plan: &PairPlan, carriers: &[&Trigger]) -> Vec<Finding> {
+    let tell = |trigger: &&&Trigger| {
         let detail = format!(
             "trigger `{}` has a WHEN clause: writes that it leaves out do not reach the twin",
             trigger.name
         );
-        findings.push(plan.finding("trigger_conditional", Severity::Advice, detail));
-    }
-    findings
+        plan.finding("trigger_conditional", Severity::Advice, detail)
+    };
+    carriers.iter().filter(|trigger| trigger.conditional).map(|trigger| tell(&trigger)).collect()
 }
 
-/// `UPDATE OF a, b` leaves out an update of `c`.
-fn column_lists(plan: &PairPlan, carriers: &[&Trigger]) -> Option<Finding> {
-    let on_update: Vec<_> = carriers.iter().filter(|t| t.fires_on("UPDATE")).collect();
-    if on_update.is_empty() || on_update.iter().any(|trigger| trigger.columns.is_empty()) {
+/// Columns that were seen not to arrive, and those that no `UPDATE OF a, b` names.
+fn columns(
+    plan: &PairPlan,
+    firing: &[&Trigger],
+    coverage: &Coverage,
+    silent: &[&str],
+) -> Option<Finding> {
+    let unnamed = |name: &str| {
+        let mut on_update = firing.iter().filter(|t| t.fires_on("UPDATE")).peekable();
+        on_update.peek().is_some()
+            && on_update.all(|t| !t.columns.is_empty() && !t.columns.iter().any(|c| c == name))
+    };
+    let mut lost = Vec::new();
+    for name in plan.columns.iter().map(|column| column.on(Side::Legacy)) {
+        let mut how: BTreeSet<&str> = coverage.lost.get(name).cloned().unwrap_or_default();
+        // What is true of the whole event need not be said of each column.
+        how.retain(|how| !silent.iter().any(|event| how.contains(event)));
+        if coverage.unknown.contains_key(name) && unnamed(name) {
+            how.insert("left out after UPDATE OF");
+        }
+        if !how.is_empty() {
+            lost.push((name, how.into_iter().collect::<Vec<_>>().join(", ")));
+        }
+    }
+    if lost.is_empty() {
         return None;
     }
-    let left_out: Vec<String> = plan
-        .columns
-        .iter()
-        .map(|column| column.on(Side::Legacy).to_owned())
-        .filter(|name| !on_update.iter().any(|trigger| trigger.columns.contains(name)))
-        .collect();
-    if left_out.is_empty() {
-        return None;
-    }
+    let listed: Vec<String> = lost.iter().map(|(name, how)| format!("{name} ({how})")).collect();
     let detail = format!(
-        "an update of {} alone does not fire the trigger; remove the column list after UPDATE OF",
-        left_out.join(", ")
+        "the twin does not follow legacy in {}; carry these columns in the trigger's function, name \
+         none after UPDATE OF, backfill, and compare again",
+        listed.join("; ")
     );
     let mut finding = plan.finding("trigger_column_missing", Severity::Error, detail);
-    finding.columns = left_out;
+    finding.columns = lost.into_iter().map(|(name, _)| name.to_owned()).collect();
+    Some(finding)
+}
+
+fn swallowed(plan: &PairPlan, coverage: &Coverage) -> Option<Finding> {
+    if !coverage.swallows {
+        return None;
+    }
+    let detail = "a row that no partition takes was accepted in legacy and is not in the twin: the \
+                  trigger's function swallows the error; let the write fail, or catch the error and \
+                  record the row";
+    Some(plan.finding("trigger_swallows_errors", Severity::Error, detail.into()))
+}
+
+/// What could not be tried is not known to be carried.
+fn unknown(plan: &PairPlan, coverage: &Coverage) -> Option<Finding> {
+    let events = coverage.events.iter().filter_map(|(event, carried)| match carried {
+        Carried::Unknown(why) => Some((*event, why)),
+        _ => None,
+    });
+    let columns = coverage.unknown.iter().map(|(name, why)| (name.as_str(), why));
+    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (what, why) in events.chain(columns) {
+        by_reason.entry(why).or_default().push(what);
+    }
+    if by_reason.is_empty() {
+        return None;
+    }
+    let told: Vec<String> =
+        by_reason.iter().map(|(why, what)| format!("{}: {why}", what.join(", "))).collect();
+    let detail = format!(
+        "it is not known whether the triggers carry everything, it could not be tried; {}",
+        told.join("; ")
+    );
+    let mut finding = plan.finding("trigger_coverage_unknown", Severity::Advice, detail);
+    finding.columns = coverage.unknown.keys().cloned().collect();
     Some(finding)
 }
 

@@ -27,6 +27,7 @@ use super::recorder::{Outcome, Sample};
 use crate::error::{Context, Result};
 use crate::evidence::drive::Mode;
 use crate::http::Failure;
+use crate::run_folder::draft;
 use crate::scenario::{Scenario, WindowPlan};
 
 /// Bytes of a record.
@@ -64,10 +65,8 @@ pub(super) struct SampleFile {
 impl SampleFile {
     pub(super) fn create(out: &Path, scenario: &Scenario) -> Result<Self> {
         let path = out.join("samples.bin");
-        let file = tempfile::Builder::new()
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-            .tempfile_in(out)
-            .or_run(format!("cannot write {}", path.display()), "is the disk full?")?;
+        let file =
+            draft(out).or_run(format!("cannot write {}", path.display()), "is the disk full?")?;
         let operations: Vec<String> = scenario.operations.iter().map(|o| o.name.clone()).collect();
         let first_line = json!({
             "format": "cutover samples",

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Which side reads are routed to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// The tables that have always been there.
@@ -28,7 +31,7 @@ impl Mode {
 }
 
 /// Percentiles in microseconds; all zero where nothing was measured.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Percentiles {
     /// Median.
     pub p50: u64,
@@ -45,7 +48,7 @@ pub struct Percentiles {
 }
 
 /// One run of the load generator.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DriveEvidence {
     /// Name of the scenario.
     pub scenario: String,
@@ -119,7 +122,7 @@ pub struct DriveEvidence {
 }
 
 /// Answers that asked to be left alone for a while. They were counted, and not sent again.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Throttled {
     /// Answers with a `Retry-After`.
     pub answers: u64,
@@ -128,7 +131,7 @@ pub struct Throttled {
 }
 
 /// Orgs of similar size.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OrgClass {
     /// `small`, `medium` or `large`.
     pub name: String,
@@ -139,7 +142,7 @@ pub struct OrgClass {
 }
 
 /// The requests of one operation, or of all, that have one thing in common.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Slice {
     /// The operation; `None` for all of them.
     pub operation: Option<String>,
@@ -152,7 +155,7 @@ pub struct Slice {
 }
 
 /// What the generator used in one second.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GeneratorPoint {
     /// Seconds since the load began.
     pub at_s: f64,
@@ -163,7 +166,7 @@ pub struct GeneratorPoint {
 }
 
 /// What the database said about itself: counters since the look before.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DatabasePoint {
     /// Seconds since the load began.
     pub at_s: f64,
@@ -190,7 +193,7 @@ pub struct DatabasePoint {
 }
 
 /// A statement's part of the load.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StatementShare {
     /// Its text without constants, cut short.
     pub query: String,
@@ -201,7 +204,7 @@ pub struct StatementShare {
 }
 
 /// One operation in each mode.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OperationEvidence {
     /// The operation's name in the scenario.
     pub name: String,
@@ -212,7 +215,7 @@ pub struct OperationEvidence {
 }
 
 /// Latencies of one operation, or of all, in one mode.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ModeLatency {
     /// Requests sent.
     pub requests: u64,
@@ -239,7 +242,7 @@ pub struct ModeLatency {
 }
 
 /// A stretch of time in which one mode was asked for.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Window {
     /// Which pair of windows it belongs to, from 0.
     pub pair: u32,
@@ -262,7 +265,7 @@ pub struct Window {
 }
 
 /// One window's figures for one operation, or for all.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WindowLatency {
     /// Arrivals, skipped ones included.
     pub arrivals: u64,
@@ -274,7 +277,7 @@ pub struct WindowLatency {
 }
 
 /// The paired comparison: partitioned over legacy.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Comparison {
     /// Pairs of windows in which both sides have a p95.
     pub pairs: u32,
@@ -297,7 +300,7 @@ pub struct Comparison {
 }
 
 /// The paired comparison of one operation.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OperationComparison {
     /// The operation's name.
     pub name: String,
@@ -314,7 +317,7 @@ pub struct OperationComparison {
 }
 
 /// One second of the run.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TimelinePoint {
     /// Seconds since the load began.
     pub at_s: u32,

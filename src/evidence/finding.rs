@@ -2,16 +2,32 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One comparison of every table pair on one snapshot.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DiffEvidence {
     /// `before` or `after` the load, or `alone`.
     pub phase: String,
     /// Which orgs were asked for: `all orgs`, or how many of a list.
     #[serde(default)]
     pub scope: String,
+    /// Where rows were hashed: `client` or `server`.
+    #[serde(default)]
+    pub digest: String,
+    /// Why there.
+    #[serde(default)]
+    pub digest_reason: String,
+    /// Snapshots that were taken; what differs over several was confirmed on one.
+    #[serde(default)]
+    pub snapshots: u32,
+    /// Whether work of a run that was killed was taken over.
+    #[serde(default)]
+    pub resumed: bool,
+    /// How far the server, a replica, had replayed its primary's log; `None` for a primary.
+    #[serde(default)]
+    pub replica_position: Option<String>,
     /// True only if every org that was asked for was compared to the end, in every table pair.
     pub complete: bool,
     /// Why it is not complete; empty otherwise.
@@ -31,8 +47,17 @@ pub struct DiffEvidence {
     pub findings: Vec<Finding>,
     /// Findings in all, also those not kept here but in `findings.jsonl`.
     pub findings_total: u64,
+    /// Findings in all without mere advice.
+    #[serde(default)]
+    pub differences_total: u64,
     /// Seconds the act took.
     pub duration_s: f64,
+    /// The file of the run's folder that mends the orgs that differ, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<String>,
+    /// What the write-ahead log told, where it was followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wal: Option<WalEvidence>,
 }
 
 impl DiffEvidence {
@@ -49,8 +74,40 @@ impl DiffEvidence {
     pub const KEPT_FINDINGS: usize = 50;
 }
 
+/// Whether each committed transaction changed both sides alike.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WalEvidence {
+    /// Transactions that changed a table of any pair.
+    pub transactions: u64,
+    /// Rows that they changed, on both sides.
+    pub changes: u64,
+    /// Transactions and pairs that the two sides disagree on.
+    pub diverged: u64,
+    /// The first of them, in the order of their commits.
+    pub divergences: Vec<WalDivergence>,
+    /// Where the log was taken up.
+    pub from_lsn: String,
+    /// Where it was left.
+    pub to_lsn: String,
+    /// Why not every transaction was judged; empty otherwise.
+    pub incomplete_reason: String,
+}
+
+/// A transaction that changed one side otherwise than the other.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WalDivergence {
+    /// The pair's name.
+    pub table: String,
+    /// The transaction's number.
+    pub xid: String,
+    /// When it was committed, as the server prints it in UTC.
+    pub committed_at: String,
+    /// What differs.
+    pub detail: String,
+}
+
 /// The comparison of one table pair.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TableDiff {
     /// The pair's name in reports.
     pub name: String,
@@ -71,7 +128,7 @@ impl TableDiff {
 }
 
 /// One org in one table pair: a line of `orgs.csv`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OrgDiff {
     /// The org as PostgreSQL prints it.
     pub org_id: String,
@@ -87,7 +144,7 @@ pub struct OrgDiff {
 }
 
 /// Row findings by class.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
     /// In legacy, not in the twin.
     pub missing: u64,
@@ -153,7 +210,7 @@ impl Counts {
 }
 
 /// How bad a catalog finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Rows will be lost or writes will fail: integrity fails even while all rows agree.
@@ -163,7 +220,7 @@ pub enum Severity {
 }
 
 /// One difference: a line of `findings.jsonl`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// The pair's name.
     pub table: String,

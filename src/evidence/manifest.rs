@@ -1,9 +1,10 @@
 //! What the seed act promised to be in the database.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The data as it was generated: the floor under which no later act may find less.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Manifest {
     /// Seed of every random choice of the generator.
     pub rng_seed: u64,
@@ -20,7 +21,7 @@ pub struct Manifest {
 }
 
 /// What was generated for one table pair; both sides hold the same.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TableManifest {
     /// The pair's name in reports, for example `revenue`.
     pub name: String,
@@ -33,7 +34,7 @@ pub struct TableManifest {
 }
 
 /// Orgs whose number of transactions lies in one class.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OrgSizeClass {
     /// Smallest number of transactions of the class.
     pub from: u64,

@@ -5,6 +5,8 @@
 
 pub mod drive;
 pub mod finding;
+pub mod history;
+pub mod limits;
 pub mod manifest;
 pub mod observation;
 pub mod run_record;

@@ -1,12 +1,13 @@
 //! What the platform said about itself while the load ran.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One look at the platform's monitoring endpoints.
 ///
 /// A field is `None` where the endpoint did not answer or did not say; that is itself an
 /// observation and never taken for a good value.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Observation {
     /// Seconds since the load began (negative: before).
     pub at_s: f64,

@@ -1,18 +1,24 @@
 //! The record of one run: `run.json`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::drive::DriveEvidence;
 use super::finding::DiffEvidence;
+use super::history::PastRun;
+use super::limits::{OtherLimit, Phase};
 use super::manifest::Manifest;
 use super::observation::Observation;
 use super::verdict::{Criterion, Verdict};
 
 /// Everything a verdict and a report need.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunRecord {
     /// See [`super::SCHEMA_VERSION`].
     pub schema_version: u32,
+    /// SHA-256 of the file that holds this record, hexadecimal, with zeros in this place.
+    #[serde(default)]
+    pub record_sha256: String,
     /// Name of the run and of its folder.
     pub run_id: String,
     /// Seed of every random choice.
@@ -23,12 +29,15 @@ pub struct RunRecord {
     pub duration_s: f64,
     /// Version of this program.
     pub cutover_version: String,
+    /// Whether the run came to its own end, whatever it found; false while it runs and after a kill.
+    #[serde(default)]
+    pub ended: bool,
     /// Command line that repeats the run.
     pub command: String,
     /// SHA-256 of the resolved configuration and scenario, hexadecimal.
     pub config_sha256: String,
-    /// `staging`, `increment`, …: which of the handbook's criteria apply.
-    pub phase: String,
+    /// Which of the handbook's criteria apply.
+    pub phase: Phase,
     /// Percentage of the increment that is asked about, where one is.
     pub increment_percent: Option<f64>,
     /// What was tested, without secrets.
@@ -47,6 +56,18 @@ pub struct RunRecord {
     pub diff: Option<DiffEvidence>,
     /// What the platform said about itself.
     pub observations: Vec<Observation>,
+    /// Limits that are not the handbook's.
+    #[serde(default)]
+    pub limits: Vec<OtherLimit>,
+    /// Earlier runs that this one was held against, oldest first.
+    #[serde(default)]
+    pub history: Vec<PastRun>,
+    /// The evidence files beside the record, as they were when the run ended.
+    #[serde(default)]
+    pub files: Vec<EvidenceFile>,
+    /// What is no longer as the run left it, in words; found while reading, never stored.
+    #[serde(skip)]
+    pub altered: Vec<String>,
     /// Drills rehearsed.
     pub drills: Vec<serde_json::Value>,
     /// The criteria with their states.
@@ -56,7 +77,7 @@ pub struct RunRecord {
 }
 
 /// What was tested; host, port and database name, never a password.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Target {
     /// `host:port/database`.
     pub database: Option<String>,
@@ -66,10 +87,26 @@ pub struct Target {
     pub rig: bool,
     /// `version()` of the server.
     pub postgres_version: Option<String>,
+    /// The table pairs.
+    #[serde(default)]
+    pub pairs: Vec<TargetPair>,
+}
+
+/// A table pair by its names, quoted as SQL wants them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TargetPair {
+    /// What reports call it.
+    pub name: String,
+    /// The legacy table.
+    pub legacy: String,
+    /// Its twin.
+    pub partitioned: String,
+    /// The trigger that carries writes over, where the configuration names one.
+    pub trigger: Option<String>,
 }
 
 /// The machine the run was made on.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Environment {
     /// Kernel and architecture.
     pub os: String,
@@ -81,8 +118,19 @@ pub struct Environment {
     pub memory_bytes: u64,
 }
 
+/// One evidence file of the run's folder.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EvidenceFile {
+    /// Path within the folder, for example `latency/legacy.hlog`.
+    pub name: String,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// SHA-256 of the content, hexadecimal.
+    pub sha256: String,
+}
+
 /// One act of the run.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Act {
     /// `rig`, `seed`, `diff before`, `drive`, `diff after`.
     pub name: String,
@@ -95,7 +143,7 @@ pub struct Act {
 }
 
 /// How an act ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ActState {
     /// To its end.

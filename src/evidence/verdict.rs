@@ -1,9 +1,10 @@
 //! What the gate decided and why.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The four verdicts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
     /// Every criterion passed.
@@ -30,7 +31,7 @@ impl Decision {
 }
 
 /// What to do, in the words of the handbook's decision matrix.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Go on to the next increment.
@@ -60,7 +61,7 @@ impl Action {
 }
 
 /// Whether a criterion is met.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Measured and within the limit.
@@ -72,7 +73,7 @@ pub enum State {
 }
 
 /// What kind of truth a criterion protects; decides precedence and exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// The record is there and whole (30, first of all).
@@ -88,7 +89,7 @@ pub enum Kind {
 }
 
 /// One line of the criteria table.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Criterion {
     /// Stable name, for example `p95_overall`.
     pub id: String,
@@ -104,6 +105,10 @@ pub struct Criterion {
     pub limit: String,
     /// What was measured, in the limit's unit; `None` where nothing was.
     pub measured: Option<String>,
+    /// How much room the measured value leaves, as a share of the limit: 0.25 a quarter, below 0
+    /// beyond it; `None` where there is no number to compare.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<f64>,
     /// Whether it is met.
     pub state: State,
     /// What a failure asks for.
@@ -113,7 +118,7 @@ pub struct Criterion {
 }
 
 /// The decision with its reasons.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
     /// Go, no-go, inconclusive, invalid.
     pub decision: Decision,

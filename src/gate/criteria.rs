@@ -1,11 +1,10 @@
 //! The criteria that need no statistics: the record, the data, the platform's own word.
 
+use super::limits;
 use crate::evidence::finding::{DiffEvidence, Severity};
 use crate::evidence::run_record::{ActState, RunRecord};
 use crate::evidence::verdict::{Action, Criterion, Kind, State};
 
-/// Rows by which the two sides of a table may differ in number (handbook, data validation).
-const ROW_DELTA_LIMIT: u64 = 10;
 /// Row delta that asks for an emergency rollback (handbook, alert thresholds).
 const ROW_DELTA_CRITICAL: u64 = 1000;
 
@@ -26,6 +25,7 @@ pub(super) fn criterion(
         evidence: evidence.into(),
         limit: limit.into(),
         measured: None,
+        margin: None,
         state: State::Unknown,
         action: Action::Hold,
         note: String::new(),
@@ -37,6 +37,18 @@ impl Criterion {
     pub(super) fn measured(self, pass: bool, measured: impl Into<String>) -> Self {
         let state = if pass { State::Pass } else { State::Fail };
         Self { state, measured: Some(measured.into()), ..self }
+    }
+
+    /// How far below its limit a value is, as a share of the limit.
+    pub(super) fn below(self, value: f64, limit: f64) -> Self {
+        let margin = (limit - value) / limit;
+        Self { margin: Some(margin).filter(|margin| margin.is_finite()), ..self }
+    }
+
+    /// How far above its limit a value is, as a share of the limit.
+    pub(super) fn above(self, value: f64, limit: f64) -> Self {
+        let margin = (value - limit) / limit;
+        Self { margin: Some(margin).filter(|margin| margin.is_finite()), ..self }
     }
 
     /// Why, in one sentence.
@@ -57,7 +69,7 @@ pub(super) fn all(record: &RunRecord) -> Vec<Criterion> {
         criteria.push(content("before the load", record.diff_before.as_ref()));
     }
     criteria.push(content("", deciding_diff(record)));
-    criteria.push(row_delta(record.diff.as_ref()));
+    criteria.push(row_delta(record));
     criteria.push(catalog(record.diff.as_ref()));
     if record.manifest.is_some() || record.acts.iter().any(|act| act.name == "seed") {
         criteria.push(nothing_lost_since_seed(record));
@@ -74,22 +86,33 @@ fn whole_record(record: &RunRecord) -> Criterion {
     let criterion = criterion(
         "record_whole",
         Kind::Record,
-        "The run was not cut short",
+        "The run was not cut short, and its evidence is as it was left",
         "Phase 2, load tests pass",
-        "acts",
-        "every act to its end",
+        "acts, files",
+        "every act to its end, every digest the same",
     );
+    if !record.altered.is_empty() {
+        return criterion.measured(false, "altered").note(record.altered.join("; "));
+    }
     match record.acts.iter().find(|act| act.state == ActState::Interrupted) {
         Some(act) => {
             let note = format!("a signal ended the run in the act `{}`", act.name);
             criterion.measured(false, "interrupted").note(note)
+        }
+        None if !record.ended => {
+            let act = record.acts.last().map_or("before its first act", |act| act.name.as_str());
+            let note = format!("the run was killed; the last act that ended: {act}");
+            criterion.measured(false, "cut short").note(note)
         }
         None if record.acts.is_empty() => criterion.note("no act left a trace"),
         None => match record.acts.iter().find(|act| act.state != ActState::Done) {
             Some(act) => {
                 criterion.note(format!("the act `{}` was not done: {}", act.name, act.note))
             }
-            None => criterion.measured(true, format!("{} acts", record.acts.len())),
+            None => {
+                let (acts, files) = (record.acts.len(), record.files.len());
+                criterion.measured(true, format!("{acts} acts, {files} files"))
+            }
         },
     }
 }
@@ -121,7 +144,7 @@ fn content(when: &str, diff: Option<&DiffEvidence>) -> Criterion {
             1 => Action::DisableOrgs,
             _ => Action::EmergencyRollback,
         };
-        let measured = format!("{differences} rows in {} orgs", diff.orgs_diverged);
+        let measured = format!("{differences} rows differ in {} orgs", diff.orgs_diverged);
         return criterion.measured(false, measured).note(worst_orgs(diff)).asks_for(action);
     }
     if !diff.complete {
@@ -130,7 +153,8 @@ fn content(when: &str, diff: Option<&DiffEvidence>) -> Criterion {
     if diff.orgs_checked == 0 {
         return criterion.note("there was no row to compare");
     }
-    criterion.measured(true, format!("0 rows in {} orgs", diff.orgs_checked))
+    let rows: u64 = diff.tables.iter().map(|table| table.legacy_rows).sum();
+    criterion.measured(true, format!("0 of {rows} rows differ in {} orgs", diff.orgs_checked))
 }
 
 fn worst_orgs(diff: &DiffEvidence) -> String {
@@ -146,16 +170,18 @@ fn worst_orgs(diff: &DiffEvidence) -> String {
     format!("{}{and_more}", named.join(", "))
 }
 
-fn row_delta(diff: Option<&DiffEvidence>) -> Criterion {
+fn row_delta(record: &RunRecord) -> Criterion {
+    let limit = limits::of(record, "row_delta");
     let criterion = criterion(
         "row_delta",
         Kind::Integrity,
         "Row counts of both sides agree",
         "data validation, row count delta < 10",
         "diff",
-        format!("< {ROW_DELTA_LIMIT} rows per table"),
+        format!("< {limit} rows per table"),
     );
-    let Some(diff) = diff.filter(|diff| diff.complete && !diff.tables.is_empty()) else {
+    let compared = record.diff.as_ref().filter(|diff| diff.complete && !diff.tables.is_empty());
+    let Some(diff) = compared else {
         return criterion.note("the tables were not counted to the end");
     };
     let delta = |table: &crate::evidence::finding::TableDiff| table.row_delta().unsigned_abs();
@@ -165,7 +191,8 @@ fn row_delta(diff: Option<&DiffEvidence>) -> Criterion {
     let action =
         if delta(worst) > ROW_DELTA_CRITICAL { Action::EmergencyRollback } else { Action::Hold };
     criterion
-        .measured(delta(worst) < ROW_DELTA_LIMIT, delta(worst).to_string())
+        .measured((delta(worst) as f64) < limit, delta(worst).to_string())
+        .below(delta(worst) as f64, limit)
         .note(format!("largest in `{}`", worst.name))
         .asks_for(action)
 }

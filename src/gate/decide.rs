@@ -1,17 +1,23 @@
 //! Worst state decides: the precedence of the contract, the action of the handbook's matrix.
 
 use super::statistics::compare;
-use super::{criteria, load};
+use super::{criteria, history, limits, load, observed, steps};
 use crate::evidence::run_record::RunRecord;
 use crate::evidence::verdict::{Action, Criterion, Decision, Kind, State, Verdict};
 
 /// Judges a record: fills in the comparison, the criteria and the verdict.
 pub fn judge(record: &mut RunRecord) {
+    let limit = 1.0 + limits::of(record, "p95_overall");
     if let Some(drive) = &mut record.drive {
-        drive.comparison = compare(drive, load::P95_LIMIT);
+        drive.comparison = compare(drive, limit);
     }
     record.criteria = criteria::all(record);
     record.criteria.extend(load::all(record));
+    record.criteria.extend(observed::all(record));
+    record.criteria.extend(history::against_earlier_runs(record));
+    let mut criteria = std::mem::take(&mut record.criteria);
+    criteria.iter_mut().for_each(|criterion| limits::explain(record, criterion));
+    record.criteria = criteria;
     record.verdict = decide(record);
 }
 
@@ -52,11 +58,8 @@ fn decide(record: &RunRecord) -> Verdict {
         return go(record);
     };
     // What decided stands first; what else is wrong follows, so that nobody has to dig for it.
-    let reasons = precedence
-        .iter()
-        .flat_map(|(criteria, ..)| criteria.iter())
-        .map(|criterion| reason(criterion))
-        .collect();
+    let all = precedence.iter().flat_map(|(criteria, ..)| criteria.iter().copied());
+    let reasons = reasons(all.collect());
     let action = match decision {
         Decision::NoGo => precedence
             .iter()
@@ -68,7 +71,7 @@ fn decide(record: &RunRecord) -> Verdict {
         _ => Action::Hold,
     };
     let (decision, exit_code) = (*decision, *exit_code);
-    Verdict { decision, action, exit_code, reasons, steps: steps(decision, action, record) }
+    Verdict { decision, action, exit_code, reasons, steps: steps::of(decision, action, record) }
 }
 
 fn go(record: &RunRecord) -> Verdict {
@@ -84,8 +87,29 @@ fn go(record: &RunRecord) -> Verdict {
         action: Action::Proceed,
         exit_code: GO,
         reasons: proven,
-        steps: steps(Decision::Go, Action::Proceed, record),
+        steps: steps::of(Decision::Go, Action::Proceed, record),
     }
+}
+
+/// One sentence for each criterion; those that lack evidence for one and the same reason share it.
+fn reasons(criteria: Vec<&Criterion>) -> Vec<String> {
+    let lacking = |c: &Criterion| c.measured.is_none() && !c.note.is_empty();
+    let mut reasons: Vec<String> = Vec::new();
+    let mut told: Vec<&str> = Vec::new();
+    for criterion in &criteria {
+        if !lacking(criterion) {
+            reasons.push(reason(criterion));
+        } else if !told.contains(&criterion.note.as_str()) {
+            told.push(&criterion.note);
+            let same = criteria.iter().filter(|c| lacking(c) && c.note == criterion.note);
+            let titles: Vec<&str> = same.map(|c| c.title.as_str()).collect();
+            reasons.push(match titles.as_slice() {
+                [_] => reason(criterion),
+                _ => format!("Not measured, because {}: {}", criterion.note, titles.join("; ")),
+            });
+        }
+    }
+    reasons
 }
 
 fn reason(criterion: &Criterion) -> String {
@@ -105,43 +129,6 @@ fn urgency(action: Action) -> u8 {
         Action::StandardRollback => 3,
         Action::EmergencyRollback => 4,
     }
-}
-
-/// The steps of the handbook for an action.
-fn steps(decision: Decision, action: Action, record: &RunRecord) -> Vec<String> {
-    let orgs: Vec<&str> =
-        record.diff.iter().flat_map(|diff| &diff.orgs).map(|org| org.org_id.as_str()).collect();
-    let steps: &[&str] = match (decision, action) {
-        (Decision::Go, _) => &["Proceed to the next increment of the handbook's schedule."],
-        (Decision::Inconclusive, _) => {
-            &["Stay where you are.", "Run again longer (--duration), or supply what is missing."]
-        }
-        (Decision::Invalid, _) => {
-            &["Stay where you are.", "Mend what spoiled the measurement, then run again."]
-        }
-        (_, Action::EmergencyRollback) => &[
-            "Now: USE_PARTITIONED_TABLES=false and USE_PARTITIONED_TABLES_PERCENTAGE=0.",
-            "Tell the incident channel and page the database administrator.",
-            "Assess the differences in findings.jsonl; disable the dual-write triggers if they do harm.",
-            "Repair the twin from legacy, or restore from backup if legacy itself lost data.",
-            "Enable the triggers, run `cutover diff` until it is clean, write the post-mortem.",
-        ],
-        (_, Action::StandardRollback) => &[
-            "Within 15 minutes: USE_PARTITIONED_TABLES_PERCENTAGE=0.",
-            "Check that /monitoring/partitions/metrics says partitionedTablesEnabled = false.",
-            "Watch error rate and latency for 30 minutes; expect status healthy.",
-        ],
-        (_, Action::DisableOrgs) => &[
-            "Take the affected orgs off the partitioned side.",
-            "Repair their rows from legacy and run `cutover diff` for them.",
-        ],
-        _ => &["Stay at the present percentage.", "Investigate and mend, then run again."],
-    };
-    let mut steps: Vec<String> = steps.iter().map(|step| (*step).to_owned()).collect();
-    if action == Action::DisableOrgs && !orgs.is_empty() {
-        steps.insert(0, format!("Affected: org {}.", orgs.join(", ")));
-    }
-    steps
 }
 
 #[cfg(test)]
@@ -167,10 +154,11 @@ mod tests {
             pair,
             mode: Some(mode),
             candidate: mode == Mode::Partitioned,
+            start_s: f64::from(2 * pair) + if mode == Mode::Legacy { 0.0 } else { 1.0 },
+            end_s: f64::from(2 * pair) + if mode == Mode::Legacy { 1.0 } else { 2.0 },
             all: latency_of(p95),
             without_own_lag: latency_of(p95),
             operations: [("list".to_owned(), latency_of(p95))].into(),
-            ..Window::default()
         };
         let noise = [0.99, 1.02, 1.0, 0.98, 1.01, 1.0, 1.0, 0.99, 1.01, 1.02, 0.98, 1.0];
         let windows = (0..12).flat_map(|pair| {
@@ -178,6 +166,7 @@ mod tests {
             [window(pair, Mode::Legacy, 5000), window(pair, Mode::Partitioned, slow(us))]
         });
         RunRecord {
+            ended: true,
             acts: vec![Act { name: "drive".into(), state: ActState::Done, ..Act::default() }],
             drive: Some(DriveEvidence {
                 complete: true,
@@ -203,7 +192,7 @@ mod tests {
             }),
             observations: (0..10)
                 .map(|second| Observation {
-                    at_s: f64::from(second),
+                    at_s: f64::from(second) * 2.5,
                     cache_hits: Some(u64::from(second as u32) * 90),
                     cache_lookups: Some(u64::from(second as u32) * 100),
                     critical_alerts: Some(0),
@@ -263,7 +252,9 @@ mod tests {
             cut(&mut record);
             assert_eq!(verdict(record).0, Decision::Inconclusive, "cut {index}");
         }
-        assert_eq!(verdict(RunRecord::default()).0, Decision::Inconclusive);
+        let empty = RunRecord { ended: true, ..RunRecord::default() };
+        assert_eq!(verdict(empty).0, Decision::Inconclusive);
+        assert_eq!(verdict(RunRecord { ended: false, ..healthy(1.0) }).1, 30);
     }
 
     #[test]

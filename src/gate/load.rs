@@ -1,55 +1,44 @@
-//! The criteria about the load: was the target good enough.
+//! The criteria about the load: was the target fast enough.
 
 use super::criteria::criterion;
-use super::validity;
+use super::{limits, validity};
 use crate::evidence::drive::{Comparison, DriveEvidence};
-use crate::evidence::observation::Observation;
 use crate::evidence::run_record::RunRecord;
 use crate::evidence::verdict::{Action, Criterion, Kind, State};
 use crate::gate::statistics::MIN_PAIRS;
 
-/// p95 against baseline (handbook, Phase 4): +10 %.
-pub(super) const P95_LIMIT: f64 = 1.10;
-/// Alarms for single operations (handbook, alert thresholds): +20 % hold, +50 % roll back.
-const P95_WARNING: f64 = 1.20;
+/// Latency that asks for a rollback (handbook, decision matrix): +50 %.
 const P95_CRITICAL: f64 = 1.50;
 /// A difference below this is shown but not judged: nobody feels it.
 const FELT_US: i64 = 1000;
-/// Error rate (handbook, Phase 4): < 0.1 %; above 1 % a rollback.
-const ERROR_RATE_LIMIT: f64 = 0.001;
+/// Error rate that asks for a rollback (handbook, decision matrix): above 1 %.
 const ERROR_RATE_CRITICAL: f64 = 0.01;
 /// With fewer requests in a mode, a rate of one in a thousand cannot be seen.
 const MIN_REQUESTS: u64 = 1000;
-/// Cache hit rate (handbook, Phase 2 and 4): > 70 %.
-const CACHE_HIT_LIMIT_PERCENT: f64 = 70.0;
-/// With fewer look-ups the hit rate says nothing.
-const MIN_LOOKUPS: u64 = 100;
 
 /// Criteria about the load.
 pub(super) fn all(record: &RunRecord) -> Vec<Criterion> {
     let drive = record.drive.as_ref().filter(|drive| drive.requests > 0);
-    let mut criteria = validity::all(drive);
+    let p95 = limits::of(record, "p95_overall");
+    let mut criteria = validity::all(drive, 1.0 + p95);
     criteria.extend([
-        error_rate(drive),
-        p95_overall(drive),
-        p95_operations(drive),
-        cache_hit_rate(drive, &record.observations),
-        critical_alerts(&record.observations),
-        external_cache(&record.observations),
+        error_rate(drive, limits::of(record, "error_rate")),
+        p95_overall(drive, p95),
+        p95_operations(drive, limits::of(record, "p95_operations")),
     ]);
     criteria
 }
 
 pub(super) const NO_LOAD: &str = "no request was measured";
 
-fn error_rate(drive: Option<&DriveEvidence>) -> Criterion {
+fn error_rate(drive: Option<&DriveEvidence>, limit: f64) -> Criterion {
     let criterion = criterion(
         "error_rate",
         Kind::Performance,
         "Requests succeed",
         "Phase 4, error rate < 0.1 %",
         "drive",
-        format!("< {} % in each mode", ERROR_RATE_LIMIT * 100.0),
+        format!("< {} % in each mode", share(limit)),
     );
     let Some(drive) = drive else {
         return criterion.note(NO_LOAD);
@@ -67,7 +56,7 @@ fn error_rate(drive: Option<&DriveEvidence>) -> Criterion {
     };
     // The sum and the modes must tell one story; the worse one counts.
     let rate = rate.max(drive.errors as f64 / drive.requests as f64);
-    let pass = rate < ERROR_RATE_LIMIT;
+    let pass = rate < limit;
     if pass && fewest < MIN_REQUESTS {
         return criterion.note(format!("{fewest} requests in a mode are too few to tell"));
     }
@@ -76,18 +65,19 @@ fn error_rate(drive: Option<&DriveEvidence>) -> Criterion {
     let action = if rate > ERROR_RATE_CRITICAL { Action::StandardRollback } else { Action::Hold };
     criterion
         .measured(pass, format!("{:.3} % ({})", rate * 100.0, mode.as_str()))
+        .below(rate, limit)
         .note(kinds.join(", "))
         .asks_for(action)
 }
 
-fn p95_overall(drive: Option<&DriveEvidence>) -> Criterion {
+fn p95_overall(drive: Option<&DriveEvidence>, limit: f64) -> Criterion {
     let criterion = criterion(
         "p95_overall",
         Kind::Performance,
         "p95 of all requests is not worse on the partitioned side",
         "Phase 4, P95 latency < baseline + 10 %",
         "drive",
-        "< +10 %, upper 95 % bound",
+        format!("< +{} %, upper 95 % bound", share(limit)),
     );
     if drive.is_some_and(|drive| drive.closed_loop || drive.calibration) {
         return criterion
@@ -102,6 +92,8 @@ fn p95_overall(drive: Option<&DriveEvidence>) -> Criterion {
         percent(comparison.p95_ratio_low),
         percent(comparison.p95_ratio_high)
     );
+    let criterion = criterion.below(comparison.p95_ratio - 1.0, limit);
+    let limit = 1.0 + limit;
     let pooled = comparison.pooled_p95_ratio.unwrap_or(f64::INFINITY);
     if (comparison.pairs as usize) < MIN_PAIRS {
         let note = format!("{} pairs are fewer than the {MIN_PAIRS} needed", comparison.pairs);
@@ -112,12 +104,16 @@ fn p95_overall(drive: Option<&DriveEvidence>) -> Criterion {
     } else {
         Action::Hold
     };
-    if comparison.p95_ratio_low > P95_LIMIT {
+    if comparison.p95_ratio_low > limit {
         criterion.measured(false, range).note(slower_operations(comparison)).asks_for(action)
-    } else if comparison.p95_ratio_high < P95_LIMIT && pooled < P95_LIMIT {
+    } else if comparison.p95_ratio_high < limit && pooled < limit {
         let note = match comparison.smallest_detectable_ratio {
             Some(ratio) => {
-                format!("a true {} would have been a NO-GO 9 times in 10", percent(ratio))
+                format!(
+                    "a true {} is called GO at most once in 20 runs, a true {} NO-GO in 9 of 10",
+                    percent(limit),
+                    percent(ratio)
+                )
             }
             None => String::new(),
         };
@@ -148,14 +144,18 @@ fn slower_operations(comparison: &Comparison) -> String {
     }
 }
 
-fn p95_operations(drive: Option<&DriveEvidence>) -> Criterion {
+fn p95_operations(drive: Option<&DriveEvidence>, limit: f64) -> Criterion {
     let criterion = criterion(
         "p95_operations",
         Kind::Performance,
         "No operation and no size of org is much worse on the partitioned side",
         "alert thresholds, P95 latency +20 % / +50 %",
         "drive",
-        format!("≤ +20 % each, lower 95 % bound, differences under {} ms aside", FELT_US / 1000),
+        format!(
+            "≤ +{} % each, lower 95 % bound, differences under {} ms aside",
+            share(limit),
+            FELT_US / 1000
+        ),
     );
     let Some(comparison) = drive.and_then(|drive| drive.comparison.as_ref()) else {
         return criterion.note("there are no two pairs of windows to compare");
@@ -175,7 +175,7 @@ fn p95_operations(drive: Option<&DriveEvidence>) -> Criterion {
         .chain(&comparison.org_sizes)
         .filter(|operation| operation.p95_difference_us >= FELT_US)
         .filter_map(|o| Some((o.name.as_str(), o.p95_ratio_low?, o.p95_ratio?)))
-        .filter(|(_, low, _)| *low > P95_WARNING)
+        .filter(|(_, low, _)| *low > 1.0 + limit)
         .collect();
     alarms.sort_by(|a, b| b.1.total_cmp(&a.1));
     if let Some((_, worst_low, _)) = alarms.first() {
@@ -194,80 +194,9 @@ fn p95_operations(drive: Option<&DriveEvidence>) -> Criterion {
     criterion.measured(true, "0 operations")
 }
 
-fn cache_hit_rate(drive: Option<&DriveEvidence>, observations: &[Observation]) -> Criterion {
-    let criterion = criterion(
-        "cache_hit_rate",
-        Kind::Performance,
-        "The cache answers most of what it is asked",
-        "Phase 4, cache hit rate > 70 %",
-        "observations",
-        format!("> {CACHE_HIT_LIMIT_PERCENT} %"),
-    );
-    // Only what was counted while the windows were measured: a cold start is not the cache's fault.
-    let from_s = drive.and_then(|drive| drive.windows.first()).map_or(0.0, |w| w.start_s);
-    let counts: Vec<(u64, u64)> = observations
-        .iter()
-        .filter(|observation| observation.at_s >= from_s)
-        .filter_map(|observation| Some((observation.cache_hits?, observation.cache_lookups?)))
-        .collect();
-    let (Some(first), Some(last)) = (counts.first(), counts.last()) else {
-        return criterion.note("the platform did not say");
-    };
-    let (Some(hits), Some(lookups)) = (last.0.checked_sub(first.0), last.1.checked_sub(first.1))
-    else {
-        return criterion.note("the platform's counters went backwards: it was restarted");
-    };
-    if lookups < MIN_LOOKUPS {
-        return criterion.note(format!("{lookups} look-ups are too few to tell"));
-    }
-    let percent = 100.0 * hits as f64 / lookups as f64;
-    criterion.measured(percent > CACHE_HIT_LIMIT_PERCENT, format!("{percent:.1} %"))
-}
-
-fn critical_alerts(observations: &[Observation]) -> Criterion {
-    let criterion = criterion(
-        "critical_alerts",
-        Kind::Performance,
-        "The platform raised no critical alert",
-        "Phase 2 and 4, no critical alerts",
-        "observations",
-        "0",
-    );
-    let answered: Vec<u64> = observations.iter().filter_map(|o| o.critical_alerts).collect();
-    let worst = answered.iter().max().copied();
-    match worst {
-        Some(alerts) if alerts > 0 => {
-            criterion.measured(false, alerts.to_string()).asks_for(Action::StandardRollback)
-        }
-        // A platform that was silent half of the time may have been alarmed all that time.
-        Some(_) if answered.len() * 2 > observations.len() => criterion.measured(true, "0"),
-        _ => criterion.note(format!(
-            "the monitoring endpoint answered {} of {} times",
-            answered.len(),
-            observations.len()
-        )),
-    }
-}
-
-fn external_cache(observations: &[Observation]) -> Criterion {
-    let criterion = criterion(
-        "external_cache",
-        Kind::Advice,
-        "The external cache was there all the time",
-        "decision matrix: cache unavailable, continue (has fallback)",
-        "observations",
-        "always available",
-    );
-    let lost = observations.iter().find(|o| o.cache_available == Some(false));
-    match lost {
-        Some(observation) => criterion
-            .measured(false, format!("lost at {:.0} s", observation.at_s.max(0.0)))
-            .note("the platform went on with its fallback; mend the cache"),
-        None if observations.iter().any(|o| o.cache_available == Some(true)) => {
-            criterion.measured(true, "always")
-        }
-        None => criterion.note("the platform did not say"),
-    }
+/// A share as a percentage without needless digits.
+pub(super) fn share(share: f64) -> f64 {
+    (share * 1e6).round() / 1e4
 }
 
 pub(super) fn percent(ratio: f64) -> String {

@@ -2,9 +2,15 @@
 
 mod criteria;
 mod decide;
+mod history;
+mod limits;
 mod load;
+mod observed;
+mod sql;
 mod statistics;
+mod steps;
 mod validity;
 
 pub use decide::{is_trustworthy, judge};
+pub use history::past_run;
 pub use statistics::{MIN_PAIRS, compare};

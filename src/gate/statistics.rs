@@ -53,7 +53,7 @@ pub(super) fn interval(log_ratios: &[f64]) -> Option<Interval> {
     })
 }
 
-fn t_quantile(p: f64, degrees_of_freedom: f64) -> f64 {
+pub(super) fn t_quantile(p: f64, degrees_of_freedom: f64) -> f64 {
     StudentsT::new(0.0, 1.0, degrees_of_freedom)
         .map_or(f64::INFINITY, |distribution| distribution.inverse_cdf(p))
 }
@@ -163,6 +163,8 @@ fn log_ratios<'a>(
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
     use rand_chacha::ChaCha8Rng;
     use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -210,6 +212,44 @@ mod tests {
     fn a_true_regression_at_the_limit_is_seldom_a_go() {
         let (go, _) = simulate(1.10);
         assert!(go <= 0.07, "false GO in {go}");
+    }
+
+    #[test]
+    fn a_healthy_target_is_nearly_always_a_go_and_a_quarter_more_nearly_never() {
+        let (go, no_go) = simulate(1.00);
+        assert!(go >= 0.90 && no_go <= 0.001, "GO in {go}, NO-GO in {no_go}");
+        let (go, no_go) = simulate(1.25);
+        assert!(no_go >= 0.95 && go <= 0.001, "NO-GO in {no_go}, GO in {go}");
+    }
+
+    proptest! {
+        #[test]
+        fn who_is_called_the_baseline_does_not_matter(ratios in vec(-2.0..2.0_f64, 2..60)) {
+            let swapped: Vec<f64> = ratios.iter().map(|d| -d).collect();
+            let (one, other) = (interval(&ratios), interval(&swapped));
+            let (one, other) = (one.expect("two pairs"), other.expect("two pairs"));
+            prop_assert!((one.ratio * other.ratio - 1.0).abs() < 1e-9);
+            prop_assert!((one.low * other.high - 1.0).abs() < 1e-9);
+        }
+
+        #[test]
+        fn the_bounds_hold_the_ratio_and_the_order_of_pairs_is_nothing(
+            mut ratios in vec(-2.0..2.0_f64, 2..60)
+        ) {
+            let one = interval(&ratios).expect("two pairs");
+            prop_assert!(0.0 < one.low && one.low <= one.ratio && one.ratio <= one.high);
+            ratios.reverse();
+            let other = interval(&ratios).expect("two pairs");
+            prop_assert!((one.high / other.high - 1.0).abs() < 1e-9);
+        }
+
+        #[test]
+        fn any_numbers_give_finite_bounds_or_none(ratios in vec(any::<f64>(), 0..20)) {
+            if let Some(interval) = interval(&ratios) {
+                prop_assert!(interval.low.is_finite() && interval.high.is_finite());
+                prop_assert!(pairs_needed(&interval, 1.1) >= 2.0);
+            }
+        }
     }
 
     #[test]

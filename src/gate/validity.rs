@@ -1,9 +1,9 @@
 //! The criteria about the measurement itself: can it be trusted?
 
 use super::criteria::criterion;
-use super::load::{NO_LOAD, P95_LIMIT, milliseconds, percent};
+use super::load::{NO_LOAD, milliseconds, percent};
 use super::statistics::{MIN_PAIRS, without_own_lag};
-use crate::evidence::drive::{DriveEvidence, Mode};
+use crate::evidence::drive::{DriveEvidence, Mode, Window};
 use crate::evidence::verdict::{Criterion, Kind};
 
 /// Arrivals that nobody could send.
@@ -16,10 +16,12 @@ const LAG_SHARE: f64 = 0.2;
 /// A machine on which the same side differs from itself by less than this can be judged on.
 const CALIBRATION_TOLERANCE: f64 = 1.01;
 
-/// Criteria about the measurement; `drive` is `None` where no request was measured.
-pub(super) fn all(drive: Option<&DriveEvidence>) -> Vec<Criterion> {
-    let mut criteria = vec![right_mode(drive), generator(drive), scheduling_lag(drive)];
-    criteria.extend(drive.filter(|drive| drive.calibration).map(calibration));
+/// Criteria about the measurement; `drive` is `None` where no request was measured, `limit` the
+/// ratio of p95 that is judged, for example 1.10.
+pub(super) fn all(drive: Option<&DriveEvidence>, limit: f64) -> Vec<Criterion> {
+    let mut criteria =
+        vec![right_mode(drive), generator(drive), scheduling_lag(drive, limit), clock(drive)];
+    criteria.extend(drive.filter(|drive| drive.calibration).map(|d| calibration(d, limit)));
     criteria
 }
 
@@ -85,7 +87,7 @@ fn generator(drive: Option<&DriveEvidence>) -> Criterion {
         })
 }
 
-fn scheduling_lag(drive: Option<&DriveEvidence>) -> Criterion {
+fn scheduling_lag(drive: Option<&DriveEvidence>, limit: f64) -> Criterion {
     let criterion = criterion(
         "scheduling_lag",
         Kind::Validity,
@@ -108,7 +110,7 @@ fn scheduling_lag(drive: Option<&DriveEvidence>) -> Criterion {
     let baseline_us = drive.overall.get(&Mode::Legacy).map_or(0, |legacy| legacy.response_us.p95);
     let matters = lag_us > LAG_LIMIT_US && lag_us as f64 > LAG_SHARE * baseline_us as f64;
     let measured = format!("p99 {}", milliseconds(lag_us));
-    match disagreement(drive) {
+    match disagreement(drive, limit) {
         Some(note) => criterion.measured(false, measured).note(note),
         None => criterion.measured(!matters, measured),
     }
@@ -116,14 +118,14 @@ fn scheduling_lag(drive: Option<&DriveEvidence>) -> Criterion {
 
 /// Where the generator's own lag decides about the overall p95: a finding that is another once the
 /// lag is taken out.
-fn disagreement(drive: &DriveEvidence) -> Option<String> {
+fn disagreement(drive: &DriveEvidence, limit: f64) -> Option<String> {
     let comparison = drive.comparison.as_ref()?;
     if (comparison.pairs as usize) < MIN_PAIRS {
         return None;
     }
     let finding = |low: f64, high: f64| match () {
-        () if low > P95_LIMIT => "too slow",
-        () if high < P95_LIMIT => "fast enough",
+        () if low > limit => "too slow",
+        () if high < limit => "fast enough",
         () => "undecided",
     };
     let felt = finding(comparison.p95_ratio_low, comparison.p95_ratio_high);
@@ -140,14 +142,32 @@ fn disagreement(drive: &DriveEvidence) -> Option<String> {
     })
 }
 
-fn calibration(drive: &DriveEvidence) -> Criterion {
+fn clock(drive: Option<&DriveEvidence>) -> Criterion {
+    let criterion = criterion(
+        "clock_sound",
+        Kind::Validity,
+        "Time went forwards",
+        "Phase 2, load testing",
+        "drive",
+        "each window ends after it began, and begins after the one before",
+    );
+    let Some(drive) = drive else {
+        return criterion.note(NO_LOAD);
+    };
+    let lasts = |window: &Window| window.end_s > window.start_s && window.end_s.is_finite();
+    let forwards = drive.windows.iter().all(lasts)
+        && drive.windows.is_sorted_by(|one, next| one.end_s <= next.start_s);
+    criterion.measured(forwards, format!("{} windows", drive.windows.len()))
+}
+
+fn calibration(drive: &DriveEvidence, limit: f64) -> Criterion {
     let criterion = criterion(
         "calibration",
         Kind::Validity,
         "The same side compared with itself shows no difference",
         "Phase 2, load testing",
         "drive",
-        format!("an interval that holds +0 %, narrower than ±{:.0} %", (P95_LIMIT - 1.0) * 100.0),
+        format!("an interval that holds +0 %, narrower than ±{:.0} %", (limit - 1.0) * 100.0),
     );
     let Some(comparison) = &drive.comparison else {
         return criterion.note("there are no two pairs of windows to compare");
@@ -158,7 +178,7 @@ fn calibration(drive: &DriveEvidence) -> Criterion {
     }
     let (low, high) = (comparison.p95_ratio_low, comparison.p95_ratio_high);
     let holds = low < CALIBRATION_TOLERANCE && high > 1.0 / CALIBRATION_TOLERANCE;
-    let narrow = low > 1.0 / P95_LIMIT && high < P95_LIMIT;
+    let narrow = low > 1.0 / limit && high < limit;
     criterion.measured(holds && narrow, format!("{} to {}", percent(low), percent(high))).note(
         match (holds, narrow) {
             (true, true) => "",
@@ -176,6 +196,8 @@ mod tests {
     use crate::evidence::drive::{Comparison, ModeLatency, Percentiles, Window, WindowLatency};
     use crate::evidence::verdict::State;
     use crate::gate::statistics::compare;
+
+    const LIMIT: f64 = 1.10;
 
     /// A load on which nothing is wrong.
     fn sound() -> DriveEvidence {
@@ -198,6 +220,8 @@ mod tests {
                 .map(|(pair, candidate)| Window {
                     pair,
                     candidate,
+                    start_s: f64::from(2 * pair) + f64::from(u8::from(candidate)),
+                    end_s: f64::from(2 * pair) + f64::from(u8::from(candidate)) + 1.0,
                     all: latency(5000 + u64::from(pair % 3) * 10),
                     without_own_lag: latency(4900 + u64::from(pair % 3) * 10),
                     ..Window::default()
@@ -205,12 +229,12 @@ mod tests {
                 .collect(),
             ..DriveEvidence::default()
         };
-        drive.comparison = compare(&drive, P95_LIMIT);
+        drive.comparison = compare(&drive, LIMIT);
         drive
     }
 
     fn states(drive: &DriveEvidence) -> Vec<(String, State)> {
-        all(Some(drive)).into_iter().map(|c| (c.id, c.state)).collect()
+        all(Some(drive), LIMIT).into_iter().map(|c| (c.id, c.state)).collect()
     }
 
     fn state(id: &str, change: impl FnOnce(&mut DriveEvidence)) -> State {

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
-use super::{QualifiedName, describe, failure, sql};
+use super::{Bound, QualifiedName, describe, failure, sql};
 use crate::error::{Context, Error, Result};
 
 /// A table and its columns.
@@ -77,10 +77,45 @@ pub struct Leaf {
     pub readable: bool,
     /// Rows as the planner believes.
     pub rows_estimate: f64,
+    /// The file that holds it; another one after a rewrite such as VACUUM FULL.
+    pub file: i64,
+    /// Its blocks, where it is stored in PostgreSQL's own row format.
+    pub heap_blocks: Option<u64>,
     /// `FOR VALUES …` or `DEFAULT`; empty where it is not a partition.
     pub bound: String,
     /// What a row of it must fulfil, the bounds of its parents included.
     pub partition_constraint: Option<String>,
+}
+
+/// A partitioned table: the root of a tree or one of its inner nodes.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Level {
+    /// Object identifier.
+    pub oid: i64,
+    /// What `oid::regclass` prints.
+    pub name: String,
+    /// The partitioned table it is a partition of; `None` for the root.
+    pub parent: Option<i64>,
+    /// `r` RANGE, `l` LIST, `h` HASH.
+    pub strategy: String,
+    /// The columns it is divided by, expressions left out.
+    pub columns: Vec<String>,
+    /// How many expressions it is divided by.
+    pub expressions: i64,
+    bound: Option<String>,
+    child_bounds: Vec<String>,
+}
+
+impl Level {
+    /// The bounds of its direct partitions.
+    pub fn bounds(&self) -> Vec<Bound> {
+        self.child_bounds.iter().filter_map(|bound| Bound::parse(bound)).collect()
+    }
+
+    /// What its parent sends to it; `None` for the root.
+    pub fn own_bound(&self) -> Option<Bound> {
+        Bound::parse(self.bound.as_ref()?)
+    }
 }
 
 /// A trigger.
@@ -119,6 +154,13 @@ pub struct Index {
     pub columns: Vec<String>,
 }
 
+impl Column {
+    /// Whether it is one of the integer types.
+    pub fn is_integer(&self) -> bool {
+        ["smallint", "integer", "bigint"].contains(&self.type_name.as_str())
+    }
+}
+
 impl Trigger {
     const ROW: i32 = 1;
     const EVENTS: [(&str, i32); 4] =
@@ -127,6 +169,11 @@ impl Trigger {
     /// Whether it fires for each row.
     pub fn per_row(&self) -> bool {
         self.kind & Self::ROW != 0
+    }
+
+    /// Whether it fires in ordinary sessions.
+    pub fn is_enabled(&self) -> bool {
+        ["O", "A"].contains(&self.enabled.as_str())
     }
 
     /// Whether `event` (`INSERT`, `UPDATE`, `DELETE`, `TRUNCATE`) fires it.
@@ -192,6 +239,14 @@ impl Table {
     /// A run error where the server fails.
     pub async fn leaves(&self, connection: &mut PgConnection) -> Result<Vec<Leaf>> {
         self.below(connection, sql::LEAVES).await
+    }
+
+    /// The partitioned tables of its tree, itself included.
+    ///
+    /// # Errors
+    /// A run error where the server fails.
+    pub async fn levels(&self, connection: &mut PgConnection) -> Result<Vec<Level>> {
+        self.below(connection, sql::LEVELS).await
     }
 
     /// Its triggers.

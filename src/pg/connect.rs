@@ -6,17 +6,20 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 
+use super::failure;
 use crate::error::{Context, Error, Result};
 
-/// Session settings under which equal values always look equal, and under which row-level security
-/// raises an error instead of hiding rows.
-const SESSION: [(&str, &str); 6] = [
+/// Session settings under which equal values always look equal, under which row-level security
+/// raises an error instead of hiding rows, and under which a transaction that keeps a snapshot for
+/// others is not ended for idling.
+const SESSION: [(&str, &str); 7] = [
     ("timezone", "UTC"),
     ("datestyle", "ISO, YMD"),
     ("intervalstyle", "postgres"),
     ("extra_float_digits", "1"),
     ("bytea_output", "hex"),
     ("row_security", "off"),
+    ("idle_in_transaction_session_timeout", "0"),
 ];
 
 /// Reads a `postgres://` URL into options with our session settings.
@@ -35,7 +38,7 @@ pub fn options(database_url: &str) -> Result<PgConnectOptions> {
 }
 
 /// How long a server may take to say hello; a frozen one would take for ever.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Opens one connection.
 ///
@@ -47,7 +50,10 @@ pub async fn connect(database_url: &str) -> Result<PgConnection> {
     tokio::time::timeout(PATIENCE, PgConnection::connect_with(&options))
         .await
         .or_run(&what, "the server accepts connections but does not answer: is it frozen?")?
-        .or_run(&what, "is the server running, and may this user log in from here?")
+        .map_err(|error| match error {
+            sqlx::Error::Database(_) => failure(&what, &error),
+            error => Error::run(format!("{what}: {error}"), "is the server running there?"),
+        })
 }
 
 /// `host:port/database` of a URL, for messages and reports.

@@ -5,6 +5,7 @@
 //! message of its own, the header together with the first.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -19,7 +20,10 @@ use crate::error::{Error, Result};
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 
 /// A connection that reads tables by COPY.
-pub struct CopyConnection(pub(super) Link);
+pub struct CopyConnection {
+    link: Link,
+    stall: Duration,
+}
 
 /// How its bytes reach us.
 pub(super) enum Link {
@@ -30,6 +34,17 @@ pub(super) enum Link {
 }
 
 impl CopyConnection {
+    /// A connection whose readers give up where nothing comes for `stall`.
+    pub(super) fn new(link: Link, stall: Duration) -> Self {
+        Self { link, stall }
+    }
+
+    /// Waits `times` as long: for statements that sum up or sort before their first row.
+    pub fn more_patient(mut self, times: u32) -> Self {
+        self.stall = self.stall.saturating_mul(times);
+        self
+    }
+
     /// Sends a `COPY … TO STDOUT (FORMAT binary)`; `what` says in errors what is being read.
     ///
     /// # Errors
@@ -40,7 +55,7 @@ impl CopyConnection {
         what: impl Into<String>,
     ) -> Result<CopyReader<'_>> {
         let what = what.into();
-        let source = match &mut self.0 {
+        let source = match &mut self.link {
             Link::Wire(connection) => {
                 connection.send(statement).await.map_err(|error| lost(&what, error))?;
                 Source::Wire(connection)
@@ -48,16 +63,24 @@ impl CopyConnection {
             Link::Sqlx(connection) => {
                 let stream = connection.copy_out_raw(statement).await;
                 let stream = stream.map_err(|error| failure(&what, &error))?;
-                Source::Sqlx { stream, message: Bytes::new() }
+                Source::Sqlx { stream, message: Bytes::new(), taken: true }
             }
         };
-        Ok(CopyReader { what, source, message: 0..0, header_read: false, ended: false })
+        Ok(CopyReader {
+            what,
+            stall: self.stall,
+            source,
+            progress: Progress::Sending,
+            message: 0..0,
+            header_read: false,
+            ended: false,
+        })
     }
 
     /// Ends the connection; to be called when its rows are read.
     pub async fn close(self) {
         // Everything asked for has come; how the goodbye fares changes nothing.
-        match self.0 {
+        match self.link {
             Link::Wire(connection) => drop(connection.close().await),
             Link::Sqlx(connection) => drop(connection.close().await),
         }
@@ -67,22 +90,44 @@ impl CopyConnection {
 /// Where messages come from.
 enum Source<'c> {
     Wire(&'c mut WireConnection),
-    Sqlx { stream: BoxStream<'c, sqlx::Result<Bytes>>, message: Bytes },
+    Sqlx { stream: BoxStream<'c, sqlx::Result<Bytes>>, message: Bytes, taken: bool },
+}
+
+/// How far a statement has come.
+#[derive(Clone, Copy, PartialEq)]
+enum Progress {
+    Sending,
+    /// The server called it a success.
+    Complete,
+    /// The server awaits the next statement.
+    Ready,
 }
 
 impl Source<'_> {
-    /// The content of the next CopyData message; `None` once the server calls it a success.
-    async fn next(&mut self, what: &str) -> Result<Option<Range<usize>>> {
+    /// The content of the next CopyData message that has come whole, without waiting.
+    fn at_hand(&mut self, what: &str, progress: &mut Progress) -> Result<Option<Range<usize>>> {
         match self {
-            Self::Wire(connection) => next_on_wire(connection, what).await,
-            Self::Sqlx { stream, message } => match stream.next().await {
-                Some(Ok(bytes)) => {
-                    *message = bytes;
-                    Ok(Some(0..message.len()))
+            Self::Wire(connection) => data_at_hand(connection, what, progress),
+            Self::Sqlx { message, taken, .. } => {
+                Ok((!std::mem::replace(taken, true)).then(|| 0..message.len()))
+            }
+        }
+    }
+
+    /// Waits for more to come.
+    async fn fill(&mut self, what: &str, progress: &mut Progress) -> Result<()> {
+        match self {
+            Self::Wire(connection) => connection.fill().await.map_err(|error| lost(what, error)),
+            Self::Sqlx { stream, message, taken } => {
+                match stream.next().await {
+                    Some(bytes) => {
+                        *message = bytes.map_err(|error| failure(what, &error))?;
+                        *taken = false;
+                    }
+                    None => *progress = Progress::Ready,
                 }
-                Some(Err(error)) => Err(failure(what, &error)),
-                None => Ok(None),
-            },
+                Ok(())
+            }
         }
     }
 
@@ -94,14 +139,16 @@ impl Source<'_> {
     }
 }
 
-async fn next_on_wire(connection: &mut WireConnection, what: &str) -> Result<Option<Range<usize>>> {
-    let mut complete = false;
-    loop {
-        let message = connection.message().await.map_err(|error| lost(what, error))?;
+fn data_at_hand(
+    connection: &mut WireConnection,
+    what: &str,
+    progress: &mut Progress,
+) -> Result<Option<Range<usize>>> {
+    while let Some(message) = connection.message() {
         match message.kind {
             b'd' => return Ok(Some(message.content)),
-            b'C' => complete = true,
-            b'Z' if complete => return Ok(None),
+            b'C' => *progress = Progress::Complete,
+            b'Z' if *progress == Progress::Complete => *progress = Progress::Ready,
             b'E' => return Err(server_error(what, connection.bytes(message.content))),
             // CopyOutResponse, CopyDone, notices, parameter changes, notifications.
             b'H' | b'c' | b'N' | b'S' | b'A' => {}
@@ -111,6 +158,7 @@ async fn next_on_wire(connection: &mut WireConnection, what: &str) -> Result<Opt
             }
         }
     }
+    Ok(None)
 }
 
 /// An ErrorResponse: fields of a letter and a text that ends in a zero byte.
@@ -125,7 +173,9 @@ fn server_error(what: &str, content: &[u8]) -> Error {
 /// Reads rows one by one.
 pub struct CopyReader<'c> {
     what: String,
+    stall: Duration,
     source: Source<'c>,
+    progress: Progress,
     /// What was not yet read of the message at hand.
     message: Range<usize>,
     header_read: bool,
@@ -139,18 +189,52 @@ impl CopyReader<'_> {
     /// A run error where the server fails, or ends without saying that this was all.
     pub async fn next_row(&mut self) -> Result<Option<&[u8]>> {
         loop {
+            if let Some(row) = self.take_row()? {
+                return Ok(Some(self.source.bytes(row)));
+            }
+            if !self.more().await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The next row that has come whole, without waiting; `None` where [`Self::more`] is to be
+    /// awaited. Rows read this way cost no trip through the scheduler each.
+    ///
+    /// # Errors
+    /// As [`Self::next_row`].
+    pub fn row_at_hand(&mut self) -> Result<Option<&[u8]>> {
+        Ok(self.take_row()?.map(|row| self.source.bytes(row)))
+    }
+
+    /// Waits until more has come; false at the end.
+    ///
+    /// # Errors
+    /// As [`Self::next_row`].
+    pub async fn more(&mut self) -> Result<bool> {
+        if self.progress == Progress::Ready {
+            return if self.ended { Ok(false) } else { Err(self.damaged("it has no trailer")) };
+        }
+        let filled = self.source.fill(&self.what, &mut self.progress);
+        tokio::time::timeout(self.stall, filled)
+            .await
+            .map_err(|_| stalled(&self.what, self.stall))??;
+        Ok(true)
+    }
+
+    fn take_row(&mut self) -> Result<Option<Range<usize>>> {
+        loop {
             while self.message.is_empty() {
-                match self.source.next(&self.what).await? {
-                    Some(message) => self.message = message,
-                    None if self.ended => return Ok(None),
-                    None => return Err(self.damaged("it ended without its trailer")),
-                }
+                let Some(message) = self.source.at_hand(&self.what, &mut self.progress)? else {
+                    return Ok(None);
+                };
+                self.message = message;
                 if !self.header_read {
                     self.read_header()?;
                 }
             }
             if let Some(row) = self.split_row()? {
-                return Ok(Some(self.source.bytes(row)));
+                return Ok(Some(row));
             }
         }
     }
@@ -200,6 +284,14 @@ impl CopyReader<'_> {
             "does a proxy stand between us and PostgreSQL? connect to the server itself",
         )
     }
+}
+
+fn stalled(what: &str, stall: Duration) -> Error {
+    Error::run(
+        format!("{what}: the server sent nothing for {} s", stall.as_secs_f64()),
+        "is it frozen, or its disk? look at the session in pg_stat_activity; \
+         --stall-timeout waits longer",
+    )
 }
 
 /// How many bytes `count` fields take; `None` where they do not fit.

@@ -25,6 +25,8 @@ pub(super) fn refused(what: impl Display, code: &str, message: &str) -> Error {
             "use a role that may SELECT from both tables and sees every row \
              (their owner, or one with BYPASSRLS)"
         }
+        "28P01" | "28000" => "check user and password, and whether pg_hba.conf lets this user in",
+        "3D000" => "check the name of the database",
         "57014" => "the server ended the statement; raise statement_timeout for this role",
         "57P01" | "57P02" | "57P03" => "the server is shutting down or starting",
         "53300" => "the server has no connection to spare; raise max_connections",

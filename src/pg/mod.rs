@@ -1,19 +1,22 @@
 //! What every act needs of PostgreSQL: connections, quoted names, the catalogs, one state of the
 //! database seen by several connections, and rows at the speed of COPY.
 
+mod bounds;
 pub mod catalog;
 mod connect;
 mod copy;
 mod failure;
 mod ident;
 mod server;
+mod shortcut;
 mod snapshot;
 mod sql;
 mod wire;
 
+pub use bounds::{Bound, Edge, free_remainders};
 pub use connect::{connect, describe, options};
 pub use copy::{CopyConnection, CopyReader, Fields};
 pub use failure::failure;
 pub use ident::{QualifiedName, quote_ident};
-pub use server::{is_empty, server_version};
-pub use snapshot::Snapshot;
+pub use server::{is_empty, replay_position, server_version, wire_speed};
+pub use snapshot::{Snapshot, lone_reader};

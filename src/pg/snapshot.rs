@@ -3,18 +3,23 @@
 //! A legacy write and its trigger's write commit together, so any single snapshot sees both or
 //! neither. Two statements that each look at their own moment report differences that never were.
 
-use sqlx::postgres::PgConnection;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
+use super::connect::PATIENCE;
 use super::copy::{CopyConnection, Link};
+use super::shortcut::shortcut;
 use super::wire::Relayed;
 use super::{QualifiedName, connect, failure, options, sql};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 
 /// A read-only transaction whose snapshot others can take; it lasts as long as this value.
 pub struct Snapshot {
     connection: PgConnection,
-    database_url: String,
+    /// How readers reach the server.
+    readers: PgConnectOptions,
     id: String,
 }
 
@@ -28,6 +33,8 @@ impl Snapshot {
     /// A run error where the server cannot be reached or refuses.
     pub async fn take(database_url: &str, tables: &[QualifiedName]) -> Result<Self> {
         let mut connection = connect(database_url).await?;
+        let options = options(database_url)?;
+        let readers = shortcut(&options, &mut connection).await.unwrap_or(options);
         let refused = |error: sqlx::Error| failure("cannot take a snapshot", &error);
         connection.execute(sql::BEGIN_SNAPSHOT).await.map_err(refused)?;
         if !tables.is_empty() {
@@ -38,7 +45,7 @@ impl Snapshot {
             .fetch_one(&mut connection)
             .await
             .map_err(refused)?;
-        Ok(Self { connection, database_url: database_url.to_owned(), id })
+        Ok(Self { connection, readers, id })
     }
 
     /// The connection that holds the snapshot, for statements on it.
@@ -46,30 +53,19 @@ impl Snapshot {
         &mut self.connection
     }
 
-    /// A further connection that sees exactly this state, for reading by COPY.
+    /// A further connection that sees exactly this state, for reading by COPY; its readers give up
+    /// where nothing comes for `stall`.
     ///
     /// # Errors
     /// A run error where the server cannot be reached or no longer knows the snapshot.
-    pub async fn reader(&self) -> Result<CopyConnection> {
-        let options = options(&self.database_url)?;
-        let relayed = Relayed::connect(&options).await;
-        let Some(mut relayed) = relayed.map_err(|e| failure("cannot connect a reader", &e))? else {
-            let mut connection = connect(&self.database_url).await?;
-            self.share(&mut connection).await?;
-            return Ok(CopyConnection(Link::Sqlx(connection)));
-        };
-        self.share(&mut relayed.connection).await?;
-        let wire = relayed.take().await;
-        let wire = wire.ok_or_else(|| Error::run("the connection of a reader was lost", ""))?;
-        Ok(CopyConnection(Link::Wire(wire)))
+    pub async fn reader(&self, stall: Duration) -> Result<CopyConnection> {
+        reader(&self.readers, stall, Some(self)).await
     }
 
     async fn share(&self, connection: &mut PgConnection) -> Result<()> {
         for statement in [sql::BEGIN_SNAPSHOT.to_owned(), sql::set_snapshot(&self.id)] {
-            connection
-                .execute(AssertSqlSafe(statement))
-                .await
-                .map_err(|e| failure("cannot share the snapshot", &e))?;
+            in_time("cannot share the snapshot", connection.execute(AssertSqlSafe(statement)))
+                .await?;
         }
         Ok(())
     }
@@ -80,10 +76,47 @@ impl Snapshot {
     /// # Errors
     /// A run error where it was lost.
     pub async fn close(mut self) -> Result<()> {
-        let held = self.connection.ping().await;
-        held.map_err(|e| Error::run(format!("the snapshot was lost: {e}"), "run the diff again"))?;
+        in_time("the snapshot was lost", self.connection.ping()).await?;
         // Nothing was changed and all was read; how the goodbye fares changes nothing.
         drop(self.connection.close().await);
         Ok(())
     }
+}
+
+/// A connection for reading by COPY on which every statement sees the state of its own moment.
+///
+/// # Errors
+/// A run error where the server cannot be reached.
+pub async fn lone_reader(database_url: &str, stall: Duration) -> Result<CopyConnection> {
+    reader(&options(database_url)?, stall, None).await
+}
+
+async fn reader(
+    options: &PgConnectOptions,
+    stall: Duration,
+    snapshot: Option<&Snapshot>,
+) -> Result<CopyConnection> {
+    let relayed = Relayed::connect(options).await;
+    let Some(mut relayed) = relayed.map_err(|e| failure("cannot connect a reader", &e))? else {
+        let connection = PgConnection::connect_with(options);
+        let mut connection = in_time("cannot connect a reader", connection).await?;
+        if let Some(snapshot) = snapshot {
+            snapshot.share(&mut connection).await?;
+        }
+        return Ok(CopyConnection::new(Link::Sqlx(connection), stall));
+    };
+    if let Some(snapshot) = snapshot {
+        snapshot.share(&mut relayed.connection).await?;
+    }
+    let wire = relayed.take().await;
+    let wire = wire.ok_or_else(|| Error::run("the connection of a reader was lost", ""))?;
+    Ok(CopyConnection::new(Link::Wire(wire), stall))
+}
+
+/// Does what takes no time on a healthy server.
+async fn in_time<T>(what: &str, asked: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
+    tokio::time::timeout(PATIENCE, asked)
+        .await
+        .or_run(what, "the server does not answer: is it frozen?")?
+        .map_err(|error| failure(what, &error))
 }

@@ -8,6 +8,27 @@ pub const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONL
 /// Names the transaction's snapshot, so that other connections can take it too.
 pub const EXPORT_SNAPSHOT: &str = "SELECT pg_export_snapshot()";
 
+/// Whether the server replays another's log, how far it has come, and when what it replayed last
+/// was committed.
+pub(super) const REPLAY_POSITION: &str = "
+SELECT pg_last_wal_replay_lsn()::text, pg_last_xact_replay_timestamp()::text
+ WHERE pg_is_in_recovery()";
+
+/// Where the server listens on this machine (where it does not tell, the usual places), and what tells the session at hand from any other.
+pub(super) const THIS_SESSION: &str = "
+SELECT coalesce((SELECT setting FROM pg_settings WHERE name = 'unix_socket_directories'),
+                '/var/run/postgresql, /tmp'),
+       current_setting('port'), pid, backend_start::text
+  FROM pg_stat_activity
+ WHERE pid = pg_backend_pid()";
+
+/// Whether the server has a certain session.
+pub(super) const KNOWS_SESSION: &str = "
+SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND backend_start::text = $2)";
+
+/// A text of 2 MiB, to see how fast it comes.
+pub(super) const WIRE_PROBE: &str = "SELECT repeat('probe of the wire', 123362)";
+
 /// Takes a snapshot that another transaction exported.
 pub fn set_snapshot(id: &str) -> String {
     format!("SET TRANSACTION SNAPSHOT '{}'", id.replace('\'', "''"))
@@ -65,6 +86,9 @@ SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
        c.oid::regclass::text AS display, c.relkind::text AS kind,
        has_table_privilege(c.oid, 'SELECT') AS readable,
        greatest(c.reltuples, 0)::float8 AS rows_estimate,
+       coalesce(pg_relation_filenode(c.oid), 0)::bigint AS file,
+       CASE WHEN c.relam = (SELECT oid FROM pg_am WHERE amname = 'heap')
+            THEN pg_relation_size(c.oid) / current_setting('block_size')::bigint END AS heap_blocks,
        coalesce(pg_get_expr(c.relpartbound, c.oid), '') AS bound,
        pg_get_partition_constraintdef(c.oid) AS partition_constraint
   FROM (SELECT relid FROM pg_partition_tree($1::bigint::oid::regclass) WHERE isleaf
@@ -73,6 +97,26 @@ SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
   JOIN pg_class c ON c.oid = t.relid
   JOIN pg_namespace n ON n.oid = c.relnamespace
  ORDER BY c.relname";
+
+/// The partitioned tables of a tree, the root first.
+pub const LEVELS: &str = "
+SELECT c.oid::bigint AS oid, c.oid::regclass::text AS name,
+       (SELECT i.inhparent::bigint FROM pg_inherits i
+         WHERE i.inhrelid = c.oid AND c.oid <> $1::bigint::oid) AS parent,
+       p.partstrat::text AS strategy,
+       ARRAY(SELECT a.attname::text
+               FROM unnest(p.partattrs::int2[]) WITH ORDINALITY AS k (attnum, nth)
+               JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+              ORDER BY k.nth) AS columns,
+       (SELECT count(*) FROM unnest(p.partattrs::int2[]) AS k WHERE k = 0) AS expressions,
+       pg_get_expr(c.relpartbound, c.oid) AS bound,
+       ARRAY(SELECT pg_get_expr(b.relpartbound, b.oid)
+               FROM pg_inherits i JOIN pg_class b ON b.oid = i.inhrelid
+              WHERE i.inhparent = c.oid AND NOT i.inhdetachpending) AS child_bounds
+  FROM pg_partition_tree($1::bigint::oid::regclass) AS t
+  JOIN pg_class c ON c.oid = t.relid
+  JOIN pg_partitioned_table p ON p.partrelid = c.oid
+ ORDER BY t.level, c.relname";
 
 /// The triggers of a table that people made, with what their functions say.
 pub const TRIGGERS: &str = "

@@ -8,6 +8,7 @@
 
 use std::net::IpAddr;
 use std::ops::Range;
+use std::time::Duration;
 
 use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
@@ -18,6 +19,13 @@ use tokio::task::JoinHandle;
 
 /// Bytes asked of the socket at once; some thousand rows.
 const BUFFER_BYTES: usize = 256 * 1024;
+
+/// A read that brought less than this is followed by a short rest.
+const WORTH_A_READ_BYTES: usize = 64 * 1024;
+
+/// The rest: PostgreSQL sends 8 KiB at a time, and a reader that wakes up for each of them takes a
+/// fifth of the machine for going to sleep and waking up. Far shorter than a buffer takes to fill.
+const REST: Duration = Duration::from_micros(150);
 
 /// A socket to the server, of either kind.
 trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -54,7 +62,13 @@ impl Relayed {
     pub(super) async fn take(self) -> Option<WireConnection> {
         self.step_aside.send(()).ok()?;
         let socket = self.relay.await.ok()??;
-        Some(WireConnection { socket, buffer: vec![0; BUFFER_BYTES], unread: 0..0 })
+        Some(WireConnection {
+            socket,
+            buffer: vec![0; BUFFER_BYTES],
+            unread: 0..0,
+            needed: 0,
+            rest: false,
+        })
     }
 }
 
@@ -81,10 +95,8 @@ async fn dial(options: &PgConnectOptions) -> sqlx::Result<Option<Box<dyn Socket>
         let socket = UnixStream::connect(folder.join(format!(".s.PGSQL.{port}"))).await?;
         return Ok(Some(Box::new(socket)));
     }
-    let this_machine =
-        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     let plain = matches!(options.get_ssl_mode(), PgSslMode::Disable | PgSslMode::Allow)
-        || (this_machine && optional);
+        || (is_this_machine(host) && optional);
     if !plain {
         return Ok(None);
     }
@@ -93,12 +105,21 @@ async fn dial(options: &PgConnectOptions) -> sqlx::Result<Option<Box<dyn Socket>
     Ok(Some(Box::new(socket)))
 }
 
+/// Whether an address is this machine's own.
+pub(super) fn is_this_machine(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// The server at the other end of a socket, logged in and waiting for a statement.
 pub(super) struct WireConnection {
     socket: Box<dyn Socket>,
     buffer: Vec<u8>,
     /// The part of the buffer that has come and was not yet taken.
     unread: Range<usize>,
+    /// Bytes that the message at its beginning takes, as far as is known.
+    needed: usize,
+    /// Whether the last read brought little.
+    rest: bool,
 }
 
 /// A message of the server: its kind and where its content stands in the buffer.
@@ -124,24 +145,22 @@ impl WireConnection {
         self.socket.write_all(b"X\0\0\0\x04").await
     }
 
-    /// The next message; its content stays in the buffer until the next call.
-    pub(super) async fn message(&mut self) -> std::io::Result<Message> {
-        loop {
-            let unread = &self.buffer[self.unread.clone()];
-            let needed = match unread.first_chunk::<5>() {
-                None => 5,
-                Some([kind, length @ ..]) => {
-                    let length = u32::from_be_bytes(*length) as usize + 1;
-                    if length <= unread.len() {
-                        let start = self.unread.start;
-                        self.unread.start += length;
-                        return Ok(Message { kind: *kind, content: start + 5..start + length });
-                    }
-                    length
-                }
-            };
-            self.fill(needed).await?;
+    /// The next message that has come whole, without waiting; `None` where the rest is to be
+    /// awaited by [`Self::fill`]. Its content stays in the buffer until then.
+    pub(super) fn message(&mut self) -> Option<Message> {
+        let unread = &self.buffer[self.unread.clone()];
+        let Some([kind, length @ ..]) = unread.first_chunk::<5>() else {
+            self.needed = 5;
+            return None;
+        };
+        let length = u32::from_be_bytes(*length) as usize + 1;
+        if length > unread.len() {
+            self.needed = length;
+            return None;
         }
+        let start = self.unread.start;
+        self.unread.start += length;
+        Some(Message { kind: *kind, content: start + 5..start + length })
     }
 
     /// A part of the buffer.
@@ -149,14 +168,19 @@ impl WireConnection {
         &self.buffer[range]
     }
 
-    /// Reads on; makes room for a message of `needed` bytes.
-    async fn fill(&mut self, needed: usize) -> std::io::Result<()> {
+    /// Reads on, with room for the message that [`Self::message`] found unfinished.
+    pub(super) async fn fill(&mut self) -> std::io::Result<()> {
         self.buffer.copy_within(self.unread.clone(), 0);
         self.unread = 0..self.unread.len();
-        if self.buffer.len() < needed {
-            self.buffer.resize(needed.next_power_of_two(), 0);
+        if self.buffer.len() < self.needed {
+            self.buffer.resize(self.needed.next_power_of_two(), 0);
+        }
+        if self.rest {
+            // Not the timer of the runtime, which ticks in milliseconds.
+            std::thread::sleep(REST);
         }
         let read = self.socket.read(&mut self.buffer[self.unread.end..]).await?;
+        self.rest = read < WORTH_A_READ_BYTES;
         if read == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }

@@ -8,11 +8,12 @@ use crate::error::{Context, Result};
 use crate::pg;
 
 /// The migrations in order: name and text.
-const MIGRATIONS: [(&str, &str); 4] = [
+const MIGRATIONS: [(&str, &str); 5] = [
     ("0001_tables", include_str!("migrations/0001_tables.sql")),
     ("0002_partitioned_twins", include_str!("migrations/0002_partitioned_twins.sql")),
     ("0003_dual_write", include_str!("migrations/0003_dual_write.sql")),
     ("0004_idempotency_keys", include_str!("migrations/0004_idempotency_keys.sql")),
+    ("0005_carry_truncate", include_str!("migrations/0005_carry_truncate.sql")),
 ];
 
 /// How many months of partitions stand before and after the month of `as_of`.

@@ -21,11 +21,11 @@ use crate::act::{ActContext, Event};
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
 use crate::evidence::drive::Mode;
-use crate::evidence::finding::DiffEvidence;
+use crate::evidence::finding::{DiffEvidence, WalEvidence};
 use crate::evidence::manifest::Manifest;
 use crate::evidence::run_record::{Act, ActState, RunRecord};
 use crate::routing::Switch;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{RunFolder, inventory};
 use crate::scenario::{Plan, Scenario};
 use crate::{diff, drive, gate, pg, platform, report, rig, seed};
 
@@ -44,14 +44,16 @@ pub struct Options {
     pub orgs: u64,
     /// Mean transactions per org.
     pub transactions_per_org: f64,
-    /// Whether the data is there already.
-    pub skip_seed: bool,
+    /// What to seed; `None` where the data is there already.
+    pub seed_profile: Option<seed::Profile>,
     /// The day the calendar of the data is anchored to.
     pub as_of: NaiveDate,
     /// Seed of every random choice.
     pub rng_seed: u64,
     /// Whether to drive even when the first diff finds differences.
     pub keep_going: bool,
+    /// Whether the write-ahead log is followed during the load.
+    pub wal: bool,
     /// Misbehaviours of the rig's platform, `NAME[=VALUE]`.
     pub misbehave: Vec<String>,
     /// This program, for the rig's processes.
@@ -80,7 +82,11 @@ pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) ->
     let plan_options = options.load.plan_options(&Mode::ALL, options.orgs, options.rng_seed);
     let plan = Plan::new(&options.scenario, &plan_options)?;
     let scenario = Some(options.scenario.as_ref());
-    let record = record::begin(folder, &options.config, scenario, options.rng_seed, "staging");
+    let mut record = record::begin(folder, &options.config, scenario, options.rng_seed);
+    if !record.command.contains("--as-of") {
+        // Tomorrow's default is another day.
+        record.command.push_str(&format!(" --as-of {}", options.as_of));
+    }
     let mut run = Run { options, folder, context, record, broken: None };
     let began = Instant::now();
     folder.write_record(&run.record)?;
@@ -92,8 +98,9 @@ pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) ->
         }
     }
     run.record.duration_s = began.elapsed().as_secs_f64();
+    run.record.ended = true;
     gate::judge(&mut run.record);
-    write_reports(folder, &run.record)?;
+    write_reports(folder, &mut run.record)?;
     match run.broken {
         // What broke is why it is inconclusive; a measured failure or a signal says more.
         Some(error) if run.record.verdict.exit_code == 20 => Err(error),
@@ -101,13 +108,16 @@ pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) ->
     }
 }
 
-/// Writes the record and every report.
+/// Lists the evidence files in the record, then writes it and every report.
 ///
 /// # Errors
 /// Where the folder cannot be written.
-pub fn write_reports(folder: &RunFolder, record: &RunRecord) -> Result<()> {
+pub fn write_reports(folder: &RunFolder, record: &mut RunRecord) -> Result<()> {
+    let reports = report::render_all(record);
+    let names: Vec<&str> = reports.iter().map(|(name, _)| *name).collect();
+    record.files = inventory(folder.path(), &names)?;
     folder.write_record(record)?;
-    for (name, bytes) in report::render_all(record) {
+    for (name, bytes) in reports {
         folder.write(name, &bytes)?;
     }
     Ok(())
@@ -134,14 +144,21 @@ impl Run<'_> {
     /// Seed, diff, drive, diff; `None` where it ended early because going on made no sense.
     async fn act_by_act(&mut self, database_url: &str, base_url: &Url, plan: Plan) -> Option<()> {
         let (options, folder, context) = (self.options, self.folder, self.context);
-        let version = self.act("connect", pg::server_version(database_url)).await?;
+        let switch = Switch::new(&options.config, base_url);
+        let connect = async {
+            let version = pg::server_version(database_url).await?;
+            // Before the first row is written: a platform that is not there cannot be driven later.
+            switch?.reach().await.map(|()| version)
+        };
+        let version = self.act("connect", connect).await?;
         self.record.target.postgres_version = Some(version);
-        if !options.skip_seed {
-            let manifest = self.act("seed", fill(options, folder, database_url, context)).await?;
+        if let Some(profile) = &options.seed_profile {
+            let seed = fill(options, profile, folder, database_url, context);
+            let manifest = self.act("seed", seed).await?;
             self.record.manifest = Some(manifest);
         }
-        let compare = |phase| compare(options, folder, database_url, phase, context);
-        let before = self.act("diff before", compare("before")).await?;
+        let compare = |phase, log| compare(options, folder, database_url, phase, log, context);
+        let before = self.act("diff before", compare("before", None)).await?;
         self.record.diff_before = Some(before.clone());
         self.record.diff = Some(before.clone());
         if !is_clean(&before) && !options.keep_going {
@@ -152,6 +169,13 @@ impl Run<'_> {
         }
         // From here on only a comparison made after the load counts.
         self.record.diff = None;
+        let oracle = match options.wal {
+            true => {
+                let follow = diff::follow(database_url, &options.config.tables);
+                Some(self.act("follow log", follow).await?)
+            }
+            false => None,
+        };
         if let Some(outcome) =
             self.act("drive", load(options, folder, (database_url, base_url), plan, context)).await
         {
@@ -161,7 +185,11 @@ impl Run<'_> {
         context.check_stop().ok()?;
         // A server that froze under the load must not hold up the comparison for ever.
         self.act("reconnect", pg::server_version(database_url)).await?;
-        self.record.diff = Some(self.act("diff after", compare("after")).await?);
+        let log = match oracle {
+            Some(oracle) => Some(self.act("read log", oracle.finish()).await?),
+            None => None,
+        };
+        self.record.diff = Some(self.act("diff after", compare("after", log)).await?);
         Some(())
     }
 
@@ -226,6 +254,7 @@ async fn start_rig(options: &Options, context: &ActContext) -> Result<(rig::Stac
 /// Makes the reference schema where there is nothing yet, then fills it.
 async fn fill(
     options: &Options,
+    profile: &seed::Profile,
     folder: &RunFolder,
     database_url: &str,
     context: &ActContext,
@@ -240,8 +269,7 @@ async fn fill(
         transactions_per_org: options.transactions_per_org,
         ..seed::Options::default()
     };
-    let profile = seed::Profile::reference();
-    let manifest = seed::run(database_url, &profile, &seed_options, context).await?;
+    let manifest = seed::run(database_url, profile, &seed_options, context).await?;
     let json = serde_json::to_vec_pretty(&manifest).or_run("manifest", "")?;
     folder.write("manifest.json", &json)?;
     Ok(manifest)
@@ -252,9 +280,10 @@ async fn compare(
     folder: &RunFolder,
     database_url: &str,
     phase: &str,
+    log: Option<WalEvidence>,
     context: &ActContext,
 ) -> Result<DiffEvidence> {
-    let diff_options = diff::Options { phase: phase.into(), ..diff::Options::default() };
+    let diff_options = diff::Options { phase: phase.into(), log, ..diff::Options::default() };
     let tables = &options.config.tables;
     diff::run(database_url, tables, &diff_options, folder.path(), context).await
 }

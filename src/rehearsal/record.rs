@@ -1,12 +1,11 @@
 //! The beginning of a run record: when, where, with which configuration.
 
-use sha2::{Digest, Sha256};
-
-use crate::config::Config;
+use crate::config::{Config, TablePair};
 use crate::evidence::SCHEMA_VERSION;
-use crate::evidence::run_record::{Environment, RunRecord, Target};
+use crate::evidence::run_record::{Environment, RunRecord, Target, TargetPair};
 use crate::evidence::verdict::Verdict;
-use crate::run_folder::RunFolder;
+use crate::pg::{QualifiedName, quote_ident};
+use crate::run_folder::{RunFolder, sha256};
 use crate::scenario::Scenario;
 
 /// A record with everything that is known before the first act.
@@ -15,11 +14,9 @@ pub fn begin(
     config: &Config,
     scenario: Option<&Scenario>,
     rng_seed: u64,
-    phase: &str,
 ) -> RunRecord {
-    let mut digest = Sha256::new();
-    digest.update(toml::to_string(config).expect("a configuration is plain data"));
-    digest.update(scenario.map_or("", |scenario| &scenario.source));
+    let mut configuration = toml::to_string(config).expect("a configuration is plain data");
+    configuration.push_str(scenario.map_or("", |scenario| &scenario.source));
     RunRecord {
         schema_version: SCHEMA_VERSION,
         run_id: folder.run_id().to_owned(),
@@ -27,9 +24,9 @@ pub fn begin(
         started_at: chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
         cutover_version: env!("CARGO_PKG_VERSION").to_owned(),
         command: command_line(),
-        config_sha256: digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
-        phase: phase.to_owned(),
-        target: Target::default(),
+        config_sha256: sha256(configuration.as_bytes()),
+        limits: config.limits.clone(),
+        target: Target { pairs: pairs(config), ..Target::default() },
         environment: environment(),
         // What a run that is killed leaves behind must not read as a GO.
         verdict: Verdict {
@@ -39,6 +36,17 @@ pub fn begin(
         },
         ..RunRecord::default()
     }
+}
+
+fn pairs(config: &Config) -> Vec<TargetPair> {
+    let quoted = |table: &str| QualifiedName::parse(table).map_or(table.into(), |t| t.to_string());
+    let pair = |pair: &TablePair| TargetPair {
+        name: pair.name.clone(),
+        legacy: quoted(&pair.legacy),
+        partitioned: quoted(&pair.partitioned),
+        trigger: pair.trigger.as_deref().map(quote_ident),
+    };
+    config.tables.iter().map(pair).collect()
 }
 
 /// The command line with URLs cut down to what holds no password.

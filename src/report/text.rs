@@ -135,6 +135,12 @@ pub fn share(part: u64, whole: u64) -> String {
     }
 }
 
+/// What a margin leaves: `45 % room`, or `12 % beyond` the limit.
+pub fn room(margin: f64) -> String {
+    let percent = (margin.abs() * 100.0).min(999.0);
+    format!("{} % {}", number(percent, 0), if margin < 0.0 { "beyond" } else { "room" })
+}
+
 /// A number with so many decimals, in powers of ten where it has very many digits, or a dash where
 /// it is no number.
 pub fn number(value: f64, decimals: usize) -> String {

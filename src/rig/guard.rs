@@ -26,18 +26,21 @@ pub(super) struct Guard {
     children: Vec<(Component, Child)>,
     keeper: Option<Keeper>,
     armed: bool,
+    /// Whether nothing ever stood in the folder: what a failed start left there is of use to nobody.
+    pub fresh: bool,
 }
 
 impl Guard {
     /// Takes possession of a folder (a temporary one where `dir` is `None`) and sets the keeper.
     pub(super) fn new(dir: Option<&Path>, executable: &Path) -> Result<Self> {
         let user = ServiceUser::choose()?;
-        let (path, state) = match dir {
+        let (dir, state) = match dir {
             None => new_folder()?,
             Some(dir) => claim(&folder::chosen(dir)?)?,
         };
+        let fresh = !state.initialised;
         let mut guard =
-            Self { dir: path, state, user, children: Vec::new(), keeper: None, armed: true };
+            Self { dir, state, user, children: Vec::new(), keeper: None, armed: true, fresh };
         guard.keeper = Some(Keeper::start(executable, &guard.dir)?);
         Ok(guard)
     }
@@ -175,7 +178,7 @@ impl Guard {
             return Ok(());
         }
         self.armed = false;
-        let outcome = tear_down(&self.dir, false);
+        let outcome = tear_down(&self.dir, self.fresh);
         for (_, child) in &mut self.children {
             let _ = child.try_wait();
         }

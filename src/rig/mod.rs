@@ -28,6 +28,7 @@ mod user;
 
 pub use component::Component;
 pub use keeper::keep;
+pub use process::close_inherited;
 pub use stack::{Options, Stack};
 pub use state::Urls;
 pub use status::{Health, RigStatus, down, list};

@@ -84,6 +84,27 @@ pub(super) fn wait_until(limit: Duration, mut condition: impl FnMut() -> bool) -
     }
 }
 
+/// Closes every file that our caller left open for us, the three standard ones aside: a server that
+/// outlives us would hold it for ever, and with it the caller's lock or pipe.
+///
+/// What we opened ourselves closes when another program is started; whatever does not is inherited.
+pub fn close_inherited() {
+    const CLOSES_ITSELF: u32 = nix::fcntl::OFlag::O_CLOEXEC.bits() as u32;
+    let numbers = std::fs::read_dir("/proc/self/fdinfo").into_iter().flatten().flatten();
+    let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    for number in numbers.filter(|number| *number > 2).collect::<Vec<_>>() {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}"));
+        let flags = info
+            .unwrap_or_default()
+            .lines()
+            .find_map(|line| u32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
+        if flags.is_some_and(|flags| flags & CLOSES_ITSELF == 0) {
+            // Nothing is lost where it is closed already.
+            let _ = nix::unistd::close(number);
+        }
+    }
+}
+
 /// Every process that belongs to the rig in `dir` whether or not it was recorded: one of the
 /// programs a rig starts, working in a folder of that rig, or a PostgreSQL with its mark as name.
 ///

@@ -85,6 +85,7 @@ impl Stack {
             context.emit(Event::Finished);
         }
         guard.state.save(&guard.dir)?;
+        guard.fresh = false;
         Ok(stack)
     }
 

@@ -1,6 +1,9 @@
 //! The switch between legacy and partitioned reads.
 
+use std::time::Duration;
+
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use tokio::net::TcpStream;
 use url::Url;
 
 use super::flag::Flag;
@@ -8,6 +11,9 @@ use crate::config::{Config, RoutingKind};
 use crate::error::{Context, Result};
 use crate::evidence::drive::Mode;
 use crate::http::{Endpoint, TrustedRoots};
+
+/// How long a platform may take to accept a connection.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Which side an answer says it came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +73,21 @@ impl Switch {
             Mode::Legacy => &self.legacy,
             Mode::Partitioned => &self.partitioned,
         }
+    }
+
+    /// Whether something listens where requests of each mode go.
+    ///
+    /// # Errors
+    /// A run error that names the address.
+    pub async fn reach(&self) -> Result<()> {
+        for endpoint in [&self.legacy, &self.partitioned] {
+            let place = format!("the platform at {}", endpoint.authority());
+            let hint = "is the platform up, and is --base-url its address?";
+            let address = (endpoint.host.as_str(), endpoint.port);
+            let connected = tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await;
+            connected.or_run(&place, hint)?.or_run(&place, hint)?;
+        }
+        Ok(())
     }
 
     /// The header that asks for this mode.

@@ -1,4 +1,4 @@
-//! A range of orgs as ready-made COPY streams, one per table, with their totals.
+//! A range of orgs as rows in wire format, ready to be sent, with their totals.
 
 use std::ops::Range;
 
@@ -7,6 +7,12 @@ use super::org::Scratch;
 use super::plan::Plan;
 use super::totals::TableTotals;
 use super::wire;
+
+/// Runs of dates that are sent side by side.
+///
+/// COPY gathers rows before it writes them, for at most 32 partitions, and its time for those of one
+/// partition grows with the square of their number.
+const RUNS: usize = 32;
 
 /// The rows of a range of orgs; its memory is used again for the next one.
 #[derive(Default)]
@@ -21,18 +27,17 @@ pub struct Chunk {
 /// One table's rows of a chunk.
 #[derive(Default)]
 pub struct TableChunk {
-    /// A whole COPY stream: header, tuples by date, trailer.
-    pub stream: Vec<u8>,
     /// What is in it.
     pub totals: TableTotals,
-    /// The tuples in the order in which orgs made them, and where each begins.
+    /// The tuples in the order in which orgs made them.
     tuples: Vec<u8>,
-    starts: Vec<Start>,
+    /// Where each tuple is, in the order of their dates.
+    places: Vec<Place>,
 }
 
 /// Where a tuple begins and ends, and its date.
 #[derive(Clone, Copy)]
-struct Start {
+struct Place {
     day: i32,
     from: u32,
     to: u32,
@@ -45,7 +50,7 @@ impl Chunk {
         self.tables.resize_with(plan.tables.len(), TableChunk::default);
         for table in &mut self.tables {
             table.tuples.clear();
-            table.starts.clear();
+            table.places.clear();
             table.totals = TableTotals::default();
         }
         let (tables, scratch) = (&mut self.tables, &mut self.scratch);
@@ -63,28 +68,31 @@ impl Chunk {
                 };
                 chunk.totals.add_row(amount, &chunk.tuples[from..]);
                 let to = chunk.tuples.len() as u32;
-                chunk.starts.push(Start { day: facts.day, from: from as u32, to });
+                chunk.places.push(Place { day: facts.day, from: from as u32, to });
             });
         }
         for table in &mut self.tables {
-            table.assemble();
+            table.places.sort_by_key(|place| place.day);
         }
     }
 }
 
 impl TableChunk {
-    /// Puts the tuples in the order of their dates.
+    /// Bytes of its COPY stream.
+    pub fn stream_bytes(&self) -> usize {
+        wire::HEADER.len() + self.tuples.len() + wire::TRAILER.len()
+    }
+
+    /// Its COPY stream piece by piece: header, tuples, trailer.
     ///
-    /// A real platform's rows come in by time, whoever's they are, so an org's rows lie apart in
-    /// the table; and a stream by date fills one partition after the other, in full pages.
-    fn assemble(&mut self) {
-        self.starts.sort_by_key(|start| start.day);
-        self.stream.clear();
-        self.stream.reserve(self.tuples.len() + wire::HEADER.len() + wire::TRAILER.len());
-        self.stream.extend_from_slice(wire::HEADER);
-        for start in &self.starts {
-            self.stream.extend_from_slice(&self.tuples[start.from as usize..start.to as usize]);
-        }
-        self.stream.extend_from_slice(wire::TRAILER);
+    /// A real platform's rows come in by time, whoever's they are, so an org's rows lie apart in the
+    /// table. The tuples are dealt out from [`RUNS`] runs that are each in the order of dates, so
+    /// that rows for one partition do not come all at once.
+    pub fn stream(&self) -> impl Iterator<Item = &[u8]> {
+        let tuple = |place: &Place| &self.tuples[place.from as usize..place.to as usize];
+        let run = self.places.len().div_ceil(RUNS).max(1);
+        let dealt = (0..run).flat_map(move |nth| self.places[nth..].iter().step_by(run));
+        let tuples = dealt.map(tuple);
+        std::iter::once(wire::HEADER).chain(tuples).chain(std::iter::once(wire::TRAILER))
     }
 }

@@ -60,7 +60,7 @@ fn estimate(plan: &Plan, options: &Options) -> f64 {
         let chosen = tables.filter(|(table, _)| table.transactions == transactions);
         chosen.fold((0.0, 0.0), |(bytes, rows), (table, sent)| {
             let sides = table.sides().count() as f64;
-            (bytes + sent.stream.len() as f64 * sides, rows + sent.totals.rows as f64)
+            (bytes + sent.stream_bytes() as f64 * sides, rows + sent.totals.rows as f64)
         })
     };
     let ((pair_bytes, pair_rows), (org_bytes, _)) = (sent(true), sent(false));

@@ -1,12 +1,16 @@
 //! What is there already, and whether this run may go on.
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::ledger::{self, Loaded, Record};
 use super::plan::{Plan, Table};
 use super::{Existing, Options, aside, sql};
 use crate::error::{Context, Error, Result};
 use crate::pg::QualifiedName;
+
+/// What to do where a seed run was interrupted, or lacks a shard.
+const UNFINISHED: &str = "a seed run began here and is not finished: repeat it with its own flags and \
+                          --resume, or start over with --reset";
 
 /// Decides about the data that is there, empties the tables where that was asked for, and returns
 /// what this run need not load again. To be called in a transaction that sees one snapshot.
@@ -27,16 +31,18 @@ pub async fn settle(
     )?;
     let occupied = first_occupied(connection, plan).await?;
     let loaded = ledger::read_chunks(connection).await?;
+    let finished = ledger::is_finished(connection).await?;
     let same = recorded.as_ref().is_some_and(|recorded| recorded.difference(record).is_none());
     match (options.existing, &occupied) {
         (Existing::Reset, _) => {
-            let statement = sql::truncate(&aside::table_names(plan));
-            sqlx::raw_sql(AssertSqlSafe(statement))
-                .execute(&mut *connection)
-                .await
-                .or_run("cannot empty the tables", "do other tables refer to them?")?;
+            empty(connection, plan).await?;
         }
-        (Existing::Append, _) | (_, None) => {}
+        (_, None) => {}
+        (Existing::Append, Some(_)) if finished => {}
+        (Existing::Append, Some(_)) => {
+            let what = "--append: the seed run recorded here did not come to its end";
+            return Err(Error::usage(what, UNFINISHED));
+        }
         (Existing::Resume, Some(table)) => {
             let Some(recorded) = recorded else {
                 let what = format!("{table} holds rows, and no seed run is recorded here");
@@ -61,23 +67,49 @@ pub async fn settle(
             if sibling && loaded.range(mine).next().is_none() {
                 return Ok(loaded);
             }
-            return Err(refuse(connection, table, same).await?);
+            return Err(refuse(connection, table, finished).await?);
         }
     }
     ledger::begin_record(connection, record).await?;
     Ok(Loaded::new())
 }
 
-async fn refuse(connection: &mut PgConnection, table: &QualifiedName, same: bool) -> Result<Error> {
+/// Empties the tables: all at once, so that foreign keys among them are no obstacle, or the twins
+/// first, where a trigger empties them together with legacy and one statement cannot do it twice.
+async fn empty(connection: &mut PgConnection, plan: &Plan) -> Result<()> {
+    let what = "cannot empty the tables";
+    let mut at_once = connection.begin().await.or_run(what, "")?;
+    let statement = sql::truncate(&aside::table_names(plan));
+    if sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *at_once).await.is_ok() {
+        return at_once.commit().await.or_run(what, "");
+    }
+    at_once.rollback().await.or_run(what, "")?;
+    let twins = plan.tables.iter().filter_map(|table| table.partitioned.as_ref());
+    let twins = twins.map(ToString::to_string).collect::<Vec<_>>();
+    let legacy = plan.tables.iter().map(|table| table.legacy.to_string()).collect::<Vec<_>>();
+    for tables in [twins, legacy].into_iter().filter(|tables| !tables.is_empty()) {
+        sqlx::raw_sql(AssertSqlSafe(sql::truncate(&tables)))
+            .execute(&mut *connection)
+            .await
+            .or_run(what, "do other tables refer to them?")?;
+    }
+    Ok(())
+}
+
+async fn refuse(
+    connection: &mut PgConnection,
+    table: &QualifiedName,
+    finished: bool,
+) -> Result<Error> {
     let rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql::count(table)))
         .fetch_one(connection)
         .await
         .or_run(format!("cannot count {table}"), "")?;
-    let hint = match same {
+    let hint = match finished {
         true => {
-            "a seed run with the same parameters began here: finish it with --resume, or start over with --reset"
+            "add orgs with --append, empty the tables with --reset, or rehearse on what is there with --skip-seed"
         }
-        false => "add orgs with --append, or empty the tables first with --reset",
+        false => UNFINISHED,
     };
     Ok(Error::usage(format!("{table} is not empty: it holds {rows} rows"), hint))
 }

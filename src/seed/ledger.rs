@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
 use super::totals::TableTotals;
-use super::{Options, sql};
+use super::{Options, Shard, sql};
 use crate::error::{Context, Error, Result};
 
 /// Everything that decides about content and about the bounds of chunks.
@@ -34,13 +34,18 @@ pub struct Record {
 /// The totals of the chunks that are loaded, by their first org.
 pub type Loaded = BTreeMap<u64, Vec<TableTotals>>;
 
-/// Rows of transactions a chunk has about; large enough for COPY, small enough for memory.
-const CHUNK_ROWS: f64 = 30_000.0;
+/// Rows of transactions a chunk has at most, about: two chunks a connection are what memory holds.
+/// A COPY into a partitioned table begins at a cost per leaf, so it should bring many rows for each.
+const CHUNK_ROWS: f64 = 80_000.0;
+/// Chunks a run has at least, so that several connections end at about the same time.
+const CHUNKS: u64 = 16;
 
 impl Record {
     /// The record of a run with these options.
     pub fn new(profile: String, options: &Options) -> Self {
-        let chunk_orgs = (CHUNK_ROWS / options.transactions_per_org).clamp(1.0, 8192.0) as u64;
+        let shards = options.shard.map_or(1, |shard| shard.count);
+        let most = (CHUNK_ROWS / options.transactions_per_org).clamp(1.0, 8192.0) as u64;
+        let chunk_orgs = options.orgs.div_ceil(CHUNKS * u64::from(shards)).clamp(1, most);
         Self {
             profile,
             rng_seed: options.rng_seed,
@@ -49,8 +54,21 @@ impl Record {
             transactions_per_org: options.transactions_per_org,
             first_org: options.first_org,
             chunk_orgs,
-            shards: options.shard.map_or(1, |shard| shard.count),
+            shards,
         }
+    }
+
+    /// Chunks of all shards together.
+    fn chunks(&self) -> u64 {
+        let Self { orgs, shards, first_org, .. } = *self;
+        let shard = |index| Options {
+            orgs,
+            first_org,
+            shard: Some(Shard { index, count: shards }),
+            ..Options::default()
+        };
+        let ranges = (1..=shards).map(|index| shard(index).range());
+        ranges.map(|range| (range.end - range.start).div_ceil(self.chunk_orgs)).sum()
     }
 
     /// The first parameter in which the recorded run differs, as `flag: then, now`.
@@ -102,6 +120,34 @@ pub async fn begin_record(connection: &mut PgConnection, record: &Record) -> Res
     sqlx::query(sql::WRITE_RUN).bind(text).execute(&mut *connection).await.or_run(what, "")?;
     sqlx::query(sql::CLEAR_CHUNKS).execute(connection).await.or_run(what, "")?;
     Ok(())
+}
+
+/// Whether the recorded run came to its end; true where there is none.
+///
+/// # Errors
+/// A run error where the state cannot be read.
+pub async fn is_finished(connection: &mut PgConnection) -> Result<bool> {
+    let finished = sqlx::query_scalar(sql::IS_FINISHED).fetch_one(connection).await;
+    finished.or_run("cannot read the state of the seed", "")
+}
+
+/// Notes that the tables are not whole: rows, indexes or triggers are going to be missing.
+///
+/// # Errors
+/// A run error where the state cannot be written.
+pub async fn unfinish(connection: &mut PgConnection) -> Result<()> {
+    let noted = sqlx::query(sql::UNFINISH_RUN).execute(connection).await;
+    noted.map(|_| ()).or_run("cannot write the state of the seed", "")
+}
+
+/// Notes that the tables are whole, where every shard is loaded and everything is back.
+///
+/// # Errors
+/// A run error where the state cannot be written.
+pub async fn finish(connection: &mut PgConnection, record: &Record) -> Result<()> {
+    let chunks = record.chunks() as i64;
+    let noted = sqlx::query(sql::FINISH_RUN).bind(chunks).execute(connection).await;
+    noted.map(|_| ()).or_run("cannot write the state of the seed", "")
 }
 
 /// Reads what has been loaded.

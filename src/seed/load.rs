@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use sqlx::postgres::PgCopyIn;
 use sqlx::{Connection, PgConnection};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, TableChunk};
 use super::ledger::{self, Loaded};
 use super::plan::Plan;
 use super::{Replicate, sql};
@@ -18,8 +19,8 @@ use crate::act::{ActContext, Event};
 use crate::error::{Context, Error, Result};
 use crate::pg;
 
-/// Bytes handed to the driver at once: a compromise between calls and the driver's buffer.
-const SEND_BYTES: usize = 256 * 1024;
+/// Bytes of a message: a compromise between calls and memory.
+const MESSAGE_BYTES: usize = 256 * 1024;
 
 /// What is loaded, and where to.
 pub struct Target {
@@ -107,10 +108,11 @@ impl Job {
             .or_run("cannot take the lock of the loaders", "")?;
         let mut ahead = self.generate(Chunk::default());
         let mut spare = Chunk::default();
+        let mut message = Vec::with_capacity(MESSAGE_BYTES);
         while let Some(task) = ahead {
             let chunk = task.await.or_run("the generator broke", "")?;
             ahead = self.generate(spare);
-            self.send(&mut connection, &chunk).await?;
+            self.send(&mut connection, &chunk, &mut message).await?;
             spare = chunk;
         }
         Ok(())
@@ -127,39 +129,59 @@ impl Job {
     }
 
     /// Loads one chunk into every table, and notes it, in one transaction.
-    async fn send(&self, connection: &mut PgConnection, chunk: &Chunk) -> Result<()> {
-        let what =
-            || format!("cannot load the orgs {} to {}", chunk.orgs.start, chunk.orgs.end - 1);
-        let mut transaction = connection.begin().await.or_run(what(), "")?;
-        for (table, bytes) in self.target.plan.tables.iter().zip(&chunk.tables) {
+    async fn send(
+        &self,
+        connection: &mut PgConnection,
+        chunk: &Chunk,
+        message: &mut Vec<u8>,
+    ) -> Result<()> {
+        let what = format!("cannot load the orgs {} to {}", chunk.orgs.start, chunk.orgs.end - 1);
+        let mut transaction = connection.begin().await.or_run(&what, "")?;
+        for (table, rows) in self.target.plan.tables.iter().zip(&chunk.tables) {
             for side in table.sides() {
                 let twin = table.partitioned.as_ref() == Some(side);
-                if bytes.totals.rows == 0 || (twin && self.target.replicate == Replicate::Trigger) {
+                if rows.totals.rows == 0 || (twin && self.target.replicate == Replicate::Trigger) {
                     continue;
                 }
-                let statement = sql::copy(table, side);
-                let place = || format!("{}: {side}", what());
-                let mut copy = transaction.copy_in_raw(&statement).await.or_run(place(), "")?;
-                for part in bytes.stream.chunks(SEND_BYTES) {
-                    if self.failed.is_cancelled() {
-                        copy.abort("stopped").await.or_run(place(), "")?;
-                        return Err(Error::Interrupted);
-                    }
-                    copy.send(part).await.or_run(place(), "")?;
-                }
-                let rows = copy.finish().await.or_run(place(), "")?;
-                if rows != bytes.totals.rows {
-                    let what = format!("{side} took {rows} of {} rows", bytes.totals.rows);
+                let place = format!("{what}: {side}");
+                let copy = transaction.copy_in_raw(&sql::copy(table, side)).await;
+                let taken = self.copy(copy.or_run(&place, "")?, rows, message, &place).await?;
+                if taken != rows.totals.rows {
+                    let what = format!("{side} took {taken} of {} rows", rows.totals.rows);
                     return Err(Error::run(what, "does a BEFORE trigger drop rows?"));
                 }
-                self.tell(bytes.stream.len(), rows);
+                self.tell(rows.stream_bytes(), taken);
             }
         }
         let totals: Vec<_> = chunk.tables.iter().map(|table| table.totals).collect();
         ledger::write_chunk(&mut transaction, chunk.orgs.start, &totals).await?;
-        transaction.commit().await.or_run(what(), "")?;
+        transaction.commit().await.or_run(&what, "")?;
         self.loaded.lock().expect("no panic while held").insert(chunk.orgs.start, totals);
         Ok(())
+    }
+
+    /// Sends the rows of one table; returns how many the server took.
+    async fn copy(
+        &self,
+        mut copy: PgCopyIn<&mut PgConnection>,
+        rows: &TableChunk,
+        message: &mut Vec<u8>,
+        place: &str,
+    ) -> Result<u64> {
+        message.clear();
+        for piece in rows.stream() {
+            if message.len() + piece.len() > MESSAGE_BYTES && !message.is_empty() {
+                if self.failed.is_cancelled() {
+                    copy.abort("stopped").await.or_run(place, "")?;
+                    return Err(Error::Interrupted);
+                }
+                copy.send(message.as_slice()).await.or_run(place, "")?;
+                message.clear();
+            }
+            message.extend_from_slice(piece);
+        }
+        copy.send(message.as_slice()).await.or_run(place, "")?;
+        copy.finish().await.or_run(place, "")
     }
 
     fn tell(&self, bytes: usize, rows: u64) {

@@ -162,10 +162,11 @@ fn build_table(spec: &TableSpec, around: &Surroundings<'_>) -> Result<Table> {
     if daily && dates.len() > 1 {
         return refuse("daily_date does not go with another date column".into());
     }
+    let (legacy, partitioned) = spec.sides()?;
     Ok(Table {
         name: spec.name.clone(),
-        legacy: QualifiedName::parse(&spec.legacy)?,
-        partitioned: spec.partitioned.as_deref().map(QualifiedName::parse).transpose()?,
+        legacy,
+        partitioned,
         transactions: spec.share.is_some(),
         columns,
         amount,

@@ -7,7 +7,9 @@ use sha2::{Digest, Sha256};
 
 use super::specs::{ColumnSpec, Generator};
 use super::vocabulary;
+use crate::config::TablePair;
 use crate::error::{Context, Error, Result};
+use crate::pg::QualifiedName;
 
 /// A description of the data as its owner writes it (TOML); see `fixtures/finance.seed.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -76,6 +78,17 @@ pub struct TableSpec {
     pub columns: Vec<ColumnSpec>,
 }
 
+impl TableSpec {
+    /// The table and its twin.
+    ///
+    /// # Errors
+    /// A usage error where a name is none.
+    pub(super) fn sides(&self) -> Result<(QualifiedName, Option<QualifiedName>)> {
+        let twin = self.partitioned.as_deref().map(QualifiedName::parse).transpose()?;
+        Ok((QualifiedName::parse(&self.legacy)?, twin))
+    }
+}
+
 impl Default for CalendarSpec {
     fn default() -> Self {
         Self { months: 24, seasons: [1; 12], weekdays: [1; 7], edge_weight: 1 }
@@ -123,6 +136,37 @@ impl Profile {
         Ok(profile)
     }
 
+    /// The same for these pairs alone, by the names they have there; tables that are no pair stay.
+    ///
+    /// # Errors
+    /// A usage error that names a pair which this profile does not fill.
+    pub fn only(mut self, pairs: &[TablePair]) -> Result<Self> {
+        let sides: Vec<_> = self.tables.iter().map(TableSpec::sides).collect::<Result<_>>()?;
+        let mut names: Vec<Option<&str>> = vec![None; sides.len()];
+        for pair in pairs {
+            let (legacy, twin) = (pair.legacy_name()?, pair.partitioned_name()?);
+            let wanted = (legacy, Some(twin));
+            let Some(index) = sides.iter().position(|sides| *sides == wanted) else {
+                let what = format!(
+                    "[[tables]] `{}`: the seed profile `{}` has no pair {} and {}",
+                    pair.name, self.name, pair.legacy, pair.partitioned
+                );
+                let hint = "fill it with `cutover seed --profile-file`, rehearse with --skip-seed";
+                return Err(Error::usage(what, hint));
+            };
+            names[index] = Some(&pair.name);
+        }
+        let mut names = names.into_iter();
+        self.tables.retain_mut(|table| match names.next().flatten() {
+            Some(name) => {
+                name.clone_into(&mut table.name);
+                true
+            }
+            None => table.partitioned.is_none(),
+        });
+        Ok(self)
+    }
+
     /// Where CSV files are looked for.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
@@ -135,6 +179,9 @@ impl Profile {
     pub(super) fn fingerprint(&self) -> Result<String> {
         let mut hash = Sha256::new();
         hash.update(&self.text_sha256);
+        for table in &self.tables {
+            hash.update(&table.name);
+        }
         for column in self.tables.iter().flat_map(|table| &table.columns) {
             if let Generator::Choice(choice) = &column.generator {
                 hash.update(vocabulary::text(&choice.from, &self.folder)?.as_bytes());

@@ -58,6 +58,7 @@ pub async fn run(
         let loaded = outcome?;
         restored?;
         finish(&mut control, database_url, &plan, &options, context).await?;
+        ledger::finish(&mut control, &record).await?;
         return Ok(manifest(&plan, &options, &record, &loaded, began));
     }
     context.note("another shard is still at work: it will build the indexes");
@@ -167,6 +168,7 @@ async fn set_up(
     take(control, sql::LOCK_ALONE, sql::SETUP_LOCK, None, context).await?;
     let mut transaction = control.begin_with(sql::BEGIN_SNAPSHOT).await.or_run(what, "")?;
     let loaded = existing::settle(&mut transaction, plan, options, record).await?;
+    ledger::unfinish(&mut transaction).await?;
     if options.replicate == Replicate::Copy {
         aside::put_aside(&mut transaction, &aside::table_names(plan)).await?;
     }

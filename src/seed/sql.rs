@@ -41,11 +41,14 @@ pub const BUILDER_SESSION: &str = "SET maintenance_work_mem = '256MB'; \
      SET max_parallel_maintenance_workers = 0; SET statement_timeout = 0; SET lock_timeout = 0";
 
 /// The state of a run; it stays behind as the record of what was seeded.
+///
+/// Whoever compares the tables may ask whether they are whole.
 pub const CREATE_STATE: &str = "
     CREATE SCHEMA IF NOT EXISTS cutover_seed;
     CREATE TABLE IF NOT EXISTS cutover_seed.run (
         single boolean PRIMARY KEY DEFAULT true CHECK (single),
-        record text NOT NULL
+        record text NOT NULL,
+        finished boolean NOT NULL DEFAULT false
     );
     CREATE TABLE IF NOT EXISTS cutover_seed.chunk (
         first_org bigint PRIMARY KEY,
@@ -55,7 +58,9 @@ pub const CREATE_STATE: &str = "
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         stage integer NOT NULL,
         statement text NOT NULL
-    )";
+    );
+    GRANT USAGE ON SCHEMA cutover_seed TO PUBLIC;
+    GRANT SELECT ON cutover_seed.run TO PUBLIC";
 /// Whether there is state at all.
 pub const HAS_STATE: &str = "SELECT to_regclass('cutover_seed.run') IS NOT NULL";
 /// The parameters of the recorded run.
@@ -63,6 +68,14 @@ pub const READ_RUN: &str = "SELECT record FROM cutover_seed.run";
 /// Replaces the recorded run.
 pub const WRITE_RUN: &str = "INSERT INTO cutover_seed.run (record) VALUES ($1)
      ON CONFLICT (single) DO UPDATE SET record = EXCLUDED.record";
+/// Whether the recorded run came to its end; true where there is none.
+pub const IS_FINISHED: &str = "SELECT coalesce(bool_and(finished), true) FROM cutover_seed.run";
+/// From here on the tables are not whole.
+pub const UNFINISH_RUN: &str = "UPDATE cutover_seed.run SET finished = false";
+/// They are, where every chunk (`$1` is how many there are) is loaded and everything is back.
+pub const FINISH_RUN: &str = "UPDATE cutover_seed.run
+     SET finished = (SELECT count(*) = $1 FROM cutover_seed.chunk)
+                AND NOT EXISTS (SELECT FROM cutover_seed.aside)";
 /// What has been loaded.
 pub const READ_CHUNKS: &str = "SELECT first_org, totals FROM cutover_seed.chunk";
 /// One more chunk is loaded; in the transaction of its rows.
@@ -179,8 +192,18 @@ pub fn vacuum(table: &str) -> String {
 }
 
 /// Statistics of a table and its partitions.
+///
+/// PostgreSQL takes as many rows of each partition as of a whole table, and its time goes into them.
+/// A tenth of that still looks closer at a partition than at the legacy table.
 pub fn analyze(table: &QualifiedName) -> String {
-    format!("ANALYZE {table}")
+    let literal = table.to_string().replace('\'', "''");
+    format!(
+        "SELECT set_config(name, least(setting::integer, greatest(setting::integer / 10, 10))::text, true)
+           FROM pg_settings, pg_class
+          WHERE name = 'default_statistics_target'
+            AND pg_class.oid = '{literal}'::regclass AND relkind = 'p';
+         ANALYZE {table}"
+    )
 }
 
 /// Empties tables in one statement, so that foreign keys among them are no obstacle.

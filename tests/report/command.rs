@@ -8,13 +8,13 @@ use assert_cmd::cargo::cargo_bin_cmd;
 use cutover::evidence::SCHEMA_VERSION;
 use cutover::evidence::run_record::RunRecord;
 use cutover::report::render_all;
+use cutover::run_folder::write_record;
 
 use crate::build;
 
 fn folder_of(record: &RunRecord) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let json = serde_json::to_vec(record).expect("records serialise");
-    fs::write(folder.path().join("run.json"), json).expect("a fresh folder can be written");
+    write_record(folder.path(), record).expect("a fresh folder can be written");
     folder
 }
 

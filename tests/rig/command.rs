@@ -49,7 +49,9 @@ fn a_component_that_does_not_start_shows_the_end_of_its_log() {
     assert!(said.contains("redis ended (exit status: 3)"), "{said}");
     assert!(said.contains("the disk is on fire"), "{said}");
     assert!(said.contains("hint:"), "{said}");
-    assert!(output.stdout.is_empty(), "a rig that does not stand has nothing to say");
+    let told: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    assert!(told["error"].as_str().expect("a text").contains("redis ended"), "{told}");
+    assert!(told.get("database_url").is_none(), "a rig that does not stand has no URL");
     fs::remove_file(place.tmp.path().join("redis-server")).expect("ours");
     place.assert_deserted(&[]);
 }
@@ -104,6 +106,35 @@ fn a_detached_rig_stays_until_it_is_taken_down() {
     assert!(!is_alive(postgres));
     assert!(place.status().is_empty());
     place.cutover(&["rig", "down"]).assert().success();
+    place.assert_deserted(&marks);
+}
+
+#[test]
+fn a_detached_rig_does_not_hold_what_its_caller_had_open() {
+    let place = Place::new();
+    let held = place.tmp.path().join("held");
+    let cutover = place.cutover(&["rig", "up", "--without", "platform", "--detach"]);
+    let said = std::process::Command::new("sh")
+        .args(["-c", "exec 9>\"$0\"; exec \"$@\""])
+        .arg(&held)
+        .arg(cutover.get_program())
+        .args(cutover.get_args())
+        .env("TMPDIR", place.tmp.path())
+        .output()
+        .expect("sh runs");
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let said: Value = serde_json::from_slice(&said.stdout).expect("one JSON object");
+    let marks = vec![mark(&PathBuf::from(said["dir"].as_str().expect("a path")))];
+    let holders: Vec<PathBuf> = std::fs::read_dir("/proc")
+        .expect("it is there")
+        .flatten()
+        .filter_map(|process| std::fs::read_dir(process.path().join("fd")).ok())
+        .flat_map(|files| files.flatten())
+        .map(|file| file.path())
+        .filter(|file| std::fs::read_link(file).is_ok_and(|link| link == held))
+        .collect();
+    place.cutover(&["rig", "down"]).assert().success();
+    assert_eq!(holders, Vec::<PathBuf>::new());
     place.assert_deserted(&marks);
 }
 

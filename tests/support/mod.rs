@@ -12,8 +12,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use cutover::act::ActContext;
-use cutover::pg;
+use cutover::config::TablePair;
+use cutover::evidence::finding::{DiffEvidence, Finding};
 use cutover::rig::{Options, Stack};
+use cutover::{diff, pg};
 use sqlx::Connection;
 use url::Url;
 
@@ -37,6 +39,35 @@ pub fn database() -> TestDatabase {
     let mut url = Url::parse(server()).expect("a URL that we have just connected to");
     url.set_path(&name);
     TestDatabase { url: url.into(), name }
+}
+
+/// A database with the reference schema, four orgs, and not one difference.
+pub async fn reference_database() -> TestDatabase {
+    let database = database();
+    for sql in [
+        include_str!("../../src/platform/migrations/0001_tables.sql"),
+        include_str!("../../src/platform/migrations/0002_partitioned_twins.sql"),
+        include_str!("../../src/platform/migrations/0003_dual_write.sql"),
+        include_str!("../../src/platform/migrations/0005_carry_truncate.sql"),
+        include_str!("../diff_cases/base.sql"),
+    ] {
+        execute(&database.url, sql).await;
+    }
+    database
+}
+
+/// Runs a diff and returns its evidence with every line of `findings.jsonl`.
+pub async fn compare(
+    url: &str,
+    tables: &[TablePair],
+    options: &diff::Options,
+) -> (DiffEvidence, Vec<Finding>) {
+    let out = tempfile::tempdir().expect("a folder");
+    let evidence = diff::run(url, tables, options, out.path(), &ActContext::silent()).await;
+    let evidence = evidence.unwrap_or_else(|e| panic!("{e}; {:?}", e.hint()));
+    let lines = std::fs::read_to_string(out.path().join("findings.jsonl")).expect("findings.jsonl");
+    let findings = lines.lines().map(|line| serde_json::from_str(line).expect("a finding"));
+    (evidence, findings.collect())
 }
 
 impl Drop for TestDatabase {
@@ -101,6 +132,15 @@ pub async fn execute(url: &str, statements: &str) {
         .await
         .unwrap_or_else(|error| panic!("{statements}: {error}"));
     connection.close().await.expect("the connection closes");
+}
+
+/// Whether a comparison of the reference pairs says that a seed did not come to its end.
+pub async fn says_unfinished(url: &str) -> bool {
+    let out = tempfile::tempdir().expect("a folder");
+    let (tables, options) = (TablePair::reference(), diff::Options::default());
+    let compared = diff::run(url, &tables, &options, out.path(), &ActContext::silent()).await;
+    let findings = compared.expect("the tables are there").findings;
+    findings.iter().any(|finding| finding.class == "seed_unfinished")
 }
 
 /// Works in ordinary and in async tests: a runtime cannot be started on a thread that runs one.

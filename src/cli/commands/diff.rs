@@ -2,15 +2,18 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use clap::Args;
+use chrono::{DateTime, Utc};
+use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Exit, Printer, TargetArgs};
-use crate::config::{Config, TablePair};
+use crate::cli::{Exit, Printer, TargetArgs, values};
+use crate::config::TablePair;
 use crate::diff;
 use crate::error::{Context, Error, Result};
 use crate::evidence::finding::{DiffEvidence, Finding, Severity};
+use crate::run_folder::claim;
 
 /// Findings that the summary shows.
 const SHOWN_FINDINGS: usize = 10;
@@ -30,9 +33,82 @@ pub struct DiffArgs {
     /// Accept table pairs and listed orgs that have no row on either side
     #[arg(long)]
     pub allow_empty: bool,
+    /// Write repair.sql, which makes the twin's rows of diverging orgs equal to legacy
+    #[arg(long)]
+    pub repair: bool,
+    /// Follow the write-ahead log meanwhile: does each transaction change both sides alike? Needs
+    /// wal_level = logical
+    #[arg(long)]
+    pub wal: bool,
+    /// How long to follow it at least
+    #[arg(long = "for", value_name = "D", value_parser = values::duration, default_value = "10s", requires = "wal")]
+    pub wal_for: Duration,
+    /// Do not try the triggers on a row; the try is undone in any case
+    #[arg(long)]
+    pub no_probe: bool,
+    /// Compare only rows changed since a time (2026-11-22T10:00:00Z, 2026-11-22) or for a duration
+    /// (90m), by the column that `changed_at` names; deletes are not seen
+    #[arg(long, value_name = "TIME", value_parser = values::since)]
+    pub since: Option<DateTime<Utc>>,
+    /// Compare only every N-th org, beginning with the I-th; N such runs compare all
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    pub shard: Option<diff::Shard>,
+    /// Where rows are hashed: in this process, or in the server, from which then only orgs that
+    /// differ come over the wire
+    #[arg(long, value_enum, default_value_t = Digest::Auto)]
+    pub digest: Digest,
+    /// Stop after N findings; a comparison that was stopped is never a pass
+    #[arg(long, value_name = "N", value_parser = values::findings)]
+    #[arg(allow_negative_numbers = true)]
+    pub max_findings: Option<u64>,
+    /// Stop after this time, for example 5m; a comparison that was stopped is never a pass
+    #[arg(long, value_name = "D", value_parser = values::duration)]
+    pub max_time: Option<Duration>,
+    /// Hold no snapshot for longer, so that vacuum is not held back; what differs over several is
+    /// looked at again on one
+    #[arg(long, value_name = "D", default_value = "10m", value_parser = values::duration)]
+    pub snapshot_time: Duration,
+    /// Go on where a comparison into the same --out was killed
+    #[arg(long, requires = "out")]
+    pub resume: bool,
+    /// How often finished work is saved for --resume
+    #[arg(long, hide = true, default_value = "10s", value_parser = values::interval)]
+    pub checkpoint_every: Duration,
+    /// Read no faster, for example 50000rows/s or 20MB/s
+    #[arg(long, value_name = "RATE")]
+    pub throttle: Option<diff::Throttle>,
+    /// Give up where the server sends nothing for so long; 30 times that where it has to sum up or
+    /// sort first
+    #[arg(long, value_name = "D", default_value = "2m", value_parser = values::duration)]
+    pub stall_timeout: Duration,
     /// Where the target is.
     #[command(flatten)]
     pub target: TargetArgs,
+}
+
+/// Where rows are hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Digest {
+    /// Wherever it is faster, by the speed of the wire.
+    Auto,
+    /// In this process.
+    Client,
+    /// In the server.
+    Server,
+}
+
+impl From<Digest> for diff::Digest {
+    fn from(digest: Digest) -> Self {
+        match digest {
+            Digest::Auto => Self::Auto,
+            Digest::Client => Self::Client,
+            Digest::Server => Self::Server,
+        }
+    }
+}
+
+fn shard(text: &str) -> Result<diff::Shard, String> {
+    values::shard(text).map(|(index, of)| diff::Shard { index, of })
 }
 
 /// Compares, writes the files, says what was found.
@@ -50,19 +126,40 @@ pub async fn run(args: DiffArgs, printer: &Printer, stop: CancellationToken) -> 
     let options = diff::Options {
         allow_empty: args.allow_empty,
         all_orgs: args.all_orgs,
+        probe: !args.no_probe,
+        repair: args.repair,
+        wal: args.wal.then_some(args.wal_for),
         orgs: args.orgs_file.as_deref().map(listed_orgs).transpose()?,
+        shard: args.shard,
+        since: args.since,
+        digest: args.digest.into(),
+        max_findings: args.max_findings,
+        max_time: args.max_time,
+        snapshot_time: args.snapshot_time,
+        resume: args.resume,
+        checkpoint_every: args.checkpoint_every,
+        throttle: args.throttle,
+        stall_timeout: args.stall_timeout,
         ..diff::Options::default()
     };
     let out = args.target.out.clone().unwrap_or_else(default_folder);
+    std::fs::create_dir_all(&out)
+        .or_usage(format!("cannot create {}", out.display()), "give --out a writable folder")?;
+    let _ours = claim(&out)?;
     let context = printer.context(stop);
-    let evidence = diff::run(database_url, &tables, &options, &out, &context).await?;
+    let outcome = diff::run(database_url, &tables, &options, &out, &context).await;
+    if outcome.is_err() {
+        // Removes it only where nothing is in it.
+        let _ = std::fs::remove_dir(&out);
+    }
+    let evidence = outcome?;
     printer.result(&summary(&evidence, &out));
     printer.json(&evidence);
     Ok(exit(&evidence))
 }
 
 fn tables(args: &DiffArgs) -> Result<Vec<TablePair>> {
-    let config = args.target.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+    let config = args.target.read_config()?;
     let Some(wanted) = &args.table else { return Ok(config.tables) };
     let names: Vec<String> = config.tables.iter().map(|pair| pair.name.clone()).collect();
     let chosen: Vec<_> = config.tables.into_iter().filter(|pair| pair.name == *wanted).collect();
@@ -123,6 +220,13 @@ fn summary(evidence: &DiffEvidence, out: &Path) -> String {
             table.name, table.legacy_rows, table.partitioned_rows
         );
     }
+    if let Some(wal) = &evidence.wal {
+        let _ = write!(
+            text,
+            "\n  write-ahead log: {} transactions with {} changed rows, {} diverged",
+            wal.transactions, wal.changes, wal.diverged
+        );
+    }
     for finding in evidence.findings.iter().take(SHOWN_FINDINGS) {
         let _ = write!(text, "\n  - {}", line(finding));
     }
@@ -131,6 +235,9 @@ fn summary(evidence: &DiffEvidence, out: &Path) -> String {
         let _ = write!(text, "\n  … and {more} more");
     }
     let _ = write!(text, "\n{} and {}", show(out, "orgs.csv"), show(out, "findings.jsonl"));
+    if let Some(repair) = &evidence.repair {
+        let _ = write!(text, "\nto mend: psql -X -v ON_ERROR_STOP=1 -f {}", show(out, repair));
+    }
     text
 }
 
@@ -139,15 +246,26 @@ fn show(out: &Path, name: &str) -> String {
 }
 
 fn headline(evidence: &DiffEvidence) -> String {
-    let scope = format!("{} orgs in {:.1} s", evidence.orgs_checked, evidence.duration_s);
-    if evidence.has_differences() {
+    let orgs = format!("{} orgs in {:.1} s", evidence.orgs_checked, evidence.duration_s);
+    let scope = if evidence.scope == "all orgs" { "" } else { &evidence.scope };
+    let scope = if scope.is_empty() { orgs } else { format!("{orgs} ({scope})") };
+    let text = if evidence.has_differences() {
         let errors = evidence.integrity_errors;
         format!("DIFFERENT: {} of {scope} differ, {errors} catalog errors", evidence.orgs_diverged)
     } else if evidence.complete {
         format!("IDENTICAL: {scope}, not one row differs")
     } else {
-        format!("NOT COMPARED: {}", evidence.incomplete_reason)
-    }
+        return format!("NOT COMPARED: {}", evidence.incomplete_reason);
+    };
+    let incomplete = if evidence.complete {
+        String::new()
+    } else {
+        format!("\n  not complete: {}", evidence.incomplete_reason)
+    };
+    let digest = format!("\n  digest: {}: {}", evidence.digest, evidence.digest_reason);
+    let replica = evidence.replica_position.as_ref();
+    let replica = replica.map(|p| format!("\n  a replica, replayed up to {p}")).unwrap_or_default();
+    text + &incomplete + &digest + &replica
 }
 
 fn line(finding: &Finding) -> String {

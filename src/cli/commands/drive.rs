@@ -48,17 +48,17 @@ pub struct DriveArgs {
     #[arg(long, value_name = "MODES", value_parser = values::modes)]
     modes: Option<values::Modes>,
     /// Pairs of windows, one per mode
-    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "K", value_parser = values::pairs)]
     pub pairs: Option<u32>,
     /// Orgs are numbered from 1 to this
     #[arg(long, value_name = "N", default_value = "100000", value_parser = values::orgs)]
     #[arg(allow_negative_numbers = true)]
     pub orgs: u64,
     /// The day the data's calendar is anchored to [default: today]
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = values::day)]
     pub as_of: Option<NaiveDate>,
     /// Answer Prometheus here while the load runs
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = values::listen)]
     pub metrics_listen: Option<SocketAddr>,
 }
 
@@ -117,8 +117,7 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
     let (modes, rng_seed) = (args.modes(&config.routing)?, args.target.rng_seed);
     let plan = Plan::new(&scenario, &load.plan_options(&modes, args.orgs, rng_seed))?;
     let folder = RunFolder::create(args.target.out.as_deref())?;
-    let mut record =
-        rehearsal::begin_record(&folder, &config, Some(&scenario), rng_seed, "staging");
+    let mut record = rehearsal::begin_record(&folder, &config, Some(&scenario), rng_seed);
     let context = printer.context(stop);
     let org_sizes = match database_url {
         Some(url) => rehearsal::sizes_of_orgs(&config, url, &context).await,
@@ -145,12 +144,13 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
         Err(error) => (ActState::Interrupted, error.to_string()),
     };
     record.duration_s = outcome.evidence.duration_s;
+    record.ended = true;
     let act = Act { name: "drive".into(), state, duration_s: record.duration_s, note };
     record.acts.push(act);
     record.drive = Some(outcome.evidence);
     record.observations = outcome.observations;
     gate::judge(&mut record);
-    rehearsal::write_reports(&folder, &record)?;
+    rehearsal::write_reports(&folder, &mut record)?;
     printer.json(&record);
     // The data was not looked at, so there is no verdict on the cut-over, only on the measurement.
     record.criteria.retain(|c| matches!(c.kind, Kind::Validity | Kind::Performance | Kind::Record));

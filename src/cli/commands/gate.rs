@@ -1,11 +1,14 @@
 //! `cutover gate`: the verdict again, from the run's folder alone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use crate::cli::{Exit, Printer, verdict_text};
+use crate::cli::{Exit, Printer, values, verdict_text};
 use crate::error::{Error, Result};
+use crate::evidence::history::PastRun;
+use crate::evidence::limits::Phase;
+use crate::evidence::run_record::RunRecord;
 use crate::{gate, run_folder};
 
 /// Arguments of `gate`.
@@ -13,21 +16,24 @@ use crate::{gate, run_folder};
 pub struct GateArgs {
     /// The run's folder, for example reports/latest
     pub run_dir: PathBuf,
-    /// What the verdict is for; both phases have the same limits [default: the run's own]
-    #[arg(long, value_enum)]
+    /// Phase of the handbook: dev, staging, pilot, increment or post-rollout [default: the run's own]
+    #[arg(long, value_name = "PHASE", value_parser = phase)]
     pub phase: Option<Phase>,
     /// The increment that is asked about, percent of orgs; implies --phase increment
     #[arg(long, value_name = "PCT", value_parser = increment)]
     pub increment: Option<f64>,
+    /// An earlier run, or a folder of runs, that this one must not be slower than
+    #[arg(long, value_name = "RUN_DIR")]
+    pub baseline: Option<PathBuf>,
+    /// Of a folder of runs, look at the newest so many
+    #[arg(long, value_name = "N", default_value = "14", requires = "baseline")]
+    #[arg(value_parser = values::runs, allow_negative_numbers = true)]
+    pub nights: usize,
 }
 
-/// Phases of the handbook with criteria of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Phase {
-    /// Staging rehearsal.
-    Staging,
-    /// Before an increment in production.
-    Increment,
+fn phase(text: &str) -> Result<Phase, String> {
+    let named = Phase::ALL.into_iter().find(|phase| phase.as_str() == text);
+    named.ok_or_else(|| format!("give one of {}", Phase::ALL.map(Phase::as_str).join(", ")))
 }
 
 fn increment(text: &str) -> Result<f64, String> {
@@ -37,10 +43,37 @@ fn increment(text: &str) -> Result<f64, String> {
     }
 }
 
+/// What the earlier runs say, oldest first.
+fn history(
+    record: &RunRecord,
+    baseline: &Path,
+    nights: usize,
+    printer: &Printer,
+) -> Result<Vec<PastRun>> {
+    let mut history = Vec::new();
+    for past in run_folder::read_runs(baseline)? {
+        match gate::past_run(record, &past) {
+            Ok(past) => history.push(past),
+            Err(why) => printer.note(&format!("run {} is left out: {why}", past.run_id)),
+        }
+    }
+    if history.is_empty() {
+        return Err(Error::usage(
+            format!(
+                "--baseline {}: no run there can be compared with this one",
+                baseline.display()
+            ),
+            "runs compare on the same kind of machine, with the same scenario and data",
+        ));
+    }
+    history.drain(..history.len().saturating_sub(nights));
+    Ok(history)
+}
+
 /// Judges the record, writes the verdict into it, and says it.
 ///
 /// # Errors
-/// A usage error where the folder holds no run record.
+/// A usage error where a folder holds no run record, or none that can be compared.
 pub fn run(args: &GateArgs, printer: &Printer) -> Result<Exit> {
     let mut record = match run_folder::read_record(&args.run_dir) {
         // A record that cannot be read is a record that cannot be trusted.
@@ -50,17 +83,19 @@ pub fn run(args: &GateArgs, printer: &Printer) -> Result<Exit> {
         }
         read => read?,
     };
-    match (args.phase, args.increment) {
-        (_, Some(percent)) => {
-            record.phase = "increment".into();
-            record.increment_percent = Some(percent);
-        }
-        (Some(Phase::Staging), None) => record.phase = "staging".into(),
-        (Some(Phase::Increment), None) => record.phase = "increment".into(),
-        (None, None) => {}
+    if args.increment.is_some() {
+        record.increment_percent = args.increment;
+        record.phase = Phase::Increment;
+    }
+    record.phase = args.phase.unwrap_or(record.phase);
+    if let Some(baseline) = &args.baseline {
+        record.history = history(&record, baseline, args.nights, printer)?;
     }
     gate::judge(&mut record);
-    if let Err(error) = run_folder::write_record(&args.run_dir, &record) {
+    if !record.altered.is_empty() {
+        // A fresh digest would make the alteration look like the original.
+        printer.note("the verdict is not stored: the record is left as it was found");
+    } else if let Err(error) = run_folder::write_record(&args.run_dir, &record) {
         printer.note(&format!("the verdict is not stored: {error}"));
     }
     printer.json(&record);

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Exit, Printer};
+use crate::cli::{Exit, Printer, values};
 use crate::error::{Error, Result};
 use crate::platform::{self, FlagChange, Flags, Misbehaviour};
 
@@ -18,7 +18,7 @@ pub struct PlatformArgs {
     #[arg(long, env = "CUTOVER_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: String,
     /// Address to listen on; port 0 picks a free one
-    #[arg(long, default_value = "127.0.0.1:4000", value_name = "ADDR")]
+    #[arg(long, default_value = "127.0.0.1:4000", value_name = "ADDR", value_parser = values::listen)]
     pub listen: SocketAddr,
     /// Redis for the cache; without it the cache is in memory
     #[arg(long, hide_env_values = true, value_name = "URL")]

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::cli::{Exit, Printer};
 use crate::error::{Context, Error, Result};
-use crate::report;
 use crate::run_folder::{read_record, write_whole};
+use crate::{gate, report};
 
 /// Arguments of `report`.
 #[derive(Debug, Args)]
@@ -28,7 +28,11 @@ pub struct ReportArgs {
 /// Where there is no record that this version can read, a file cannot be written, or nothing can
 /// show the page.
 pub fn run(args: &ReportArgs, printer: &Printer) -> Result<Exit> {
-    let record = read_record(&args.run_dir)?;
+    let mut record = read_record(&args.run_dir)?;
+    if !record.altered.is_empty() {
+        // Whatever verdict is written there, it no longer stands.
+        gate::judge(&mut record);
+    }
     let mut written = Vec::new();
     for (name, bytes) in report::render_all(&record) {
         let path = args.run_dir.join(name);

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Exit, Printer};
+use crate::cli::{Exit, Printer, values};
 use crate::error::{Context, Error, Result};
 use crate::rig::{self, Health, Options, RigStatus, Stack, Urls};
 
@@ -44,7 +44,7 @@ pub struct UpArgs {
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
     /// Port of PostgreSQL on 127.0.0.1; default: a free one
-    #[arg(long, value_name = "P", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "P", value_parser = values::port)]
     pub port: Option<u16>,
     /// What to start beside the usual
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME")]
@@ -135,6 +135,9 @@ async fn up(args: UpArgs, printer: &Printer, stop: CancellationToken) -> Result<
             "leave --with away; PostgreSQL, Redis and the platform are started anyway",
         ));
     }
+    if args.detach {
+        rig::close_inherited();
+    }
     let executable = std::env::current_exe().or_run("cannot tell where cutover itself is", "")?;
     let options = Options {
         dir: args.dir,
@@ -147,8 +150,9 @@ async fn up(args: UpArgs, printer: &Printer, stop: CancellationToken) -> Result<
     let stack = Stack::start(options, &printer.context(stop.clone())).await?;
     print(printer, &Standing { urls: stack.urls(), dir: stack.dir(), pids: stack.pids() });
     if args.detach {
+        let dir = stack.dir().display().to_string();
         stack.detach()?;
-        printer.note("left running; `cutover rig down` stops it");
+        printer.note(&format!("left running; `cutover rig down --dir {dir}` stops it"));
         return Ok(Exit::OK);
     }
     printer.note("up until SIGINT (Ctrl-C) or SIGTERM");

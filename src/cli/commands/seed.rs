@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Exit, Printer, TargetArgs};
+use crate::cli::{Exit, Printer, TargetArgs, values};
 use crate::error::{Error, Result};
 use crate::evidence::manifest::Manifest;
 use crate::run_folder::RunFolder;
@@ -23,14 +23,16 @@ pub struct SeedArgs {
     #[command(flatten)]
     pub target: TargetArgs,
     /// Organisations to generate (of all shards together)
-    #[arg(long, default_value_t = 100_000, value_name = "N")]
+    #[arg(long, default_value_t = 100_000, value_name = "N", value_parser = values::seeded_orgs)]
+    #[arg(allow_negative_numbers = true)]
     pub orgs: u64,
     /// Day the calendar is anchored to; all data lies before it. Default: today, or as recorded
     /// where a run is resumed or another shard began
-    #[arg(long, value_name = "YYYY-MM-DD")]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = values::day)]
     pub as_of: Option<NaiveDate>,
     /// Mean number of transactions of an org over all pairs
-    #[arg(long, default_value_t = 10.5, value_name = "M")]
+    #[arg(long, default_value_t = 10.5, value_name = "M", value_parser = values::transactions)]
+    #[arg(allow_negative_numbers = true)]
     pub transactions_per_org: f64,
     /// Description of your own tables; default: the reference schema's
     #[arg(long, value_name = "FILE")]
@@ -51,13 +53,13 @@ pub struct SeedArgs {
     #[arg(long)]
     pub append: bool,
     /// Database connections that load at once
-    #[arg(long, default_value_t = 4, value_name = "C")]
+    #[arg(long, default_value_t = 4, value_name = "C", value_parser = values::database_connections)]
     pub connections: usize,
     /// How the twins are filled
     #[arg(long, value_enum, default_value_t = By::Copy)]
     pub replicate: By,
     /// Print the rows of one org as JSON, a line per row, and load nothing
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = values::seeded_orgs)]
     pub show_org: Option<u64>,
 }
 
@@ -98,7 +100,11 @@ pub async fn run(args: SeedArgs, printer: &Printer, stop: CancellationToken) -> 
         platform::migrate(url, options.as_of).await?;
     }
     printer.note(&format!("rng seed {}, as of {}", options.rng_seed, options.as_of));
-    let manifest = seed::run(url, &profile, &options, &printer.context(stop)).await?;
+    let loaded = seed::run(url, &profile, &options, &printer.context(stop)).await;
+    if let Err(Error::Interrupted) = loaded {
+        printer.note("what was loaded stays; repeat it with --resume to finish");
+    }
+    let manifest = loaded?;
     if let Some(folder) = folder {
         let text = serde_json::to_vec_pretty(&manifest).expect("evidence types serialise");
         folder.write("manifest.json", &text)?;
@@ -157,7 +163,7 @@ fn parse_shard(text: &str) -> std::result::Result<Shard, String> {
     let numbers = text.split_once('/').map(|(index, count)| (index.parse(), count.parse()));
     match numbers {
         Some((Ok(index), Ok(count))) if index >= 1 && index <= count => Ok(Shard { index, count }),
-        _ => Err("write I/N with I from 1 to N, for example 2/3".into()),
+        _ => Err("give I/N with I from 1 to N, for example 2/3".into()),
     }
 }
 

@@ -277,10 +277,9 @@ pub fn exit_meaning(code: i32) -> &'static str {
 
 /// Which of the handbook's gates the run is about: `staging`, `increment to 10 %`.
 pub fn gate_name(record: &RunRecord) -> String {
-    match (record.phase.as_str(), record.increment_percent) {
-        ("", None) => "no phase recorded".to_owned(),
-        ("", Some(percent)) => format!("increment to {percent} %"),
-        (phase, Some(percent)) => format!("{phase} to {percent} %"),
-        (phase, None) => phase.to_owned(),
+    let phase = record.phase.as_str();
+    match record.increment_percent {
+        Some(percent) => format!("{phase} to {percent} %"),
+        None => phase.to_owned(),
     }
 }

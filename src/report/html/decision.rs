@@ -50,6 +50,7 @@ struct Row {
     class: &'static str,
     measured: Option<String>,
     limit: String,
+    room: String,
     note: String,
     source: String,
     evidence: String,
@@ -99,9 +100,10 @@ fn ratio_tile(record: &RunRecord) -> Tile {
     };
     let (low, high) = (text::change(c.p95_ratio_low), text::change(c.p95_ratio_high));
     let mut detail = format!("Between {low} and {high}, from {} pairs of windows.", c.pairs);
-    if let Some(seen) = c.smallest_detectable_ratio {
+    // Beside a regression that was seen, what else would have been seen only confuses.
+    if let Some(seen) = c.smallest_detectable_ratio.filter(|_| c.p95_ratio_low <= 1.0) {
         let seen = text::change(seen);
-        detail.push_str(&format!(" A regression of {seen} or more would have been seen."));
+        detail.push_str(&format!(" A regression of {seen} would have been seen 9 times in 10."));
     }
     Tile { title, figure: text::change(c.p95_ratio), tone: Tone::Plain, detail }
 }
@@ -192,6 +194,7 @@ fn row(criterion: &Criterion) -> Row {
         class,
         measured: criterion.measured.as_deref().map(short),
         limit: short(&criterion.limit),
+        room: criterion.margin.map_or(String::new(), text::room),
         note: clip(&criterion.note),
         source: short(&criterion.source),
         evidence: short(&criterion.evidence),

@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use super::{Drawing, clip, run_name, short};
+use crate::evidence::history::PastRun;
 use crate::evidence::manifest::Manifest;
 use crate::evidence::observation::Observation;
-use crate::evidence::run_record::{Act, ActState, RunRecord};
+use crate::evidence::run_record::{Act, ActState, EvidenceFile, RunRecord};
 use crate::report::charts;
 use crate::report::facts::{self, Tone};
 use crate::report::text::{self, NOTHING, count, number};
@@ -55,6 +56,8 @@ pub(super) struct View {
     folder: String,
     seeded: Option<Seeded>,
     drills: Vec<String>,
+    files: Vec<[String; 3]>,
+    history: Vec<[String; 4]>,
 }
 
 #[derive(Serialize)]
@@ -132,8 +135,24 @@ pub(super) fn view(record: &RunRecord) -> View {
             run_id => format!("reports/{}", short(run_id)),
         },
         seeded: record.manifest.as_ref().map(seeded),
+        files: record.files.iter().map(file).collect(),
+        history: record.history.iter().map(past).collect(),
         drills: record.drills.iter().map(|drill| clip(&format!("{drill:#}"))).collect(),
     }
+}
+
+fn file(file: &EvidenceFile) -> [String; 3] {
+    [short(&file.name), text::size(file.size_bytes), short(&file.sha256)]
+}
+
+fn past(run: &PastRun) -> [String; 4] {
+    let p95 = |us: u64| format!("{} ms", text::ms(us));
+    [
+        short(&run.run_id),
+        short(&run.started_at),
+        p95(run.legacy_p95_us),
+        p95(run.partitioned_p95_us),
+    ]
 }
 
 fn act_row(act: &Act, longest_s: f64) -> ActRow {

@@ -13,7 +13,6 @@ pub fn hostile() -> RunRecord {
     let long = "x".repeat(5_000);
     record.run_id = evil.clone();
     record.command = format!("cutover rehearse '{evil}'\n{long}");
-    record.phase = evil.clone();
     record.target.base_url = Some(format!("https://evil.example/{evil}"));
     record.environment.cpu = evil.clone();
     record.acts[0].name = evil.clone();

@@ -132,10 +132,20 @@ fn windows(slower: f64) -> Vec<Window> {
                     errors: 0,
                     p95_us: Some((6_900.0 * by * wobble(i)) as u64),
                 },
+                operations: operations_of_window(by * wobble(i)),
                 ..Window::default()
             }
         })
         .collect()
+}
+
+fn operations_of_window(by: f64) -> BTreeMap<String, WindowLatency> {
+    let of = |p95: u64| WindowLatency {
+        arrivals: 315,
+        errors: 0,
+        p95_us: Some((p95 as f64 * by) as u64),
+    };
+    OPERATIONS.map(|(name, _, p95, _)| (name.to_owned(), of(p95))).into()
 }
 
 fn timeline(slower: f64) -> Vec<TimelinePoint> {

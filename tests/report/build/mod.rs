@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use cutover::evidence::SCHEMA_VERSION;
 use cutover::evidence::drive::*;
+use cutover::evidence::limits::Phase;
 use cutover::evidence::run_record::*;
 use cutover::evidence::verdict::*;
 
@@ -19,20 +20,27 @@ use load::{cache_lost, drive, observations};
 pub fn go() -> RunRecord {
     RunRecord {
         schema_version: SCHEMA_VERSION,
+        record_sha256: String::new(),
+        history: Vec::new(),
+        files: Vec::new(),
+        altered: Vec::new(),
         run_id: "20260301-101502-a1b2".into(),
         rng_seed: 42,
         started_at: "2026-03-01T10:15:02Z".into(),
         duration_s: 583.4,
         cutover_version: "0.1.0".into(),
+        ended: true,
         command: "cutover rehearse --orgs 100000 --duration 5m --rng-seed 42".into(),
         config_sha256: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".into(),
-        phase: "staging".into(),
+        phase: Phase::Staging,
+        limits: Vec::new(),
         increment_percent: None,
         target: Target {
             database: Some("127.0.0.1:5432/hospitality_platform".into()),
             base_url: Some("http://127.0.0.1:4000".into()),
             rig: true,
             postgres_version: Some("PostgreSQL 15.8 on x86_64-pc-linux-gnu".into()),
+            pairs: Vec::new(),
         },
         environment: Environment {
             os: "Linux 6.1 x86_64".into(),
@@ -241,6 +249,7 @@ fn criteria() -> Vec<Criterion> {
         evidence: "run.json".into(),
         limit: limit.into(),
         measured: Some(measured.into()),
+        margin: None,
         state: State::Pass,
         action: Action::Hold,
         note: String::new(),

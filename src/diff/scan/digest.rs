@@ -7,40 +7,62 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, Hasher};
+use std::io::{Read, Write};
 
 use rand::Rng;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_secret};
 
-use super::schema::Side;
+use crate::diff::schema::Side;
 
 /// Bytes of the secret; XXH3 takes at least 136.
 const SECRET_BYTES: usize = 192;
 
-/// Hashes rows under a secret of this run.
-#[derive(Clone)]
-pub(super) struct RowHasher {
-    secret: [u8; SECRET_BYTES],
-}
+/// What hashes are keyed with, drawn anew for every run.
+#[derive(Clone, PartialEq)]
+pub(in crate::diff) struct Secret([u8; SECRET_BYTES]);
 
-impl RowHasher {
-    pub(super) fn new() -> Self {
+impl Secret {
+    pub(in crate::diff) fn new() -> Self {
         let mut secret = [0; SECRET_BYTES];
         rand::rng().fill_bytes(&mut secret);
-        Self { secret }
+        Self(secret)
+    }
+
+    /// The secret of a run that is resumed.
+    pub(super) fn read(from: &mut impl Read) -> std::io::Result<Self> {
+        let mut secret = [0; SECRET_BYTES];
+        from.read_exact(&mut secret)?;
+        Ok(Self(secret))
+    }
+
+    pub(super) fn write(&self, to: &mut impl Write) -> std::io::Result<()> {
+        to.write_all(&self.0)
+    }
+
+    /// The keys of the two hashes that the server takes.
+    pub(super) fn keys(&self) -> [i64; 2] {
+        let key = |at: usize| {
+            i64::from_le_bytes(self.0[at..at + 8].try_into().expect("eight of many bytes"))
+        };
+        [key(0), key(8)]
     }
 
     /// The hash of a wire image: field lengths and bytes.
-    pub(super) fn hash(&self, image: &[u8]) -> u128 {
-        xxh3_128_with_secret(image, &self.secret)
+    pub(in crate::diff) fn hash(&self, image: &[u8]) -> u128 {
+        xxh3_128_with_secret(image, &self.0)
     }
 }
 
 /// What tells orgs apart: an integer as it is, anything else by its text.
-pub(super) trait OrgKey: Eq + Hash + Clone + Send + 'static {
+pub(in crate::diff) trait OrgKey: Eq + Hash + Clone + Send + 'static {
     /// Reads the org field of a row; `None` where it is not what was asked for.
     fn read(field: &[u8]) -> Option<Self>;
+    /// Reads the org as PostgreSQL prints it.
+    fn parse(text: &str) -> Option<Self>;
     /// The org as PostgreSQL prints it.
     fn text(&self) -> String;
+    /// Bytes that [`Self::read`] reads.
+    fn bytes(&self) -> Vec<u8>;
 }
 
 impl OrgKey for i64 {
@@ -53,8 +75,16 @@ impl OrgKey for i64 {
         }
     }
 
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
     fn text(&self) -> String {
         self.to_string()
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.to_be_bytes().into()
     }
 }
 
@@ -63,28 +93,46 @@ impl OrgKey for Box<str> {
         std::str::from_utf8(field).ok().map(Into::into)
     }
 
+    fn parse(text: &str) -> Option<Self> {
+        Some(text.into())
+    }
+
     fn text(&self) -> String {
         self.to_string()
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.as_bytes().into()
     }
 }
 
 /// One org of one pair.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct OrgDigest {
-    /// Sum over legacy minus sum over the twin, modulo 2^128.
-    difference: u128,
+pub(in crate::diff) struct OrgDigest {
+    /// Sum over legacy minus sum over the twin, modulo 2^128; in two halves, low and high, so that
+    /// an entry of the map takes 32 bytes rather than 48.
+    difference: [u64; 2],
     /// Rows by side.
-    pub(super) rows: [u32; 2],
+    pub(in crate::diff) rows: [u32; 2],
 }
 
 impl OrgDigest {
+    pub(super) fn new(difference: u128, rows: [u32; 2]) -> Self {
+        Self { difference: [difference as u64, (difference >> 64) as u64], rows }
+    }
+
+    pub(super) fn difference(&self) -> u128 {
+        u128::from(self.difference[0]) | u128::from(self.difference[1]) << 64
+    }
+
     /// Whether the sides differ.
-    pub(super) fn diverges(&self) -> bool {
-        self.difference != 0 || self.rows[0] != self.rows[1]
+    pub(in crate::diff) fn diverges(&self) -> bool {
+        self.difference != [0, 0] || self.rows[0] != self.rows[1]
     }
 
     fn add(&mut self, other: &Self) {
-        self.difference = self.difference.wrapping_add(other.difference);
+        let difference = self.difference().wrapping_add(other.difference());
+        self.difference = Self::new(difference, [0, 0]).difference;
         self.rows[0] += other.rows[0];
         self.rows[1] += other.rows[1];
     }
@@ -100,16 +148,47 @@ const WAITING_ROWS: usize = 256;
 /// Rows come in no order of orgs, and a map of a million orgs is far larger than the processor's
 /// caches: adding row by row spends three quarters of the time waiting for memory. So rows wait in
 /// the part of their org until there are many, which are then added to a map that fits the cache.
-pub(super) struct Digests<K> {
+pub(in crate::diff) struct Digests<K> {
     parts: Vec<Part<K>>,
     /// Orgs with a row in a leaf whose bounds exclude it.
-    pub(super) misrouted: HashSet<K>,
+    pub(in crate::diff) misrouted: HashSet<K>,
+    /// What was counted besides.
+    pub(in crate::diff) totals: Totals,
+}
+
+/// Counts over all orgs.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(in crate::diff) struct Totals {
     /// Rows by side.
-    pub(super) rows: [u64; 2],
+    pub(in crate::diff) rows: [u64; 2],
     /// Rows by side that belong to no org.
-    pub(super) null_orgs: [u64; 2],
+    pub(in crate::diff) null_orgs: [u64; 2],
     /// Rows by side whose key holds a NULL.
-    pub(super) null_keys: [u64; 2],
+    pub(in crate::diff) null_keys: [u64; 2],
+    /// Orgs that the server found in agreement and did not list.
+    pub(in crate::diff) unlisted_orgs: u64,
+}
+
+impl Totals {
+    pub(super) fn add(&mut self, other: &Self) {
+        for side in [0, 1] {
+            self.rows[side] += other.rows[side];
+            self.null_orgs[side] += other.null_orgs[side];
+            self.null_keys[side] += other.null_keys[side];
+        }
+        self.unlisted_orgs += other.unlisted_orgs;
+    }
+
+    /// All of them in a row, for a file.
+    pub(super) fn numbers(&self) -> [u64; 7] {
+        let ([a, b], [c, d], [e, f]) = (self.rows, self.null_orgs, self.null_keys);
+        [a, b, c, d, e, f, self.unlisted_orgs]
+    }
+
+    /// The counts of such a row.
+    pub(super) fn from_numbers([a, b, c, d, e, f, unlisted_orgs]: [u64; 7]) -> Self {
+        Self { rows: [a, b], null_orgs: [c, d], null_keys: [e, f], unlisted_orgs }
+    }
 }
 
 struct Part<K> {
@@ -125,24 +204,28 @@ impl<K: OrgKey> Part<K> {
     }
 }
 
-impl<K: OrgKey> Digests<K> {
-    pub(super) fn new() -> Self {
+impl<K> Default for Digests<K> {
+    fn default() -> Self {
         let part = || Part { waiting: Vec::new(), orgs: HashMap::default() };
-        Self {
-            parts: std::iter::repeat_with(part).take(PARTS).collect(),
-            misrouted: HashSet::new(),
-            rows: [0; 2],
-            null_orgs: [0; 2],
-            null_keys: [0; 2],
-        }
+        let parts = std::iter::repeat_with(part).take(PARTS).collect();
+        Self { parts, misrouted: HashSet::new(), totals: Totals::default() }
+    }
+}
+
+impl<K: OrgKey> Digests<K> {
+    /// Adds a row.
+    pub(super) fn add_row(&mut self, side: Side, org: K, hash: u128) {
+        self.add(
+            org,
+            match side {
+                Side::Legacy => OrgDigest::new(hash, [1, 0]),
+                Side::Partitioned => OrgDigest::new(hash.wrapping_neg(), [0, 1]),
+            },
+        );
     }
 
-    /// Adds a row.
-    pub(super) fn add(&mut self, side: Side, org: K, hash: u128) {
-        let digest = match side {
-            Side::Legacy => OrgDigest { difference: hash, rows: [1, 0] },
-            Side::Partitioned => OrgDigest { difference: hash.wrapping_neg(), rows: [0, 1] },
-        };
+    /// Adds rows of one org.
+    pub(super) fn add(&mut self, org: K, digest: OrgDigest) {
         // The map picks its buckets by the lowest bits and tells neighbours apart by the highest.
         let part = (OrgState.hash_one(&org) >> 40) as usize % PARTS;
         let part = &mut self.parts[part];
@@ -163,35 +246,47 @@ impl<K: OrgKey> Digests<K> {
     /// Adds what another worker summed.
     pub(super) fn merge(&mut self, other: Self) {
         for (part, other) in self.parts.iter_mut().zip(other.parts) {
+            if part.orgs.is_empty() {
+                part.orgs = other.orgs;
+            } else {
+                part.waiting.extend(other.orgs);
+            }
             part.waiting.extend(other.waiting);
-            part.waiting.extend(other.orgs);
             part.settle();
         }
         self.misrouted.extend(other.misrouted);
-        for side in [0, 1] {
-            self.rows[side] += other.rows[side];
-            self.null_orgs[side] += other.null_orgs[side];
-            self.null_keys[side] += other.null_keys[side];
-        }
+        self.totals.add(&other.totals);
     }
 
-    /// Every org with its digest.
-    pub(super) fn orgs(&self) -> impl Iterator<Item = (&K, &OrgDigest)> {
+    /// Every org that is listed, with its digest.
+    pub(in crate::diff) fn orgs(&self) -> impl Iterator<Item = (&K, &OrgDigest)> {
         self.parts.iter().flat_map(|part| &part.orgs)
     }
 
-    /// How many orgs there are.
-    pub(super) fn len(&self) -> usize {
+    /// The orgs that differ, as PostgreSQL prints them, with their rows by side.
+    pub(in crate::diff) fn diverging(&self) -> HashMap<String, [u32; 2]> {
+        let differs =
+            |(org, digest): &(&K, &OrgDigest)| digest.diverges() || self.misrouted.contains(*org);
+        self.orgs().filter(differs).map(|(org, digest)| (org.text(), digest.rows)).collect()
+    }
+
+    /// How many orgs are listed.
+    pub(in crate::diff) fn listed(&self) -> usize {
         self.parts.iter().map(|part| part.orgs.len()).sum()
+    }
+
+    /// How many orgs there are.
+    pub(in crate::diff) fn len(&self) -> u64 {
+        self.listed() as u64 + self.totals.unlisted_orgs
     }
 }
 
 /// Spreads orgs over the map; far cheaper than the standard hasher, which defends against senders
 /// that choose their keys to collide.
 #[derive(Clone, Copy, Default)]
-pub(super) struct OrgState;
+pub(in crate::diff) struct OrgState;
 
-pub(super) struct OrgHasher(u64);
+pub(in crate::diff) struct OrgHasher(u64);
 
 impl BuildHasher for OrgState {
     type Hasher = OrgHasher;
@@ -222,13 +317,13 @@ mod tests {
     use super::*;
 
     fn sum(legacy: &[&[u8]], twin: &[&[u8]]) -> OrgDigest {
-        let hasher = RowHasher::new();
-        let mut digests = Digests::<i64>::new();
+        let hasher = Secret::new();
+        let mut digests = Digests::<i64>::default();
         for row in legacy {
-            digests.add(Side::Legacy, 1, hasher.hash(row));
+            digests.add_row(Side::Legacy, 1, hasher.hash(row));
         }
         for row in twin {
-            digests.add(Side::Partitioned, 1, hasher.hash(row));
+            digests.add_row(Side::Partitioned, 1, hasher.hash(row));
         }
         digests.settle();
         *digests.orgs().next().expect("one org").1

@@ -1,0 +1,230 @@
+//! This run against earlier ones: is the partitioned side slower than it used to be?
+//!
+//! Two runs differ by more than their windows do: another day, another neighbour on the machine. So
+//! a new run is held against the spread *between* earlier runs. With d = ln p95(now) − mean of
+//! ln p95(then), the regression is at least exp(d − t · s · √(1 + 1/n)): a one-sided bound of the
+//! prediction for one further run.
+
+use std::collections::BTreeMap;
+
+use super::criteria::criterion;
+use super::limits;
+use super::statistics::{CONFIDENCE, t_quantile};
+use crate::evidence::drive::Mode;
+use crate::evidence::history::PastRun;
+use crate::evidence::run_record::RunRecord;
+use crate::evidence::verdict::{Criterion, Decision, Kind};
+
+/// With fewer earlier runs their own spread says too little.
+const MIN_RUNS: usize = 5;
+/// The spread between runs that is assumed until then: standard deviation of ln p95.
+const ASSUMED_SPREAD: f64 = 0.10;
+/// A smaller difference of one operation is nothing that anybody feels.
+const FELT_US: u64 = 1000;
+
+/// What an earlier run says, where it may be compared with this one.
+///
+/// # Errors
+/// Why not, in words: another machine, scenario or amount of data, or a run that is no measure.
+pub fn past_run(now: &RunRecord, past: &RunRecord) -> Result<PastRun, String> {
+    if !past.altered.is_empty() {
+        return Err(format!("its evidence is not as it was left: {}", past.altered.join("; ")));
+    }
+    if now.run_id == past.run_id {
+        return Err("it is this very run".into());
+    }
+    if past.verdict.decision == Decision::Invalid {
+        return Err("its own verdict is INVALID".into());
+    }
+    let (Some(drive), Some(before)) = (&now.drive, &past.drive) else {
+        return Err("one of the two has no load".into());
+    };
+    let machine = |record: &RunRecord| {
+        let machine = &record.environment;
+        let memory_gib = (machine.memory_bytes as f64 / f64::from(1 << 30)).round();
+        format!("{}, {} cores, {memory_gib} GiB", machine.cpu, machine.cores)
+    };
+    let data = |record: &RunRecord| match &record.manifest {
+        None => "data that was there".to_owned(),
+        Some(manifest) => {
+            let rows: u64 = manifest.tables.iter().map(|table| table.rows).sum();
+            format!("{} orgs, {rows} rows", manifest.orgs)
+        }
+    };
+    let load = |drive: &crate::evidence::drive::DriveEvidence| {
+        format!(
+            "{} at {} req/s, {} connections",
+            drive.scenario, drive.rate_per_s, drive.connections
+        )
+    };
+    for (what, here, there) in [
+        ("machine", machine(now), machine(past)),
+        ("data", data(now), data(past)),
+        ("load", load(drive), load(before)),
+    ] {
+        if here != there {
+            return Err(format!("another {what}: {there}; here {here}"));
+        }
+    }
+    let p95 = |mode| before.overall.get(&mode).map_or(0, |latency| latency.response_us.p95);
+    let operations = before.operations.iter().filter_map(|operation| {
+        let latency = operation.modes.get(&Mode::Partitioned)?;
+        Some((operation.name.clone(), latency.response_us.p95))
+    });
+    Ok(PastRun {
+        run_id: past.run_id.clone(),
+        started_at: past.started_at.clone(),
+        legacy_p95_us: p95(Mode::Legacy),
+        partitioned_p95_us: p95(Mode::Partitioned),
+        operations_p95_us: operations.collect(),
+    })
+}
+
+/// The least by which a value is worse than earlier ones, as a ratio, with the ratio to their
+/// mean: (ratio, lower bound). `None` where there is nothing to compare.
+fn regression(now_us: u64, then_us: &[u64]) -> Option<(f64, f64)> {
+    if then_us.is_empty() || now_us == 0 || then_us.contains(&0) {
+        return None;
+    }
+    let n = then_us.len() as f64;
+    let logs: Vec<f64> = then_us.iter().map(|us| (*us as f64).ln()).collect();
+    let mean = logs.iter().sum::<f64>() / n;
+    let (spread, freedom) = if then_us.len() < MIN_RUNS {
+        (ASSUMED_SPREAD, f64::INFINITY)
+    } else {
+        let squares: f64 = logs.iter().map(|log| (log - mean).powi(2)).sum();
+        ((squares / (n - 1.0)).sqrt(), n - 1.0)
+    };
+    let t = t_quantile(CONFIDENCE, freedom.min(1e6));
+    let difference = (now_us as f64).ln() - mean;
+    let margin = t * spread * (1.0 + 1.0 / n).sqrt();
+    Some((difference.exp(), (difference - margin).exp()))
+}
+
+/// The criterion, where earlier runs were named.
+pub(super) fn against_earlier_runs(record: &RunRecord) -> Option<Criterion> {
+    if record.history.is_empty() {
+        return None;
+    }
+    let limit = limits::of(record, "p95_history");
+    let criterion = criterion(
+        "p95_history",
+        Kind::Performance,
+        "The partitioned side is not slower than in earlier runs",
+        "Post-rollout, performance verification",
+        "drive, history",
+        format!("≤ +{} %, lower 95 % bound", (limit * 1e4).round() / 1e2),
+    );
+    let runs = record.history.len();
+    let Some(drive) = &record.drive else {
+        return Some(criterion.note("no request was measured"));
+    };
+    let now_us = drive.overall.get(&Mode::Partitioned).map_or(0, |l| l.response_us.p95);
+    let then_us: Vec<u64> = record.history.iter().map(|past| past.partitioned_p95_us).collect();
+    let Some((ratio, low)) = regression(now_us, &then_us) else {
+        return Some(criterion.note("a run without a p95 cannot be compared"));
+    };
+    let percent = |ratio: f64| format!("{:+.1} %", (ratio - 1.0) * 100.0);
+    let slower = slower_operations(record, limit);
+    let pass = low <= 1.0 + limit && slower.is_empty();
+    let mut notes: Vec<String> =
+        slower.iter().map(|(name, ratio)| format!("{name} {}", percent(*ratio))).collect();
+    let values: Vec<f64> = then_us.iter().chain([&now_us]).map(|us| (*us as f64).ln()).collect();
+    if let Some(at) = change_point(&values) {
+        let since = record.history.get(at).map_or(record.run_id.as_str(), |run| &run.run_id);
+        notes.push(format!("the level changed with run {since}"));
+    }
+    let measured = format!("{} (at least {}) over {runs} runs", percent(ratio), percent(low));
+    Some(criterion.measured(pass, measured).below(low - 1.0, limit).note(notes.join(", ")))
+}
+
+/// Operations slower than they used to be, worst first.
+fn slower_operations(record: &RunRecord, limit: f64) -> Vec<(String, f64)> {
+    let mut then_us: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    for (name, us) in record.history.iter().flat_map(|past| &past.operations_p95_us) {
+        then_us.entry(name).or_default().push(*us);
+    }
+    let operations = record.drive.iter().flat_map(|drive| &drive.operations);
+    let mut slower: Vec<(String, f64)> = operations
+        .filter_map(|operation| {
+            let now_us = operation.modes.get(&Mode::Partitioned)?.response_us.p95;
+            let then_us = then_us.get(operation.name.as_str())?;
+            let felt = then_us.iter().all(|then| now_us >= then + FELT_US);
+            let (ratio, low) = regression(now_us, then_us)?;
+            (felt && low > 1.0 + limit).then(|| (operation.name.clone(), ratio))
+        })
+        .collect();
+    slower.sort_by(|a, b| b.1.total_cmp(&a.1));
+    slower
+}
+
+/// Where the level of a series changed, as the index of the first value of the new level; `None`
+/// where nothing stands out from chance.
+///
+/// The split with the largest standardised difference of means on its two sides, held against the
+/// same statistic of the series in other orders (a permutation test at 1 in 100).
+fn change_point(values: &[f64]) -> Option<usize> {
+    const SHUFFLES: u64 = 400;
+    if values.len() < 2 * MIN_RUNS {
+        return None;
+    }
+    let (at, found) = largest_step(values)?;
+    let mut shuffled = values.to_vec();
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut as_large = 0;
+    for _ in 0..SHUFFLES {
+        for last in (1..shuffled.len()).rev() {
+            // A fixed sequence: the same record gives the same verdict on every machine.
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            shuffled.swap(last, ((state >> 33) % (last as u64 + 1)) as usize);
+        }
+        as_large += u64::from(largest_step(&shuffled).is_some_and(|(_, step)| step >= found));
+    }
+    (as_large * 100 < SHUFFLES).then_some(at)
+}
+
+/// The split with the largest difference of means in units of its standard error.
+fn largest_step(values: &[f64]) -> Option<(usize, f64)> {
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    let steps = (2..values.len().saturating_sub(1)).map(|at| {
+        let (before, after) = values.split_at(at);
+        let weight = (before.len() * after.len()) as f64 / values.len() as f64;
+        (at, (mean(after) - mean(before)).abs() * weight.sqrt())
+    });
+    steps.filter(|(_, step)| step.is_finite()).max_by(|a, b| a.1.total_cmp(&b.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: f64 = 1.10;
+
+    #[test]
+    fn a_night_like_the_others_is_no_regression_and_one_far_above_is() {
+        let nights = [5000, 5200, 4900, 5100, 5050, 4950, 5150];
+        let (ratio, low) = regression(5300, &nights).expect("comparable");
+        assert!(ratio > 1.0 && low < LIMIT, "{ratio} {low}");
+        let (_, low) = regression(6500, &nights).expect("comparable");
+        assert!(low > LIMIT, "{low}");
+    }
+
+    #[test]
+    fn few_runs_are_given_room() {
+        assert!(regression(6000, &[5000]).expect("comparable").1 < LIMIT);
+        assert!(regression(8000, &[5000]).expect("comparable").1 > LIMIT);
+        assert_eq!(regression(5000, &[]), None);
+        assert_eq!(regression(0, &[5000]), None);
+    }
+
+    #[test]
+    fn the_night_of_a_change_is_found_and_none_where_there_was_none() {
+        let wobble = |n: usize| [0.0, 0.03, -0.02, 0.01, -0.03, 0.02][n % 6];
+        let steady: Vec<f64> = (0..24).map(|n| 8.5 + wobble(n)).collect();
+        assert_eq!(change_point(&steady), None);
+        let step: Vec<f64> =
+            (0..24).map(|n| 8.5 + wobble(n) + if n < 15 { 0.0 } else { 0.2 }).collect();
+        assert_eq!(change_point(&step), Some(15));
+        assert_eq!(change_point(&step[..6]), None);
+    }
+}

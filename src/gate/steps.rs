@@ -1,0 +1,103 @@
+//! What to do next: the handbook's steps, filled in with the names of this target.
+
+use super::sql;
+use crate::evidence::run_record::{RunRecord, TargetPair};
+use crate::evidence::verdict::{Action, Decision};
+
+/// The steps that follow from a decision, in order.
+pub(super) fn of(decision: Decision, action: Action, record: &RunRecord) -> Vec<String> {
+    match (decision, action) {
+        (Decision::Go, _) => proceed(record),
+        (Decision::Inconclusive, _) => vec![
+            "Stay where you are.".into(),
+            "Run again longer (--duration), or supply what is missing.".into(),
+        ],
+        (Decision::Invalid, _) => vec![
+            "Stay where you are.".into(),
+            "Mend what spoiled the measurement, then run again.".into(),
+        ],
+        (_, Action::EmergencyRollback) => emergency_rollback(record),
+        (_, Action::StandardRollback) => standard_rollback(record),
+        (_, Action::DisableOrgs) => disable_orgs(record),
+        _ => vec![
+            "Stay at the present percentage.".into(),
+            "Investigate and mend, then run again.".into(),
+        ],
+    }
+}
+
+/// Percentages of the handbook's schedule (Phase 4).
+const SCHEDULE: [f64; 6] = [1.0, 5.0, 10.0, 25.0, 50.0, 100.0];
+
+fn proceed(record: &RunRecord) -> Vec<String> {
+    if record.target.rig {
+        return vec![
+            "This was the local rig: it says that the harness works here, nothing of your platform.".into(),
+            "Rehearse on staging: cutover rehearse --database-url URL --base-url URL".into(),
+        ];
+    }
+    let Some(asked) = record.increment_percent else {
+        return vec!["Proceed to the next increment of the handbook's schedule.".into()];
+    };
+    let mut steps = vec![
+        format!("Set USE_PARTITIONED_TABLES_PERCENTAGE={asked}, and wait 10 minutes."),
+        format!("Check: {}", ask(record, "/monitoring/unified/metrics", ".partitions")),
+        "Watch for 24 hours before the next increment.".into(),
+    ];
+    if let Some(next) = SCHEDULE.iter().find(|percent| **percent > asked) {
+        steps.push(format!("Then ask again: cutover gate RUN_DIR --increment {next}"));
+    }
+    steps
+}
+
+fn standard_rollback(record: &RunRecord) -> Vec<String> {
+    let flag = ask(record, "/monitoring/partitions/metrics", ".partitionedTablesEnabled");
+    let health = ask(record, "/monitoring/unified/health", ".status");
+    vec![
+        "Within 15 minutes: USE_PARTITIONED_TABLES_PERCENTAGE=0.".into(),
+        format!("Check that reads are back on legacy: {flag} says false."),
+        format!("Watch errors and latency for 30 minutes: {health} says healthy."),
+    ]
+}
+
+fn emergency_rollback(record: &RunRecord) -> Vec<String> {
+    let mut steps = vec![
+        "Now: USE_PARTITIONED_TABLES=false and USE_PARTITIONED_TABLES_PERCENTAGE=0.".into(),
+        "Tell the incident channel and page the database administrator.".into(),
+        "Assess the differences in findings.jsonl; where the dual-write triggers do harm:".into(),
+    ];
+    steps.extend(triggers(record, "DISABLE"));
+    steps.push("Repair the twin: cutover diff --repair, then apply repair.sql; restore from backup if legacy itself lost data.".into());
+    steps.push("Enable the triggers again:".into());
+    steps.extend(triggers(record, "ENABLE"));
+    steps.push("Run cutover diff until it is clean, then write the post-mortem.".into());
+    steps
+}
+
+/// Orgs that a step names at most; `orgs.csv` holds all of them.
+const NAMED: usize = 20;
+
+fn disable_orgs(record: &RunRecord) -> Vec<String> {
+    let mut orgs: Vec<&str> =
+        record.diff.iter().flat_map(|diff| &diff.orgs).map(|org| org.org_id.as_str()).collect();
+    orgs.dedup();
+    let more = if orgs.len() > NAMED { ", … (all in orgs.csv)" } else { "" };
+    orgs.truncate(NAMED);
+    vec![
+        format!("Within 5 minutes: take org {}{more} off the partitioned side.", orgs.join(", ")),
+        "Repair their rows: cutover diff --repair, then apply repair.sql.".into(),
+        "Run cutover diff --orgs-file for them until it is clean.".into(),
+    ]
+}
+
+fn triggers(record: &RunRecord, what: &str) -> Vec<String> {
+    let statement =
+        |pair: &TargetPair| Some(sql::alter_trigger(&pair.legacy, what, pair.trigger.as_ref()?));
+    record.target.pairs.iter().filter_map(statement).collect()
+}
+
+/// A question to the platform's monitoring, ready to be pasted.
+fn ask(record: &RunRecord, path: &str, field: &str) -> String {
+    let base_url = record.target.base_url.as_deref().unwrap_or("BASE_URL").trim_end_matches('/');
+    format!("curl -s '{base_url}{path}' | jq '{field}'")
+}
