@@ -18,7 +18,7 @@ async fn main() -> Result<(), GooseError> {
     let users = next();
     configuration.users = Some(users.parse().expect("a number of users"));
     configuration.increase_rate = Some(users);
-    configuration.run_time = next();
+    configuration.run_time = Some(next());
     configuration.no_telnet = true;
     configuration.no_print_metrics = true;
     configuration.quiet = 3;

@@ -159,6 +159,7 @@ mod tests {
             all: latency_of(p95),
             without_own_lag: latency_of(p95),
             operations: [("list".to_owned(), latency_of(p95))].into(),
+            ..Window::default()
         };
         let noise = [0.99, 1.02, 1.0, 0.98, 1.01, 1.0, 1.0, 0.99, 1.01, 1.02, 0.98, 1.0];
         let windows = (0..12).flat_map(|pair| {

@@ -121,17 +121,19 @@ fn windows(slower: f64) -> Vec<Window> {
             let mode = mode_of(i);
             let by = if mode == Mode::Partitioned { slower } else { 1.0 };
             let start_s = 20.0 + f64::from(i) * 16.5;
+            let all = WindowLatency {
+                arrivals: 2_520,
+                errors: 0,
+                p95_us: Some((6_900.0 * by * wobble(i)) as u64),
+            };
             Window {
                 pair: i / 2,
                 mode: Some(mode),
                 candidate: mode == Mode::Partitioned,
                 start_s,
                 end_s: start_s + 14.0,
-                all: WindowLatency {
-                    arrivals: 2_520,
-                    errors: 0,
-                    p95_us: Some((6_900.0 * by * wobble(i)) as u64),
-                },
+                without_own_lag: all.clone(),
+                all,
                 operations: operations_of_window(by * wobble(i)),
                 ..Window::default()
             }
