@@ -3,6 +3,7 @@
 #
 #   scripts/bench.sh seed [ROUNDS] [ORGS]           cutover seed against one psql \copy of the same rows
 #   scripts/bench.sh diff [ROUNDS] [ORGS] [ROWS]    cutover diff against COPY, FULL OUTER JOIN and reladiff
+#   scripts/bench.sh drive [ROUNDS] [SECONDS]       cutover drive --rate max against oha and Goose's own loop
 #
 # Builds the program, and starts a throw-away rig for the time it takes; CUTOVER_BENCH_DATABASE_URL
 # (postgres://user@host:port/postgres) names another server, on which databases may be created.
@@ -12,7 +13,7 @@ cd "$(dirname "$0")/.."
 
 fail() { echo "bench: $*" >&2; exit 1; }
 
-usage='usage: scripts/bench.sh seed [ROUNDS] [ORGS] | diff [ROUNDS] [ORGS] [ROWS]'
+usage='usage: scripts/bench.sh seed [ROUNDS] [ORGS] | diff [ROUNDS] [ORGS] [ROWS] | drive [ROUNDS] [SECONDS]'
 server=${CUTOVER_BENCH_DATABASE_URL:-}
 cutover=${CARGO_TARGET_DIR:-target}/release/cutover
 prefix=cutover_bench_$$
@@ -22,6 +23,7 @@ databases=()
 as_of=2025-06-30
 
 clean() {
+    [[ -z ${server_pid:-} ]] || kill "$server_pid" 2>/dev/null || true
     trap '' INT TERM
     if [[ -n $rig ]]; then
         "$cutover" rig down -q --purge --dir "$rig" >/dev/null || true
@@ -232,8 +234,75 @@ bench_diff() {
     done
 }
 
+# --- drive -------------------------------------------------------------------------------------------
+
+# One round of a generator on the second core: requests a second and processor µs per request.
+# The generator prints its number of requests; the trivial server has the first core to itself.
+generator_round() {
+    local name=$1; shift
+    local requests times TIMEFORMAT='%U %S'
+    times=$( { time taskset -c 1 "$@" >"$work/$name.requests" 2>"$work/$name.stderr"; } 2>&1) ||
+        { cat "$work/$name.stderr" >&2; fail "$name failed"; }
+    requests=$(tail -n 1 "$work/$name.requests")
+    awk -v n="$requests" -v s="$seconds" -v t="$times" 'BEGIN {
+        split(t, cpu, " "); printf "%.0f %.2f\n", n / s, (cpu[1] + cpu[2]) * 1e6 / n }' | tee -a "$work/$name.rounds"
+}
+
+drive_ours() {
+    rm -rf "$work/run"
+    "$cutover" drive -q --format json --base-url "$1" --config "$work/cutover.toml" --scenario "$work/get.toml" \
+        --rate max --connections 50 --duration "${seconds}s" --pairs 1 --orgs 1000 --out "$work/run" |
+        grep -o '"arrivals_planned":[0-9]*' | head -n 1 | cut -d: -f2
+}
+
+drive_oha() {
+    oha -z "${seconds}s" -c 50 --no-tui --output-format json "$1/?org=1" >"$work/oha.json" ||
+        oha -z "${seconds}s" -c 50 --no-tui -j "$1/?org=1" >"$work/oha.json"
+    tr -d '\n' <"$work/oha.json" | sed -n 's/.*"statusCodeDistribution": *{ *"200": *\([0-9]*\).*/\1/p'
+}
+
+bench_drive() {
+    local rounds=${1:-5} url tool
+    seconds=${2:-6}
+    command -v taskset >/dev/null || fail "taskset is missing (util-linux)"
+    cargo build --release --locked --features bench --bin cutover --examples
+    printf '[routing]\nkind = "none"\n' >"$work/cutover.toml"
+    printf 'name = "get"\n[[operation]]\nname = "get"\nweight = 1\npath = "/?org={{org}}"\n' >"$work/get.toml"
+    local tools="ours goose" cache=${XDG_CACHE_HOME:-$HOME/.cache}/cutover/oha
+    PATH=$PATH:$cache/bin
+    if command -v oha >/dev/null || cargo install oha --quiet --locked --root "$cache"; then
+        tools="ours oha goose"
+    else
+        echo "bench: oha cannot be installed; compared without it"
+    fi
+    export -f drive_ours drive_oha
+    export cutover work seconds
+    taskset -c 0 "${CARGO_TARGET_DIR:-target}/release/examples/bench_server" >"$work/url" &
+    server_pid=$!
+    until [[ -s $work/url ]]; do sleep 0.05; done
+    url=$(<"$work/url")
+    echo "50 connections, $seconds s, $rounds rounds, interleaved; server on one core, generator on the other"
+    for ((round = 1; round <= rounds; round++)); do
+        for tool in $tools; do
+            case $tool in
+                goose) set -- "${CARGO_TARGET_DIR:-target}/release/examples/bench_goose" "$url" 50 "$seconds" ;;
+                *) set -- bash -c "drive_$tool $url" ;;
+            esac
+            echo "round $round: $tool $(generator_round "$tool" "$@") req/s, µs of processor per request"
+        done
+    done
+    kill "$server_pid"
+    local ours; ours=$(cut -d' ' -f1 "$work/ours.rounds" | median)
+    for tool in $tools; do
+        awk -v tool="$tool" -v ours="$ours" -v rate="$(cut -d' ' -f1 "$work/$tool.rounds" | median)" \
+            -v cpu="$(cut -d' ' -f2 "$work/$tool.rounds" | median)" 'BEGIN {
+            printf "%-6s %8.0f req/s, %5.2f µs of processor per request; cutover drive is %.2fx\n", tool, rate, cpu, ours / rate }'
+    done
+}
+
 case ${1:-} in
     seed) shift; bench_seed "$@" ;;
     diff) shift; bench_diff "$@" ;;
+    drive) shift; bench_drive "$@" ;;
     *) fail "$usage" ;;
 esac

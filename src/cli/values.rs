@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Utc};
 
+use crate::evidence::drive::Mode;
+
 /// A duration: `90s`, `5m`, `1h`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -29,6 +31,39 @@ pub(super) fn day(text: &str) -> Result<NaiveDate, String> {
     match text.parse::<NaiveDate>() {
         Ok(day) if (1990..=2100).contains(&day.year()) => Ok(day),
         _ => Err("give a day from 1990-01-01 to 2100-12-31".into()),
+    }
+}
+
+/// How hard to drive.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Rate {
+    /// Arrivals per second.
+    PerSecond(f64),
+    /// As fast as answers come.
+    Max,
+}
+
+/// Arrivals per second, or `max`.
+pub(super) fn rate_or_max(text: &str) -> Result<Rate, String> {
+    match text {
+        "max" => Ok(Rate::Max),
+        _ => rate(text).map(Rate::PerSecond).map_err(|allowed| format!("{allowed}, or max")),
+    }
+}
+
+/// The modes of a pair, baseline first.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Modes(pub Vec<Mode>);
+
+/// One mode, or two with a comma between them.
+pub(super) fn modes(text: &str) -> Result<Modes, String> {
+    let one = |word: &str| Mode::ALL.into_iter().find(|mode| mode.as_str() == word.trim());
+    match text.split(',').map(one).collect::<Option<Vec<_>>>() {
+        Some(modes) if modes.len() <= 2 => Ok(Modes(modes)),
+        _ => {
+            Err("give legacy,partitioned to compare, legacy,legacy to calibrate, or one mode"
+                .into())
+        }
     }
 }
 
@@ -148,6 +183,13 @@ mod tests {
         assert_eq!(rate("250"), Ok(250.0));
         for bad in ["-1", "0", "NaN", "inf", "x"] {
             assert!(rate(bad).is_err_and(|e| e.contains("1 to 1000000")), "{bad}");
+        }
+        assert_eq!(rate_or_max("max"), Ok(Rate::Max));
+        assert!(rate_or_max("maximum").is_err_and(|e| e.contains("or max")));
+        assert_eq!(modes("legacy, legacy"), Ok(Modes(vec![Mode::Legacy; 2])));
+        assert_eq!(modes("partitioned"), Ok(Modes(vec![Mode::Partitioned])));
+        for bad in ["", "both", "legacy,partitioned,legacy", "legacy,"] {
+            assert!(modes(bad).is_err_and(|e| e.contains("to calibrate")), "{bad}");
         }
         assert_eq!(orgs("100_000"), Ok(100_000));
         assert_eq!(shard("2/3"), Ok((2, 3)));

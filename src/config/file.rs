@@ -1,6 +1,8 @@
 //! The configuration file; every key is optional, an unknown key is an error.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -19,8 +21,18 @@ pub struct Config {
     pub tables: Vec<TablePair>,
     /// How reads are sent to one side.
     pub routing: RoutingConfig,
+    /// Whom to trust behind https.
+    pub tls: TlsConfig,
     /// Limits that are not the handbook's, each with its reason.
     pub limits: Vec<OtherLimit>,
+}
+
+/// Whom to trust behind https.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsConfig {
+    /// A PEM file with certificates of authorities to trust beside the system's.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// How reads are sent to one side.
@@ -37,6 +49,76 @@ pub struct RoutingConfig {
     pub legacy_url: Option<Url>,
     /// For `urls`: base URL that serves from the twin.
     pub partitioned_url: Option<Url>,
+    /// For `http`: the request that sends reads to legacy.
+    pub legacy: Option<FlagRequest>,
+    /// For `http`: the request that sends reads to the twin.
+    pub partitioned: Option<FlagRequest>,
+    /// For `http`: the request that puts the flag back at the end; where absent, the one of the mode
+    /// that was found at the start.
+    pub restore: Option<FlagRequest>,
+    /// For `command`: program and arguments that send reads to legacy; no shell is used.
+    pub legacy_command: Vec<String>,
+    /// For `command`: program and arguments that send reads to the twin.
+    pub partitioned_command: Vec<String>,
+    /// For `command`: what puts the flag back at the end; empty as with `restore`.
+    pub restore_command: Vec<String>,
+    /// For `http` and `command`: how to see which side reads go to.
+    pub probe: Option<Probe>,
+    /// For `http` and `command`: how long after a switch nothing is measured, seconds; the
+    /// handbook's ten minutes unless told otherwise.
+    pub settle_s: f64,
+}
+
+/// A request that changes a flag.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlagRequest {
+    /// HTTP method.
+    #[serde(default = "put")]
+    pub method: String,
+    /// Where to.
+    pub url: Url,
+    /// What is sent, as JSON.
+    #[serde(default)]
+    pub body: String,
+    /// Further headers.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+}
+
+fn put() -> String {
+    "PUT".into()
+}
+
+/// How to see which side reads go to: a header or a field of an answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    /// What to ask, with GET.
+    pub url: Url,
+    /// The answer's header that tells.
+    #[serde(default)]
+    pub header: Option<String>,
+    /// The JSON pointer into the answer that tells.
+    #[serde(default)]
+    pub pointer: Option<String>,
+    /// What stands there while reads go to legacy.
+    #[serde(default = "legacy")]
+    pub legacy: String,
+    /// What stands there while reads go to the twin.
+    #[serde(default = "partitioned")]
+    pub partitioned: String,
+    /// Further headers of the question.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+}
+
+fn legacy() -> String {
+    "legacy".into()
+}
+
+fn partitioned() -> String {
+    "partitioned".into()
 }
 
 /// The means by which reads are sent to one side.
@@ -47,6 +129,10 @@ pub enum RoutingKind {
     Header,
     /// One base URL per side.
     Urls,
+    /// A flag of the platform, switched by an HTTP request at the start of a window.
+    Http,
+    /// A flag of the platform, switched by a command at the start of a window.
+    Command,
     /// Reads cannot be routed; only one mode can be driven.
     None,
 }
@@ -57,6 +143,7 @@ impl Default for Config {
             base_url: None,
             tables: TablePair::reference(),
             routing: RoutingConfig::default(),
+            tls: TlsConfig::default(),
             limits: Vec::new(),
         }
     }
@@ -70,6 +157,14 @@ impl Default for RoutingConfig {
             served_by_header: "X-Routed-To".into(),
             legacy_url: None,
             partitioned_url: None,
+            legacy: None,
+            partitioned: None,
+            restore: None,
+            legacy_command: Vec::new(),
+            partitioned_command: Vec::new(),
+            restore_command: Vec::new(),
+            probe: None,
+            settle_s: 600.0,
         }
     }
 }
@@ -130,20 +225,58 @@ fn check_limit(other: &OtherLimit) -> Result<()> {
 }
 
 impl RoutingConfig {
+    /// Whether reads are switched for everybody at once, so that windows need time to settle.
+    pub fn switches_a_flag(&self) -> bool {
+        matches!(self.kind, RoutingKind::Http | RoutingKind::Command)
+    }
+
+    /// How long after a switch nothing is measured.
+    pub fn settle(&self) -> Duration {
+        Duration::from_secs_f64(self.settle_s)
+    }
+
     fn check(&self) -> Result<()> {
-        if self.kind == RoutingKind::Header && self.header.is_empty() {
-            return Err(Error::usage("[routing] header: must not be empty", ""));
+        let refuse = |what: &str, hint: &str| Err(Error::usage(format!("[routing] {what}"), hint));
+        match self.kind {
+            RoutingKind::Header if self.header.is_empty() => {
+                return refuse("header: must not be empty", "");
+            }
+            RoutingKind::Urls if self.legacy_url.is_none() || self.partitioned_url.is_none() => {
+                return refuse("kind = \"urls\" needs legacy_url and partitioned_url", "");
+            }
+            RoutingKind::Urls if self.legacy_url == self.partitioned_url => {
+                let hint = "one side would be compared with itself";
+                return refuse("legacy_url and partitioned_url are the same", hint);
+            }
+            RoutingKind::Http if self.legacy.is_none() || self.partitioned.is_none() => {
+                return refuse("kind = \"http\" needs legacy and partitioned", FLAG_HINT);
+            }
+            RoutingKind::Command
+                if self.legacy_command.is_empty() || self.partitioned_command.is_empty() =>
+            {
+                let what = "kind = \"command\" needs legacy_command and partitioned_command";
+                return refuse(what, "each a list: [\"program\", \"argument\"]");
+            }
+            _ => {}
         }
-        if self.kind == RoutingKind::Urls
-            && (self.legacy_url.is_none() || self.partitioned_url.is_none())
-        {
-            let what = "[routing] kind = \"urls\" needs legacy_url and partitioned_url";
-            return Err(Error::usage(what, ""));
+        if !self.switches_a_flag() {
+            return Ok(());
         }
-        if self.kind == RoutingKind::Urls && self.legacy_url == self.partitioned_url {
-            let what = "[routing] legacy_url and partitioned_url are the same";
-            return Err(Error::usage(what, "one side would be compared with itself"));
+        if !(0.0..=86_400.0).contains(&self.settle_s) {
+            return refuse("settle_s: goes from 0 to 86400 seconds", "");
         }
-        Ok(())
+        let hint = "a switch that nobody has seen proves nothing";
+        match &self.probe {
+            None => refuse("a switched flag needs a probe = { url, header or pointer }", hint),
+            Some(probe) if probe.header.is_some() == probe.pointer.is_some() => {
+                refuse("probe: give header or pointer, one of them", "")
+            }
+            Some(probe) if probe.legacy == probe.partitioned => {
+                refuse("probe: legacy and partitioned are the same", hint)
+            }
+            Some(_) => Ok(()),
+        }
     }
 }
+
+const FLAG_HINT: &str = "for example legacy = { method = \"PUT\", url = \"…\", body = '{…}' }";

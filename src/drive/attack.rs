@@ -11,18 +11,42 @@ use std::time::{Duration, Instant};
 use goose::config::GooseConfiguration;
 use goose::prelude::*;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
+use super::flag;
 use super::worker::{Shared, Worker};
+use crate::act::ActContext;
 use crate::error::{Context, Error, Result};
+use crate::evidence::drive::Mode;
+use crate::routing::Flag;
 
 /// How long Goose may take to launch its users.
 const LAUNCH_LIMIT: Duration = Duration::from_secs(30);
 
-/// Drains the plan with `connections` Goose users; returns how many of them were lost.
+/// How the load ended.
+#[derive(Debug)]
+pub(super) struct Attacked {
+    /// Users that ended before the plan did.
+    pub lost_workers: u64,
+    /// Whether every arrival was let go.
+    pub to_the_end: bool,
+    /// Seconds from the first moment of the plan.
+    pub ran_s: f64,
+    /// Windows whose mode the probe of a flag did not prove in time.
+    pub unproven_windows: u64,
+}
+
+/// Drains the plan with `connections` Goose users, the platform's flag following it where there is
+/// one.
 ///
 /// # Errors
 /// Where Goose refuses to start or does not launch its users in time.
-pub(super) async fn run(shared: &Arc<Shared>, connections: usize) -> Result<usize> {
+pub(super) async fn run(
+    shared: &Arc<Shared>,
+    connections: usize,
+    flag: Option<Arc<Flag>>,
+    context: &ActContext,
+) -> Result<Attacked> {
     let (start_sender, start) = watch::channel(None::<Instant>);
     let ready = Arc::new(AtomicUsize::new(0));
     let scenario = Scenario::new("drain the plan").register_transaction(Transaction::new(
@@ -45,17 +69,36 @@ pub(super) async fn run(shared: &Arc<Shared>, connections: usize) -> Result<usiz
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let begin = Instant::now() + Duration::from_millis(20);
+    shared.queue.begin(begin);
     let pacer = {
         let shared = Arc::clone(shared);
         std::thread::Builder::new()
             .name("pacer".into())
-            .spawn(move || shared.queue.pace(begin, connections))
+            .spawn(move || shared.queue.pace(connections))
             .or_run("cannot start the pacer thread", "")?
     };
+    let follower = flag.map(|flag| {
+        let (windows, stop) = (shared.queue.windows.clone(), CancellationToken::new());
+        let follow = flag::follow(flag, windows, begin, context.clone(), stop.clone());
+        (tokio::spawn(follow), stop)
+    });
     start_sender.send_replace(Some(begin));
-    users.await.or_run("Goose panicked", "")?.map(drop).or_run("Goose ended with an error", "")?;
-    pacer.join().map_err(|_| Error::run("the pacer thread panicked", ""))?;
-    Ok(connections - shared.recorder.finished_workers.load(Ordering::SeqCst))
+    let ended = users.await;
+    let ran_s = begin.elapsed().as_secs_f64();
+    let unproven_windows = match follower {
+        Some((follower, stop)) => {
+            stop.cancel();
+            follower.await.or_run("the flag's follower panicked", "")?
+        }
+        None => 0,
+    };
+    ended.or_run("Goose panicked", "")?.map(drop).or_run("Goose ended with an error", "")?;
+    let to_the_end = tokio::task::spawn_blocking(move || pacer.join())
+        .await
+        .or_run("the pacer thread cannot be waited for", "")?
+        .map_err(|_| Error::run("the pacer thread panicked", ""))?;
+    let lost_workers = (connections - shared.recorder.finished_workers()) as u64;
+    Ok(Attacked { lost_workers, to_the_end, ran_s, unproven_windows })
 }
 
 fn drain_transaction(
@@ -64,9 +107,9 @@ fn drain_transaction(
     ready: Arc<AtomicUsize>,
 ) -> goose::goose::TransactionFunction {
     Arc::new(move |_user: &mut GooseUser| {
-        let worker = Worker::new(Arc::clone(&shared));
+        let number = ready.fetch_add(1, Ordering::SeqCst);
+        let worker = Worker::new(Arc::clone(&shared), number);
         let mut start = start.clone();
-        ready.fetch_add(1, Ordering::SeqCst);
         Box::pin(async move {
             // The sender only goes away when the launch failed; then there is nothing to drain.
             if let Ok(begin) = start.wait_for(Option::is_some).await.map(|at| *at)
@@ -80,9 +123,9 @@ fn drain_transaction(
 }
 
 fn configuration(shared: &Shared, connections: usize) -> GooseConfiguration {
-    let endpoint = shared.switch.endpoint(crate::evidence::drive::Mode::Legacy);
+    let endpoint = shared.switch.endpoint(Mode::Legacy);
     let mut configuration = GooseConfiguration::default();
-    configuration.host = Some(format!("http://{}", endpoint.authority()));
+    configuration.host = Some(endpoint.authority());
     configuration.users = Some(connections);
     // Otherwise Goose launches one user a second.
     configuration.increase_rate = Some(connections.max(100).to_string());

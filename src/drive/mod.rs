@@ -1,19 +1,32 @@
 //! Load that can be trusted: an arrival plan drained in open loop, every answer checked.
 //!
 //! A pacer thread lets arrivals go at the moment they are due ([`pacer`]); Goose users, one
-//! connection each, take them, send, read and check ([`worker`], [`client`]); the recorder keeps
-//! one [`recorder::Sample`] per arrival; the summary turns samples into evidence. Goose's own ways
-//! are dealt with in [`attack`] alone.
+//! connection each, take them, send, read and check ([`worker`], [`request`]); each leaves one
+//! [`recorder::Sample`] per arrival. A collector thread writes samples to disk and counts them
+//! ([`collector`], [`tally`]), so that the memory of a load does not grow with its length. Goose's
+//! own ways are dealt with in [`attack`] alone.
 
 mod attack;
-mod client;
-mod files;
+mod collector;
+mod database;
+mod flag;
+mod latency;
+mod live;
+mod org_sizes;
 mod pacer;
 mod recorder;
+mod request;
 mod rows;
 mod run;
 mod sampler;
-mod summary;
+mod samples;
+mod sql;
+mod tally;
+mod timeline;
+mod usage;
+mod windows;
 mod worker;
 
+pub use database::org_sizes;
+pub use org_sizes::OrgSizes;
 pub use run::{Options, Outcome, run};

@@ -2,63 +2,113 @@
 //!
 //! tokio's timer ticks in milliseconds, which would add up to two of them to every latency. A
 //! thread of its own sleeps on the kernel's clock instead and hands out permits: one permit, one
-//! arrival.
+//! arrival. Another thread draws the next windows meanwhile, so that a long plan needs little
+//! memory and drawing it never makes anybody late.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::scenario::Plan;
+use crate::scenario::{Arrival, Plan, WindowPlan};
 
 /// Longest sleep, so that a stop is seen soon.
 const NAP: Duration = Duration::from_millis(50);
-
-/// The plan while it is being drained.
-pub(super) struct Queue {
-    pub plan: Arc<Plan>,
-    permits: Semaphore,
-    next: AtomicUsize,
-    stop: CancellationToken,
-}
+/// Windows drawn ahead.
+const AHEAD: usize = 2;
+/// Different requests of a load without a rate; they are sent again and again.
+const ENDLESS: usize = 1 << 16;
 
 /// An arrival that is due.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Due {
-    /// Its index in the plan.
-    pub index: usize,
+    pub arrival: Arrival,
     /// Whether it waited until a connection was free: then the target was slow, not the generator.
     pub queued: bool,
 }
 
+/// Where workers get their arrivals.
+pub(super) struct Queue {
+    pub windows: Vec<WindowPlan>,
+    plan: Plan,
+    source: Source,
+    start: OnceLock<Instant>,
+    stop: CancellationToken,
+    /// Arrivals handed out so far.
+    handed_out: AtomicU64,
+    /// Measured arrivals of each window, once it was drawn; `u64::MAX` until then.
+    planned: Vec<AtomicU64>,
+}
+
+enum Source {
+    /// At the plan's times.
+    Paced { due: Mutex<VecDeque<Arrival>>, permits: Semaphore },
+    /// At once, again and again, until the plan's time is over.
+    Endless { arrivals: Vec<Arrival>, window: AtomicUsize },
+}
+
 impl Queue {
-    pub(super) fn new(plan: Arc<Plan>, stop: CancellationToken) -> Self {
-        Self { plan, permits: Semaphore::new(0), next: AtomicUsize::new(0), stop }
+    /// A queue that lets arrivals go when the plan says so, or as fast as they are answered.
+    pub(super) fn new(plan: Plan, closed_loop: bool, stop: CancellationToken) -> Self {
+        let source = if closed_loop {
+            Source::Endless { arrivals: plan.endless(ENDLESS), window: AtomicUsize::new(0) }
+        } else {
+            Source::Paced { due: Mutex::default(), permits: Semaphore::new(0) }
+        };
+        Self {
+            planned: plan.windows.iter().map(|_| AtomicU64::new(u64::MAX)).collect(),
+            windows: plan.windows.clone(),
+            plan,
+            source,
+            start: OnceLock::new(),
+            stop,
+            handed_out: AtomicU64::new(0),
+        }
     }
 
     /// The next arrival once it is due; `None` when the plan is drained or stopped.
     pub(super) async fn next(&self) -> Option<Due> {
-        if self.stopped() {
-            return None;
-        }
-        let queued = match self.permits.try_acquire() {
-            Ok(permit) => {
+        match &self.source {
+            Source::Paced { due, permits } => {
+                let (permit, queued) = match permits.try_acquire() {
+                    Ok(permit) => (permit, true),
+                    // Closed by the pacer when the run is stopped.
+                    Err(_) => (permits.acquire().await.ok()?, false),
+                };
                 permit.forget();
-                true
+                let arrival = due.lock().expect("no panic while held").pop_front()?;
+                Some(Due { arrival, queued })
             }
-            Err(_) => {
-                tokio::select! {
-                    biased;
-                    () = self.stop.cancelled() => return None,
-                    permit = self.permits.acquire() => permit.ok()?.forget(),
+            Source::Endless { arrivals, window } => {
+                if self.stop.is_cancelled() {
+                    return None;
                 }
-                false
+                let due_us = self.start.get()?.elapsed().as_micros() as u64;
+                let mut at = window.load(Ordering::Relaxed);
+                while due_us >= self.windows.get(at)?.end_us {
+                    at += 1;
+                    window.store(at, Ordering::Relaxed);
+                }
+                let WindowPlan { pair, measured_from_us, .. } = self.windows[at];
+                let index = self.handed_out.fetch_add(1, Ordering::Relaxed);
+                let arrival = Arrival {
+                    index,
+                    due_us,
+                    window: at as u16,
+                    measured: pair.is_some() && due_us >= measured_from_us,
+                    ..arrivals[index as usize % arrivals.len()]
+                };
+                Some(Due { arrival, queued: false })
             }
-        };
-        let index = self.next.fetch_add(1, Ordering::Relaxed);
-        (index < self.plan.arrivals.len()).then_some(Due { index, queued })
+        }
+    }
+
+    /// Requests like the plan's, for what is sent before the clock starts.
+    pub(super) fn samples_ahead(&self, count: usize) -> Vec<Arrival> {
+        self.plan.endless(count)
     }
 
     /// Whether a stop was asked for.
@@ -66,23 +116,76 @@ impl Queue {
         self.stop.is_cancelled()
     }
 
+    /// Arrivals handed out so far.
+    pub(super) fn handed_out(&self) -> u64 {
+        self.handed_out.load(Ordering::Relaxed)
+    }
+
+    /// How many measured arrivals a window has; `None` until it was drawn.
+    pub(super) fn planned(&self, window: usize) -> Option<u64> {
+        let planned = self.planned[window].load(Ordering::Acquire);
+        (planned != u64::MAX).then_some(planned)
+    }
+
+    /// Sets the clock; nothing is let go before.
+    pub(super) fn begin(&self, start: Instant) {
+        self.start.set(start).expect("a plan begins once");
+    }
+
     /// Runs on a thread of its own until every arrival is let go; then lets `workers` go too.
-    pub(super) fn pace(&self, start: Instant, workers: usize) {
-        for arrival in &self.plan.arrivals {
-            let due = start + Duration::from_micros(arrival.due_us);
-            loop {
-                if self.stop.is_cancelled() {
-                    return;
+    /// True where the plan came to its end.
+    pub(super) fn pace(&self, workers: usize) -> bool {
+        let start = *self.start.get().expect("the clock is set before anything is let go");
+        match &self.source {
+            Source::Paced { due, permits } => {
+                let to_the_end = std::thread::scope(|scope| {
+                    let (sender, windows) = mpsc::sync_channel(AHEAD);
+                    scope.spawn(move || self.draw(&sender));
+                    windows.iter().flatten().all(|arrival: Arrival| {
+                        let go = self.wait_until(start + Duration::from_micros(arrival.due_us));
+                        if go {
+                            due.lock().expect("no panic while held").push_back(arrival);
+                            self.handed_out.fetch_add(1, Ordering::Relaxed);
+                            permits.add_permits(1);
+                        }
+                        go
+                    })
+                });
+                match to_the_end {
+                    // One more for each worker: it finds nothing left and goes home.
+                    true => permits.add_permits(workers),
+                    false => permits.close(),
                 }
-                let now = Instant::now();
-                if now >= due {
-                    break;
-                }
-                std::thread::sleep((due - now).min(NAP));
+                to_the_end
             }
-            self.permits.add_permits(1);
+            Source::Endless { .. } => {
+                self.wait_until(start + Duration::from_micros(self.plan.length_us()))
+            }
         }
-        // One more for each worker: it finds the plan drained and goes home.
-        self.permits.add_permits(workers);
+    }
+
+    /// Draws window after window; ends early once the pacer no longer listens.
+    fn draw(&self, sender: &mpsc::SyncSender<Vec<Arrival>>) {
+        for (window, arrivals) in self.plan.walk().enumerate() {
+            let measured = arrivals.iter().filter(|arrival| arrival.measured).count() as u64;
+            self.planned[window].store(measured, Ordering::Release);
+            if sender.send(arrivals).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Sleeps until then; false where a stop came first.
+    fn wait_until(&self, due: Instant) -> bool {
+        loop {
+            if self.stop.is_cancelled() {
+                return false;
+            }
+            let now = Instant::now();
+            if now >= due {
+                return true;
+            }
+            std::thread::sleep((due - now).min(NAP));
+        }
     }
 }

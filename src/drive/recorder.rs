@@ -1,7 +1,10 @@
-//! What is remembered of every arrival.
+//! What is remembered of every arrival, on its way from the workers to the collector.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::http::Failure;
+use crate::scenario::Arrival;
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,22 +13,16 @@ pub(super) enum Outcome {
     Ok,
     /// A status that the scenario does not expect.
     Status(u16),
-    /// No complete answer in time.
-    Timeout,
-    /// The connection was refused.
-    Refused,
-    /// The connection broke.
-    Reset,
-    /// The answer ended in the middle.
-    Truncated,
-    /// The host's name could not be resolved.
-    Dns,
-    /// What came was not HTTP.
-    Protocol,
+    /// No complete answer.
+    Failed(Failure),
     /// A right status, served by the wrong side.
     WrongMode,
-    /// A right status, but the body is not what the scenario needs.
+    /// A right status, but the body is not what it says it is, or lacks what the scenario takes.
     BadBody,
+    /// A right status, but a check of the scenario does not hold.
+    CheckFailed,
+    /// Its blanks were filled with what no URL or header may hold: the scenario's fault.
+    Unsendable,
     /// Never sent: nobody was free in time, or there was no row to work on.
     Skipped,
 }
@@ -36,14 +33,11 @@ impl Outcome {
         match self {
             Self::Ok => "ok".into(),
             Self::Status(status) => format!("http_{status}"),
-            Self::Timeout => "timeout".into(),
-            Self::Refused => "refused".into(),
-            Self::Reset => "reset".into(),
-            Self::Truncated => "truncated".into(),
-            Self::Dns => "dns".into(),
-            Self::Protocol => "protocol".into(),
+            Self::Failed(failure) => failure.name().into(),
             Self::WrongMode => "wrong_mode".into(),
             Self::BadBody => "bad_body".into(),
+            Self::CheckFailed => "check_failed".into(),
+            Self::Unsendable => "unsendable".into(),
             Self::Skipped => "skipped".into(),
         }
     }
@@ -52,18 +46,23 @@ impl Outcome {
 /// What became of one arrival.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sample {
-    /// Index of the arrival in the plan.
-    pub arrival: u32,
+    pub arrival: Arrival,
     /// Sent minus due, microseconds.
     pub lag_us: u32,
     /// Done minus sent, microseconds.
     pub service_us: u32,
+    /// Bytes of the request, head included.
+    pub bytes_out: u32,
+    /// Bytes of the answer, head included.
+    pub bytes_in: u32,
     /// How it ended.
     pub outcome: Outcome,
     /// Whether it waited for a free connection, so that its lag is the target's doing.
     pub queued: bool,
-    /// Whether the platform says that its cache answered.
-    pub cache_hit: bool,
+    /// Whether the platform's cache answered, where it says so.
+    pub cached: Option<bool>,
+    /// Seconds the target asked to be left alone for.
+    pub retry_after_s: Option<u32>,
 }
 
 impl Sample {
@@ -71,39 +70,46 @@ impl Sample {
     pub(super) fn response_us(&self) -> u64 {
         u64::from(self.lag_us) + u64::from(self.service_us)
     }
+
+    /// The same without what the generator itself was late.
+    pub(super) fn response_without_own_lag_us(&self) -> u64 {
+        match self.queued {
+            true => self.response_us(),
+            false => u64::from(self.service_us),
+        }
+    }
 }
 
-/// Where workers hand in their samples, and what a watcher may see meanwhile.
+/// Where workers leave their samples. Many shelves, so that nobody waits for another.
 #[derive(Debug, Default)]
 pub(super) struct Recorder {
-    samples: Mutex<Vec<Sample>>,
-    /// Requests done so far.
-    pub done: AtomicU64,
-    /// Of those, failed ones.
-    pub failed: AtomicU64,
-    /// Workers that came to an orderly end.
-    pub finished_workers: AtomicUsize,
+    shelves: [Mutex<Vec<Sample>>; SHELVES],
+    finished_workers: AtomicUsize,
 }
 
+const SHELVES: usize = 16;
+
 impl Recorder {
-    /// Counts an outcome for whoever watches.
-    pub(super) fn count(&self, outcome: Outcome) {
-        self.done.fetch_add(1, Ordering::Relaxed);
-        if outcome != Outcome::Ok {
-            self.failed.fetch_add(1, Ordering::Relaxed);
+    /// Leaves a sample; `worker` picks the shelf.
+    pub(super) fn leave(&self, worker: usize, sample: Sample) {
+        self.shelves[worker % SHELVES].lock().expect("no panic while held").push(sample);
+    }
+
+    /// Takes what has been left since the last time.
+    pub(super) fn collect(&self, mut take: impl FnMut(Sample)) {
+        for shelf in &self.shelves {
+            let samples = std::mem::take(&mut *shelf.lock().expect("no panic while held"));
+            samples.into_iter().for_each(&mut take);
         }
     }
 
-    /// Takes a worker's samples at its orderly end.
-    pub(super) fn hand_in(&self, samples: Vec<Sample>) {
-        self.samples.lock().expect("no panic while held").extend(samples);
+    /// Notes that a worker came to an orderly end.
+    pub(super) fn worker_finished(&self) {
         self.finished_workers.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// All samples, in the order of the plan.
-    pub(super) fn take(&self) -> Vec<Sample> {
-        let mut samples = std::mem::take(&mut *self.samples.lock().expect("no panic while held"));
-        samples.sort_unstable_by_key(|sample| sample.arrival);
-        samples
+    /// Workers that came to an orderly end.
+    pub(super) fn finished_workers(&self) -> usize {
+        self.finished_workers.load(Ordering::SeqCst)
     }
 }

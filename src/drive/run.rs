@@ -1,23 +1,28 @@
 //! One run of the load, from the first request to the evidence.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::collector::Collector;
+use super::org_sizes::OrgSizes;
 use super::pacer::Queue;
-use super::recorder::Recorder;
+use super::recorder::{Outcome as RequestOutcome, Recorder};
+use super::request::Requests;
 use super::rows::Rows;
+use super::tally::Tally;
 use super::worker::{Shared, Worker};
-use super::{attack, files, sampler, summary};
+use super::{attack, database, flag, live, sampler, usage};
 use crate::act::{ActContext, Event};
 use crate::error::{Error, Result};
-use crate::evidence::drive::{DriveEvidence, Mode};
+use crate::evidence::drive::{DatabasePoint, DriveEvidence, Mode, StatementShare};
 use crate::evidence::observation::Observation;
 use crate::routing::Switch;
 use crate::scenario::{Plan, Scenario};
@@ -33,6 +38,14 @@ pub struct Options {
     pub as_of: NaiveDate,
     /// Planned arrivals per second, for the record.
     pub rate_per_s: f64,
+    /// Send as fast as answers come, whatever the plan's rate: a figure of capacity.
+    pub closed_loop: bool,
+    /// The database to watch meanwhile.
+    pub database_url: Option<String>,
+    /// How large the orgs are.
+    pub org_sizes: Option<Arc<OrgSizes>>,
+    /// Where to listen for Prometheus.
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 /// What the act leaves behind.
@@ -49,120 +62,189 @@ const ROWS_AHEAD: usize = 100;
 
 /// Drains the plan against the platform and writes samples and histogram logs into `out`.
 ///
-/// A stop ends it early with what was measured until then (`complete` is false).
+/// A stop ends it early with what was measured until then (`complete` is false). A flag that was
+/// switched is put back however the run ends.
 ///
 /// # Errors
 /// Where the platform does not take the first writes, Goose does not start, or a file cannot be
 /// written.
 pub async fn run(
     scenario: Arc<Scenario>,
-    plan: Arc<Plan>,
+    plan: Plan,
     switch: Switch,
     options: &Options,
     out: &Path,
     context: &ActContext,
 ) -> Result<Outcome> {
-    let stop = context.stop.clone();
+    let live = match options.metrics_listen {
+        Some(address) => Some(live::Listener::bind(address)?),
+        None => None,
+    };
+    let Some(flag) = switch.flag().cloned().map(Arc::new) else {
+        let mode = plan.windows.first().map_or(Mode::Legacy, |window| window.mode);
+        return drain(scenario, plan, switch, options, out, context, live, mode).await;
+    };
+    let found = flag::found(&flag).await?;
+    let outcome = drain(scenario, plan, switch, options, out, context, live, found).await;
+    let left_changed = flag::put_back(&flag, found, context).await;
+    outcome.map(|mut outcome| {
+        outcome.evidence.flag_left_changed = left_changed;
+        outcome
+    })
+}
+
+#[expect(clippy::too_many_arguments, reason = "the second half of `run`, called in one place")]
+async fn drain(
+    scenario: Arc<Scenario>,
+    plan: Plan,
+    switch: Switch,
+    options: &Options,
+    out: &Path,
+    context: &ActContext,
+    live: Option<live::Listener>,
+    mode_before: Mode,
+) -> Result<Outcome> {
+    let (expected, (hot_orgs, _)) = (plan.expected_arrivals(), plan.hot_orgs());
+    let flag = switch.flag().cloned().map(Arc::new);
     let shared = Arc::new(Shared {
+        requests: Requests::new(&scenario, &switch),
+        rows: Rows::new(scenario.rows.len()),
         scenario: Arc::clone(&scenario),
         switch,
-        queue: Queue::new(Arc::clone(&plan), stop.clone()),
-        rows: Rows::default(),
+        queue: Queue::new(plan, options.closed_loop, context.stop.clone()),
         recorder: Recorder::default(),
         // Differs between runs, so that a text or key made from it never meets one of before.
         unique: AtomicU64::new(chrono::Utc::now().timestamp_micros().unsigned_abs() << 8),
         as_of: options.as_of,
         timeout: options.timeout,
+        closed_loop: options.closed_loop,
     });
-    make_rows_ahead(&shared).await?;
-    context.started(
-        format!("drive: {}", scenario.name),
-        Some(plan.arrivals.len() as u64),
-        "requests",
-    );
+    make_rows_ahead(&shared, mode_before).await?;
+    let total = (!options.closed_loop).then_some(expected);
+    context.started(format!("drive: {}", scenario.name), total, "requests");
     let begin = Instant::now();
-    let cpu_before_s = cpu_time_s();
-    let watchers_stop = CancellationToken::new();
-    let observations = tokio::spawn(sampler::observe(
-        shared.switch.endpoint(Mode::Legacy).clone(),
-        begin,
-        watchers_stop.clone(),
-    ));
-    let teller = tokio::spawn(tell(Arc::clone(&shared), context.clone(), watchers_stop.clone()));
-    let lost_workers = attack::run(&shared, options.connections).await;
-    watchers_stop.cancel();
-    let observations = observations.await.unwrap_or_default();
-    // It only adds to a progress bar; a broken bar is no reason to lose a measurement.
-    let _ = teller.await;
+    let cpu_before_s = usage::cpu_time_s();
+    let tally = Tally::new(scenario, options.org_sizes.clone());
+    let collector = Collector::start(Arc::clone(&shared), tally, begin, out)?;
+    let watchers = Watchers::start(&shared, &collector, options, live, begin, context);
+    let attacked = attack::run(&shared, options.connections, flag, context).await;
+    let watched = watchers.stop().await;
     context.emit(Event::Finished);
-    let lost_workers = lost_workers?;
     let elapsed_s = begin.elapsed().as_secs_f64();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
-
-    let samples = shared.recorder.take();
-    files::samples(out, &scenario, &plan, &samples)?;
-    files::histogram_logs(out, &plan, &samples)?;
+    let cpu_share = (usage::cpu_time_s() - cpu_before_s) / (elapsed_s * usage::cores());
+    // What was measured is on disk even where Goose broke.
+    let measured = collector.finish(&measured_s(&shared, attacked.as_ref().ok(), elapsed_s));
+    let (attacked, measured) = (attacked?, measured?);
+    let windows = &shared.queue.windows;
+    let candidate = windows.iter().find(|window| window.candidate);
     let evidence = DriveEvidence {
-        rate_per_s: options.rate_per_s,
+        rate_per_s: if options.closed_loop { 0.0 } else { options.rate_per_s },
         connections: options.connections as u64,
         duration_s: elapsed_s,
-        complete: samples.len() == plan.arrivals.len(),
+        complete: attacked.to_the_end && measured.arrivals_planned == shared.queue.handed_out(),
+        arrivals_planned: shared.queue.handed_out(),
         mode_proven: shared.switch.proves(),
-        lost_workers: lost_workers as u64,
-        generator_cpu_share: (cpu_time_s() - cpu_before_s) / (elapsed_s * cores),
-        ..summary::summarise(&scenario, &plan, &samples)
+        unproven_windows: attacked.unproven_windows,
+        closed_loop: options.closed_loop,
+        calibration: candidate.is_some_and(|window| window.mode == windows[0].mode),
+        lost_workers: attacked.lost_workers,
+        generator_cpu_share: cpu_share,
+        hot_orgs,
+        database: watched.database,
+        statements: watched.statements,
+        ..measured
     };
-    Ok(Outcome { evidence, observations })
+    Ok(Outcome { evidence, observations: watched.observations })
+}
+
+/// Whoever looks on while the load runs.
+struct Watchers {
+    platform: JoinHandle<Vec<Observation>>,
+    database: JoinHandle<(Vec<DatabasePoint>, Vec<StatementShare>)>,
+    /// They only show how it goes.
+    shows: Vec<JoinHandle<()>>,
+    stop: CancellationToken,
+}
+
+/// What they have seen.
+struct Watched {
+    observations: Vec<Observation>,
+    database: Vec<DatabasePoint>,
+    statements: Vec<StatementShare>,
+}
+
+impl Watchers {
+    fn start(
+        shared: &Shared,
+        collector: &Collector,
+        options: &Options,
+        live: Option<live::Listener>,
+        begin: Instant,
+        context: &ActContext,
+    ) -> Self {
+        let stop = CancellationToken::new();
+        let tally = || Arc::clone(&collector.tally);
+        let endpoint = shared.switch.endpoint(Mode::Legacy).clone();
+        let url = options.database_url.clone();
+        let mut shows = vec![tokio::spawn(live::tell(tally(), context.clone(), stop.clone()))];
+        shows.extend(live.map(|live| tokio::spawn(live.serve(tally(), stop.clone()))));
+        Self {
+            platform: tokio::spawn(sampler::observe(endpoint, begin, stop.clone())),
+            database: tokio::spawn(database::watch(url, begin, stop.clone())),
+            shows,
+            stop,
+        }
+    }
+
+    /// Lets them take a last look. That one of them broke is no reason to lose a measurement.
+    async fn stop(self) -> Watched {
+        self.stop.cancel();
+        let observations = self.platform.await.unwrap_or_default();
+        let (database, statements) = self.database.await.unwrap_or_default();
+        for show in self.shows {
+            let _ = show.await;
+        }
+        Watched { observations, database, statements }
+    }
+}
+
+/// Seconds that were measured in each mode.
+fn measured_s(
+    shared: &Shared,
+    attacked: Option<&attack::Attacked>,
+    elapsed_s: f64,
+) -> BTreeMap<Mode, f64> {
+    // The clock of the plan starts when every user is there.
+    let ran_s = attacked.map_or(elapsed_s, |attacked| attacked.ran_s);
+    let mut seconds = BTreeMap::new();
+    for window in shared.queue.windows.iter().filter(|window| window.pair.is_some()) {
+        let (from_s, to_s) = (window.measured_from_us as f64 / 1e6, window.end_us as f64 / 1e6);
+        *seconds.entry(window.mode).or_default() += (to_s.min(ran_s) - from_s).max(0.0);
+    }
+    seconds
 }
 
 /// Runs the operations that make rows until each name has some, one after the other.
-async fn make_rows_ahead(shared: &Arc<Shared>) -> Result<()> {
-    let makers = shared
-        .scenario
-        .operations
-        .iter()
-        .filter(|operation| operation.remember.is_some() && operation.row.is_none());
-    let mut worker = Worker::new(Arc::clone(shared));
-    let arrivals = &shared.queue.plan.arrivals;
-    for maker in makers {
-        for arrival in arrivals.iter().cycle().take(ROWS_AHEAD) {
+async fn make_rows_ahead(shared: &Arc<Shared>, mode: Mode) -> Result<()> {
+    let operations = &shared.scenario.operations;
+    let makers =
+        operations.iter().enumerate().filter(|(_, o)| o.remember.is_some() && o.row.is_none());
+    let arrivals = shared.queue.samples_ahead(ROWS_AHEAD);
+    let mut worker = Worker::new(Arc::clone(shared), 0);
+    for (number, maker) in makers {
+        for arrival in &arrivals {
             if shared.queue.stopped() {
                 return Ok(());
             }
-            let mut sent = Instant::now();
-            worker.perform(maker, arrival, Mode::Legacy, &mut sent).await.map_err(|outcome| {
-                let endpoint = shared.switch.endpoint(Mode::Legacy).authority();
+            let arrival = crate::scenario::Arrival { operation: number as u16, ..*arrival };
+            let outcome = worker.perform(&arrival, mode).await.outcome;
+            if outcome != RequestOutcome::Ok {
+                let endpoint = shared.switch.endpoint(mode).authority();
                 let (name, outcome) = (&maker.name, outcome.name());
                 let what = format!("{endpoint}: `{name}` failed before the load began: {outcome}");
-                Error::run(what, "is the platform up, and does the scenario fit it?")
-            })?;
+                return Err(Error::run(what, "is the platform up, and does the scenario fit it?"));
+            }
         }
     }
     Ok(())
-}
-
-/// Tells how far the load has come, once a second.
-async fn tell(shared: Arc<Shared>, context: ActContext, stop: CancellationToken) {
-    let mut told = 0;
-    loop {
-        let done = shared.recorder.done.load(Ordering::Relaxed);
-        let failed = shared.recorder.failed.load(Ordering::Relaxed);
-        context.emit(Event::Advanced(done - told));
-        context.emit(Event::Status(format!("{} req/s, {failed} failed", done - told)));
-        told = done;
-        if stop.is_cancelled() {
-            return;
-        }
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
-        }
-    }
-}
-
-/// Processor time this process has used, user and system.
-fn cpu_time_s() -> f64 {
-    getrusage(UsageWho::RUSAGE_SELF).map_or(0.0, |usage| {
-        (usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1e6
-    })
 }

@@ -9,9 +9,8 @@ use hyper::header::HOST;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::client::Client;
 use crate::evidence::observation::Observation;
-use crate::routing::Endpoint;
+use crate::http::{Client, Endpoint};
 
 /// Time between two looks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -24,7 +23,7 @@ pub(super) async fn observe(
     start: Instant,
     stop: CancellationToken,
 ) -> Vec<Observation> {
-    let mut client = Client::new(endpoint.clone(), PATIENCE);
+    let mut client = Client::new(endpoint.clone(), 0, PATIENCE);
     let mut observations = Vec::new();
     loop {
         observations.push(look(&mut client, &endpoint, start).await);
@@ -42,10 +41,10 @@ async fn look(client: &mut Client, endpoint: &Endpoint, start: Instant) -> Obser
     let at_s = start.elapsed().as_secs_f64();
     let request = Request::builder()
         .uri(format!("{}/monitoring/unified/metrics", endpoint.base_path))
-        .header(HOST, endpoint.authority())
+        .header(HOST, endpoint.host_header.clone())
         .body(Full::new(Bytes::new()));
     let answer = match request {
-        Ok(request) => client.send(request).await.map_err(|outcome| outcome.name()),
+        Ok(request) => client.send(request).await.map_err(|failure| failure.name().to_owned()),
         Err(error) => Err(error.to_string()),
     };
     let read = answer.and_then(|answer| match answer.status {

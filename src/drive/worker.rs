@@ -4,24 +4,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use chrono::NaiveDate;
-use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{HeaderMap, Request};
+use hyper::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use serde::de::IgnoredAny;
+use serde_json::Value;
 
-use super::client::{Answer, Client};
 use super::pacer::{Due, Queue};
 use super::recorder::{Outcome, Recorder, Sample};
+use super::request::Requests;
 use super::rows::Rows;
 use crate::evidence::drive::Mode;
+use crate::http::{Answer, Client};
 use crate::routing::{Served, Switch};
-use crate::scenario::{Arrival, Operation, Row, Scenario, Values};
+use crate::scenario::{Arrival, Operation, Row, Scenario, Values, is_json};
 
 /// What all workers share.
 pub(super) struct Shared {
     pub scenario: Arc<Scenario>,
     pub switch: Switch,
+    pub requests: Arc<Requests>,
     pub queue: Queue,
     pub rows: Rows,
     pub recorder: Recorder,
@@ -29,162 +30,190 @@ pub(super) struct Shared {
     pub unique: AtomicU64,
     pub as_of: NaiveDate,
     pub timeout: Duration,
+    /// Whether requests are sent as fast as they are answered.
+    pub closed_loop: bool,
 }
 
 /// One worker: a connection per mode (the same one where both modes live behind one address).
 pub(super) struct Worker {
     shared: Arc<Shared>,
+    number: usize,
     legacy: Client,
     partitioned: Option<Client>,
 }
 
-/// The platform's word for "my cache answered".
+/// What came back for one request.
+pub(super) struct Reply {
+    pub outcome: Outcome,
+    headers: HeaderMap,
+    bytes_out: u64,
+    bytes_in: u64,
+    sent: Instant,
+    done: Instant,
+}
+
+/// The platform's word for where an answer came from: `hit` or `miss`.
 const CACHE_HEADER: &str = "x-cache";
 
 impl Worker {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        let client = |mode| Client::new(shared.switch.endpoint(mode).clone(), shared.timeout);
+    /// A worker that is not connected yet; `number` tells workers apart.
+    pub(super) fn new(shared: Arc<Shared>, number: usize) -> Self {
+        let client =
+            |mode| Client::new(shared.switch.endpoint(mode).clone(), number, shared.timeout);
         let legacy = client(Mode::Legacy);
         let two = shared.switch.endpoint(Mode::Legacy) != shared.switch.endpoint(Mode::Partitioned);
         let partitioned = two.then(|| client(Mode::Partitioned));
-        Self { shared, legacy, partitioned }
+        Self { shared, number, legacy, partitioned }
     }
 
-    /// Works until the plan is drained or stopped, then hands in its samples.
+    /// Works until the plan is drained or stopped.
     pub(super) async fn drain(mut self, start: Instant) {
         let shared = Arc::clone(&self.shared);
-        let mut samples = Vec::new();
         while let Some(due) = shared.queue.next().await {
             let sample = self.serve(due, start).await;
-            shared.recorder.count(sample.outcome);
-            samples.push(sample);
+            shared.recorder.leave(self.number, sample);
         }
-        shared.recorder.hand_in(samples);
+        shared.recorder.worker_finished();
     }
 
-    async fn serve(&mut self, due: Due, start: Instant) -> Sample {
-        let Due { index, queued } = due;
-        let shared = Arc::clone(&self.shared);
-        let arrival = &shared.queue.plan.arrivals[index];
-        let mode = shared.queue.plan.windows[usize::from(arrival.window)].mode;
+    async fn serve(&mut self, Due { arrival, queued }: Due, start: Instant) -> Sample {
         let due = start + Duration::from_micros(arrival.due_us);
-        let mut sent = Instant::now();
-        let mut cache_hit = false;
-        let outcome = if sent.saturating_duration_since(due) > shared.timeout {
+        let now = Instant::now();
+        let reply = if now.saturating_duration_since(due) > self.shared.timeout {
             // Whoever asked has long given up; sending it now would only prolong the jam.
-            Outcome::Skipped
+            Reply::unsent(Outcome::Skipped, now)
         } else {
-            let operation = &shared.scenario.operations[usize::from(arrival.operation)];
-            match self.perform(operation, arrival, mode, &mut sent).await {
-                Ok(answer) => {
-                    cache_hit = answer.headers.get(CACHE_HEADER).is_some_and(|v| v == "hit");
-                    Outcome::Ok
-                }
-                Err(outcome) => outcome,
-            }
+            let mode = self.shared.queue.windows[usize::from(arrival.window)].mode;
+            self.perform(&arrival, mode).await
         };
         let micros = |duration: Duration| u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
+        let bytes = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX);
+        let header = |name: &str| reply.headers.get(name)?.to_str().ok();
         Sample {
-            arrival: u32::try_from(index).expect("a plan holds fewer than 2^32 arrivals"),
-            lag_us: micros(sent.saturating_duration_since(due)),
-            service_us: micros(sent.elapsed()),
-            outcome,
+            arrival,
+            lag_us: micros(reply.sent.saturating_duration_since(due)),
+            service_us: micros(reply.done.saturating_duration_since(reply.sent)),
+            bytes_out: bytes(reply.bytes_out),
+            bytes_in: bytes(reply.bytes_in),
+            outcome: reply.outcome,
             queued,
-            cache_hit,
+            cached: header(CACHE_HEADER).and_then(|word| match word {
+                "hit" => Some(true),
+                "miss" => Some(false),
+                _ => None,
+            }),
+            retry_after_s: header(RETRY_AFTER.as_str()).and_then(|seconds| seconds.parse().ok()),
         }
     }
 
-    /// Sends one request of an operation; the row it works on is nobody else's meanwhile.
-    ///
-    /// `sent` is set to the moment just before the request leaves.
-    pub(super) async fn perform(
-        &mut self,
-        operation: &Operation,
-        arrival: &Arrival,
-        mode: Mode,
-        sent: &mut Instant,
-    ) -> Result<Answer, Outcome> {
+    /// Sends one request; the row it works on is nobody else's meanwhile.
+    pub(super) async fn perform(&mut self, arrival: &Arrival, mode: Mode) -> Reply {
         let shared = Arc::clone(&self.shared);
-        let row = match &operation.row {
-            Some(name) => Some(shared.rows.take(name).ok_or(Outcome::Skipped)?),
+        let number = usize::from(arrival.operation);
+        let operation = &shared.scenario.operations[number];
+        let row = match operation.row.map(|name| shared.rows.take(name)) {
             None => None,
+            Some(Some(row)) => Some(row),
+            Some(None) => return Reply::unsent(Outcome::Skipped, Instant::now()),
         };
-        let request = build(&shared, operation, arrival, mode, row.as_ref())?;
+        let values = Values {
+            org: arrival.org,
+            draw: arrival.draw,
+            turn: arrival.turn,
+            unique: shared.unique.fetch_add(1, Ordering::Relaxed),
+            as_of: shared.as_of,
+            row: row.as_ref(),
+            feeders: &shared.scenario.feeders,
+            signer: shared.scenario.signer.as_ref(),
+        };
         let client = match (mode, &mut self.partitioned) {
             (Mode::Partitioned, Some(client)) => client,
             _ => &mut self.legacy,
         };
-        *sent = Instant::now();
-        let outcome = client.send(request).await.and_then(|answer| {
-            if !operation.expect.contains(&answer.status) {
-                Err(Outcome::Status(answer.status))
-            } else if shared.switch.check(mode, &answer.headers) == Served::Wrong {
-                Err(Outcome::WrongMode)
-            } else {
-                Ok(answer)
+        let Ok(request) = shared.requests.of(mode, number).fill(&values) else {
+            return Reply::unsent(Outcome::Unsendable, Instant::now());
+        };
+        let (read, written) = client.traffic_bytes();
+        let sent = Instant::now();
+        let answer = client.send(request).await;
+        let done = Instant::now();
+        let (read_until, written_until) = client.traffic_bytes();
+        let mut reply = Reply {
+            outcome: Outcome::Ok,
+            headers: HeaderMap::new(),
+            bytes_out: written_until - written,
+            bytes_in: read_until - read,
+            sent,
+            done,
+        };
+        let kept = match answer {
+            Err(failure) => Err(Outcome::Failed(failure)),
+            Ok(answer) => {
+                let kept = check(operation, &shared.switch, mode, &answer, &values);
+                reply.headers = answer.headers;
+                kept
             }
-        });
-        keep_row(&shared.rows, operation, row, &outcome)?;
-        outcome
+        };
+        match kept {
+            Ok(Some(fresh)) => shared.rows.put(operation.remember.expect("kept by name"), fresh),
+            Ok(None) => give_back(&shared.rows, operation, row),
+            Err(outcome) => {
+                reply.outcome = outcome;
+                give_back(&shared.rows, operation, row);
+            }
+        }
+        reply
     }
 }
 
-/// What becomes of the row after the answer.
-///
-/// After a failed write nobody knows what the row looks like, so it is let go of.
-fn keep_row(
-    rows: &Rows,
-    operation: &Operation,
-    row: Option<Row>,
-    outcome: &Result<Answer, Outcome>,
-) -> Result<(), Outcome> {
-    if let (Ok(answer), Some(name)) = (outcome, &operation.remember) {
-        let fresh = serde_json::from_slice::<Row>(&answer.body).map_err(|_| Outcome::BadBody)?;
-        rows.put(name, fresh);
-    } else if let (Some(row), Some(name)) = (row, &operation.row)
+impl Reply {
+    fn unsent(outcome: Outcome, at: Instant) -> Self {
+        Self { outcome, headers: HeaderMap::new(), bytes_out: 0, bytes_in: 0, sent: at, done: at }
+    }
+}
+
+/// A row that was only read waits for the next; after a write, failed ones above all, nobody knows
+/// what it looks like, so it is let go of.
+fn give_back(rows: &Rows, operation: &Operation, row: Option<Row>) {
+    if let (Some(row), Some(name)) = (row, operation.row)
         && !operation.writes
+        && !operation.consumes
     {
         rows.put(name, row);
     }
-    Ok(())
 }
 
-fn build(
-    shared: &Shared,
+/// Whether an answer is what the scenario expects; the row it tells of, where one is to be kept.
+fn check(
     operation: &Operation,
-    arrival: &Arrival,
+    switch: &Switch,
     mode: Mode,
-    row: Option<&Row>,
-) -> Result<Request<Full<Bytes>>, Outcome> {
-    let values = Values {
-        org: arrival.org,
-        draw: arrival.draw,
-        unique: shared.unique.fetch_add(1, Ordering::Relaxed),
-        as_of: shared.as_of,
-        row,
-    };
-    let endpoint = shared.switch.endpoint(mode);
-    let path = format!("{}{}", endpoint.base_path, operation.path.fill(&values));
-    let mut headers = HeaderMap::with_capacity(4 + operation.headers.len());
-    // A blank filled with what no URL or header may hold is the scenario's fault, not the target's.
-    let invalid = |_| Outcome::Protocol;
-    headers.insert(HOST, endpoint.authority().parse().map_err(invalid)?);
-    if let Some((name, value)) = shared.switch.header(mode) {
-        headers.insert(name, value);
+    answer: &Answer,
+    values: &Values<'_>,
+) -> Result<Option<Row>, Outcome> {
+    if !operation.expect.contains(&answer.status) {
+        return Err(Outcome::Status(answer.status));
     }
-    for (name, value) in &operation.headers {
-        let name = hyper::header::HeaderName::try_from(name).map_err(|_| Outcome::Protocol)?;
-        headers.insert(name, value.fill(&values).parse().map_err(invalid)?);
+    if switch.check(mode, &answer.headers) == Served::Wrong {
+        return Err(Outcome::WrongMode);
     }
-    let body = operation.body.as_ref().map(|body| body.fill(&values));
-    if body.is_some() {
-        headers.insert(CONTENT_TYPE, "application/json".parse().map_err(invalid)?);
+    if operation.reads_answer() {
+        let whole: Value = serde_json::from_slice(&answer.body).map_err(|_| Outcome::BadBody)?;
+        if !operation.checks.iter().all(|check| check.holds(&whole, values)) {
+            return Err(Outcome::CheckFailed);
+        }
+        if operation.remember.is_none() {
+            return Ok(None);
+        }
+        return operation.row_of(whole).map(Some).ok_or(Outcome::BadBody);
     }
-    let mut request = Request::builder()
-        .method(operation.method.as_str())
-        .uri(path)
-        .body(Full::new(Bytes::from(body.unwrap_or_default())))
-        .map_err(|_| Outcome::Protocol)?;
-    *request.headers_mut() = headers;
-    Ok(request)
+    // Whatever calls itself JSON has to be some, whether anybody looks into it or not.
+    let media_type = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if !answer.body.is_empty()
+        && media_type.is_some_and(is_json)
+        && serde_json::from_slice::<IgnoredAny>(&answer.body).is_err()
+    {
+        return Err(Outcome::BadBody);
+    }
+    Ok(None)
 }

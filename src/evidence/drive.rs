@@ -72,25 +72,135 @@ pub struct DriveEvidence {
     pub wrong_mode: u64,
     /// Whether each answer's serving side was proven by the platform's word.
     pub mode_proven: bool,
+    /// Windows whose mode the probe of a switched flag did not prove before they were measured.
+    pub unproven_windows: u64,
+    /// Why a switched flag could not be put back to what it was; `None` where it was, or none was
+    /// switched.
+    pub flag_left_changed: Option<String>,
+    /// True where requests were sent as fast as they were answered: a figure of capacity, in which
+    /// latencies mean nothing.
+    pub closed_loop: bool,
+    /// True where both windows of a pair ran in the same mode, to see how much this machine lies.
+    pub calibration: bool,
     /// Workers that ended before the plan did.
     pub lost_workers: u64,
-    /// Share of this machine's processor time the generator used, 0 to 1.
+    /// Share of the processors that the generator may use and did use, 0 to 1.
     pub generator_cpu_share: f64,
+    /// The largest memory the generator used, bytes.
+    pub generator_memory_bytes: u64,
     /// Failed requests by kind (`http_503`, `timeout`, `refused`, …).
     pub errors_by_kind: BTreeMap<String, u64>,
     /// Sent minus due over the measured arrivals for which a connection was free: how late the
     /// generator itself was. Waiting for a free connection counts in response time alone.
     pub scheduling_lag_us: Percentiles,
+    /// Answers with status 429 or 503 that asked to be left alone for a while.
+    pub throttled: Throttled,
     /// All operations together, by mode.
     pub overall: BTreeMap<Mode, ModeLatency>,
     /// One entry per operation of the scenario, in its order.
     pub operations: Vec<OperationEvidence>,
+    /// What is behind the operations' figures: by size of the org, by its popularity, and by whether
+    /// a cache answered.
+    pub slices: Vec<Slice>,
+    /// The classes of orgs by size, smallest first; empty where sizes are not known.
+    pub org_sizes: Vec<OrgClass>,
+    /// How many orgs are hot: the most popular ones that make half of the requests.
+    pub hot_orgs: u64,
     /// The measured windows in time order.
     pub windows: Vec<Window>,
     /// The paired comparison of the modes, once a judge has made it.
     pub comparison: Option<Comparison>,
     /// Per second of the run, for the time line.
     pub timeline: Vec<TimelinePoint>,
+    /// What the generator itself used, per second.
+    pub generator: Vec<GeneratorPoint>,
+    /// What the database said about itself, per second; empty where none was named.
+    pub database: Vec<DatabasePoint>,
+    /// The statements that took most of the database's time during the load, where
+    /// `pg_stat_statements` is there.
+    pub statements: Vec<StatementShare>,
+}
+
+/// Answers that asked to be left alone for a while. They were counted, and not sent again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Throttled {
+    /// Answers with a `Retry-After`.
+    pub answers: u64,
+    /// The longest time asked for, seconds.
+    pub longest_retry_after_s: u64,
+}
+
+/// Orgs of similar size.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OrgClass {
+    /// `small`, `medium` or `large`.
+    pub name: String,
+    /// Rows of the smallest org in it.
+    pub from_rows: u64,
+    /// Orgs in it.
+    pub orgs: u64,
+}
+
+/// The requests of one operation, or of all, that have one thing in common.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Slice {
+    /// The operation; `None` for all of them.
+    pub operation: Option<String>,
+    /// `org_size`, `popularity` or `cache`.
+    pub by: String,
+    /// `small`, `medium`, `large`; `hot`, `cold`; `hit`, `miss`.
+    pub class: String,
+    /// What was measured, by mode; without curves.
+    pub modes: BTreeMap<Mode, ModeLatency>,
+}
+
+/// What the generator used in one second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GeneratorPoint {
+    /// Seconds since the load began.
+    pub at_s: f64,
+    /// Share of the processors it may use, 0 to 1.
+    pub cpu_share: f64,
+    /// Resident memory, bytes.
+    pub memory_bytes: u64,
+}
+
+/// What the database said about itself: counters since the look before.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DatabasePoint {
+    /// Seconds since the load began.
+    pub at_s: f64,
+    /// Sessions at work, by what they wait for (`running` where for nothing).
+    pub waits: BTreeMap<String, u64>,
+    /// Transactions committed.
+    pub commits: u64,
+    /// Transactions rolled back.
+    pub rollbacks: u64,
+    /// Blocks found in the server's memory.
+    pub blocks_hit: u64,
+    /// Blocks read from outside of it.
+    pub blocks_read: u64,
+    /// Rows that were read by scans.
+    pub rows_returned: u64,
+    /// Rows that index scans fetched.
+    pub rows_fetched: u64,
+    /// Bytes written to temporary files.
+    pub temp_bytes: u64,
+    /// Deadlocks.
+    pub deadlocks: u64,
+    /// Why there is no answer.
+    pub error: Option<String>,
+}
+
+/// A statement's part of the load.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StatementShare {
+    /// Its text without constants, cut short.
+    pub query: String,
+    /// How often it ran.
+    pub calls: u64,
+    /// Time it took in all, milliseconds.
+    pub total_ms: f64,
 }
 
 /// One operation in each mode.
@@ -115,6 +225,18 @@ pub struct ModeLatency {
     pub response_us: Percentiles,
     /// Done minus sent: what the target took.
     pub service_us: Percentiles,
+    /// Sent minus due, without waiting for a free connection: how late the generator was.
+    #[serde(default)]
+    pub lag_us: Percentiles,
+    /// Requests a second over the measured time in this mode.
+    #[serde(default)]
+    pub throughput_per_s: f64,
+    /// Bytes sent, heads of requests included.
+    #[serde(default)]
+    pub bytes_out: u64,
+    /// Bytes received, heads of answers included.
+    #[serde(default)]
+    pub bytes_in: u64,
     /// The response-time curve for charts: (percentile 0–100, microseconds), ascending.
     pub curve: Vec<(f64, u64)>,
 }
@@ -126,14 +248,20 @@ pub struct Window {
     pub pair: u32,
     /// The mode asked for; `None` only in an empty record.
     pub mode: Option<Mode>,
+    /// Whether it is compared with the other window of its pair, the baseline.
+    pub candidate: bool,
     /// Start of the measured part, seconds since the load began.
     pub start_s: f64,
     /// End of the measured part, seconds since the load began.
     pub end_s: f64,
     /// Response-time p95 over all operations.
     pub all: WindowLatency,
+    /// Response-time p95 over all operations without what the generator itself was late.
+    pub without_own_lag: WindowLatency,
     /// Response-time p95 by operation name.
     pub operations: BTreeMap<String, WindowLatency>,
+    /// Response-time p95 by class of org size.
+    pub org_sizes: BTreeMap<String, WindowLatency>,
 }
 
 /// One window's figures for one operation, or for all.
@@ -167,6 +295,8 @@ pub struct Comparison {
     pub further_pairs_needed: u32,
     /// The same for each operation.
     pub operations: Vec<OperationComparison>,
+    /// The same for each class of orgs by size.
+    pub org_sizes: Vec<OperationComparison>,
 }
 
 /// The paired comparison of one operation.
@@ -199,4 +329,16 @@ pub struct TimelinePoint {
     pub errors: u64,
     /// Response-time p95 of those that succeeded; 0 where there was none.
     pub p95_us: u64,
+    /// p99 of how late the generator was.
+    #[serde(default)]
+    pub lag_p99_us: u64,
+    /// Answers from the platform's cache.
+    #[serde(default)]
+    pub cache_hits: u64,
+    /// Answers that said whether they came from the cache.
+    #[serde(default)]
+    pub cache_lookups: u64,
+    /// Bytes received.
+    #[serde(default)]
+    pub bytes_in: u64,
 }

@@ -13,4 +13,4 @@ pub mod run_record;
 pub mod verdict;
 
 /// The version of the run record's layout, raised whenever a reader would have to change.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;

@@ -153,10 +153,13 @@ mod tests {
         let window = |pair: u32, mode, p95: u64| Window {
             pair,
             mode: Some(mode),
+            candidate: mode == Mode::Partitioned,
             start_s: f64::from(2 * pair) + if mode == Mode::Legacy { 0.0 } else { 1.0 },
             end_s: f64::from(2 * pair) + if mode == Mode::Legacy { 1.0 } else { 2.0 },
             all: latency_of(p95),
+            without_own_lag: latency_of(p95),
             operations: [("list".to_owned(), latency_of(p95))].into(),
+            ..Window::default()
         };
         let noise = [0.99, 1.02, 1.0, 0.98, 1.01, 1.0, 1.0, 0.99, 1.01, 1.02, 0.98, 1.0];
         let windows = (0..12).flat_map(|pair| {

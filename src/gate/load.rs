@@ -1,8 +1,8 @@
-//! The criteria about the load: can the measurement be trusted, and was the target fast enough.
+//! The criteria about the load: was the target fast enough.
 
 use super::criteria::criterion;
-use super::limits;
-use crate::evidence::drive::{Comparison, DriveEvidence, Mode, Window};
+use super::{limits, validity};
+use crate::evidence::drive::{Comparison, DriveEvidence};
 use crate::evidence::run_record::RunRecord;
 use crate::evidence::verdict::{Action, Criterion, Kind, State};
 use crate::gate::statistics::MIN_PAIRS;
@@ -15,120 +15,21 @@ pub(super) const FELT_US: i64 = 1000;
 const ERROR_RATE_CRITICAL: f64 = 0.01;
 /// With fewer requests in a mode, a rate of one in a thousand cannot be seen.
 const MIN_REQUESTS: u64 = 1000;
-/// Arrivals that nobody could send.
-const SKIPPED_LIMIT: f64 = 0.001;
-/// Share of the processors the generator may use itself.
-const GENERATOR_CPU_LIMIT: f64 = 0.8;
-/// Lag that may matter: above this, and above [`LAG_SHARE`] of the baseline's p95.
-const LAG_LIMIT_US: u64 = 2000;
-const LAG_SHARE: f64 = 0.2;
 
 /// Criteria about the load.
 pub(super) fn all(record: &RunRecord) -> Vec<Criterion> {
     let drive = record.drive.as_ref().filter(|drive| drive.requests > 0);
-    vec![
-        right_mode(drive),
-        generator(drive),
-        scheduling_lag(drive),
-        clock(drive),
+    let p95 = limits::of(record, "p95_overall");
+    let mut criteria = validity::all(drive, 1.0 + p95);
+    criteria.extend([
         error_rate(drive, limits::of(record, "error_rate")),
-        p95_overall(drive, limits::of(record, "p95_overall")),
+        p95_overall(drive, p95),
         p95_operations(drive, limits::of(record, "p95_operations")),
-    ]
+    ]);
+    criteria
 }
 
-const NO_LOAD: &str = "no request was measured";
-
-fn right_mode(drive: Option<&DriveEvidence>) -> Criterion {
-    let criterion = criterion(
-        "served_as_asked",
-        Kind::Validity,
-        "Every answer came from the side that was asked for",
-        "Phase 1, queries route to partitioned tables",
-        "drive",
-        "0 answers from the other side",
-    );
-    match drive {
-        Some(drive) if drive.wrong_mode == 0 && !drive.mode_proven => {
-            criterion.note("the platform does not say which side served an answer")
-        }
-        Some(drive) => criterion.measured(drive.wrong_mode == 0, drive.wrong_mode.to_string()),
-        None => criterion.note(NO_LOAD),
-    }
-}
-
-fn generator(drive: Option<&DriveEvidence>) -> Criterion {
-    let criterion = criterion(
-        "generator_sound",
-        Kind::Validity,
-        "The load generator was not the bottleneck",
-        "Phase 2, load testing",
-        "drive",
-        format!(
-            "skipped ≤ {} %, own processor share ≤ {} %, no worker lost",
-            SKIPPED_LIMIT * 100.0,
-            GENERATOR_CPU_LIMIT * 100.0
-        ),
-    );
-    let Some(drive) = drive else {
-        return criterion.note(NO_LOAD);
-    };
-    if !drive.complete {
-        return criterion.note("the plan was not drained to its end");
-    }
-    let skipped = drive.skipped as f64 / (drive.requests + drive.skipped) as f64;
-    let cpu = drive.generator_cpu_share;
-    let sound = skipped <= SKIPPED_LIMIT && cpu <= GENERATOR_CPU_LIMIT && drive.lost_workers == 0;
-    criterion
-        .measured(
-            sound,
-            format!("{:.2} % skipped, {:.0} % processor", skipped * 100.0, cpu * 100.0),
-        )
-        .note(match drive.lost_workers {
-            0 => String::new(),
-            lost => format!("{lost} workers ended before the plan did"),
-        })
-}
-
-fn scheduling_lag(drive: Option<&DriveEvidence>) -> Criterion {
-    let criterion = criterion(
-        "scheduling_lag",
-        Kind::Validity,
-        "Requests left when they were due",
-        "Phase 2, load testing",
-        "drive",
-        format!(
-            "p99 ≤ {} ms or ≤ {} % of the baseline's p95",
-            LAG_LIMIT_US / 1000,
-            LAG_SHARE * 100.0
-        ),
-    );
-    let Some(drive) = drive else {
-        return criterion.note(NO_LOAD);
-    };
-    let lag_us = drive.scheduling_lag_us.p99;
-    let baseline_us = drive.overall.get(&Mode::Legacy).map_or(0, |legacy| legacy.response_us.p95);
-    let matters = lag_us > LAG_LIMIT_US && lag_us as f64 > LAG_SHARE * baseline_us as f64;
-    criterion.measured(!matters, format!("p99 {}", milliseconds(lag_us)))
-}
-
-fn clock(drive: Option<&DriveEvidence>) -> Criterion {
-    let criterion = criterion(
-        "clock_sound",
-        Kind::Validity,
-        "Time went forwards",
-        "Phase 2, load testing",
-        "drive",
-        "each window ends after it began, and begins after the one before",
-    );
-    let Some(drive) = drive else {
-        return criterion.note(NO_LOAD);
-    };
-    let lasts = |window: &Window| window.end_s > window.start_s && window.end_s.is_finite();
-    let forwards = drive.windows.iter().all(lasts)
-        && drive.windows.is_sorted_by(|one, next| one.end_s <= next.start_s);
-    criterion.measured(forwards, format!("{} windows", drive.windows.len()))
-}
+pub(super) const NO_LOAD: &str = "no request was measured";
 
 fn error_rate(drive: Option<&DriveEvidence>, limit: f64) -> Criterion {
     let criterion = criterion(
@@ -178,6 +79,10 @@ fn p95_overall(drive: Option<&DriveEvidence>, limit: f64) -> Criterion {
         "drive",
         format!("< +{} %, upper 95 % bound", share(limit)),
     );
+    if drive.is_some_and(|drive| drive.closed_loop || drive.calibration) {
+        return criterion
+            .note("this load did not compare the sides: it was for capacity or calibration");
+    }
     let Some(comparison) = drive.and_then(|drive| drive.comparison.as_ref()) else {
         return criterion.note("there are no two pairs of windows to compare");
     };
@@ -243,7 +148,7 @@ fn p95_operations(drive: Option<&DriveEvidence>, limit: f64) -> Criterion {
     let criterion = criterion(
         "p95_operations",
         Kind::Performance,
-        "No operation is much worse on the partitioned side",
+        "No operation and no size of org is much worse on the partitioned side",
         "alert thresholds, P95 latency +20 % / +50 %",
         "drive",
         format!(
@@ -267,6 +172,7 @@ fn p95_operations(drive: Option<&DriveEvidence>, limit: f64) -> Criterion {
     let mut alarms: Vec<(&str, f64, f64)> = comparison
         .operations
         .iter()
+        .chain(&comparison.org_sizes)
         .filter(|operation| operation.p95_difference_us >= FELT_US)
         .filter_map(|o| Some((o.name.as_str(), o.p95_ratio_low?, o.p95_ratio?)))
         .filter(|(_, low, _)| *low > 1.0 + limit)
@@ -298,6 +204,6 @@ pub(super) fn percent(ratio: f64) -> String {
     format!("{:+.1} %", (ratio - 1.0) * 100.0)
 }
 
-fn milliseconds(us: u64) -> String {
+pub(super) fn milliseconds(us: u64) -> String {
     format!("{:.2} ms", us as f64 / 1000.0)
 }

@@ -9,6 +9,7 @@ mod observed;
 mod sql;
 mod statistics;
 mod steps;
+mod validity;
 
 pub use decide::{is_trustworthy, judge};
 pub use history::past_run;

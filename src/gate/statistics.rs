@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use crate::evidence::drive::{
-    Comparison, DriveEvidence, Mode, OperationComparison, Window, WindowLatency,
+    Comparison, DriveEvidence, Mode, ModeLatency, OperationComparison, Window, WindowLatency,
 };
 
 /// Confidence of each one-sided bound.
@@ -88,16 +88,38 @@ pub fn compare(drive: &DriveEvidence, limit: f64) -> Option<Comparison> {
         smallest_detectable_ratio: Some(smallest_detectable(&all, limit)),
         further_pairs_needed: if undecided { further as u32 } else { 0 },
         operations: drive.operations.iter().map(|o| compare_operation(drive, &o.name)).collect(),
+        org_sizes: drive.org_sizes.iter().map(|c| compare_org_size(drive, &c.name)).collect(),
     })
+}
+
+/// The same comparison of response times from which what the generator itself was late is taken
+/// out.
+pub(super) fn without_own_lag(drive: &DriveEvidence) -> Option<Interval> {
+    interval(&log_ratios(&drive.windows, |window| Some(&window.without_own_lag)))
+}
+
+fn compare_org_size(drive: &DriveEvidence, name: &str) -> OperationComparison {
+    let ratios = log_ratios(&drive.windows, |window| window.org_sizes.get(name));
+    let slice = drive
+        .slices
+        .iter()
+        .find(|slice| slice.operation.is_none() && slice.by == "org_size" && slice.class == name);
+    named_comparison(name, &ratios, slice.map(|slice| &slice.modes))
 }
 
 fn compare_operation(drive: &DriveEvidence, name: &str) -> OperationComparison {
     let ratios = log_ratios(&drive.windows, |window| window.operations.get(name));
-    let interval = interval(&ratios);
-    let p95 = |mode| {
-        let operation = drive.operations.iter().find(|o| o.name == name)?;
-        Some(operation.modes.get(&mode)?.response_us.p95 as i64)
-    };
+    let operation = drive.operations.iter().find(|operation| operation.name == name);
+    named_comparison(name, &ratios, operation.map(|operation| &operation.modes))
+}
+
+fn named_comparison(
+    name: &str,
+    ratios: &[f64],
+    modes: Option<&BTreeMap<Mode, ModeLatency>>,
+) -> OperationComparison {
+    let interval = interval(ratios);
+    let p95 = |mode| Some(modes?.get(&mode)?.response_us.p95 as i64);
     let difference = match (p95(Mode::Legacy), p95(Mode::Partitioned)) {
         (Some(legacy), Some(partitioned)) => partitioned - legacy,
         _ => 0,
@@ -125,18 +147,17 @@ fn log_ratios<'a>(
     windows: &'a [Window],
     pick: impl Fn(&'a Window) -> Option<&'a WindowLatency>,
 ) -> Vec<f64> {
-    let mut pairs: BTreeMap<u32, BTreeMap<Mode, f64>> = BTreeMap::new();
+    let mut pairs: BTreeMap<u32, [Option<f64>; 2]> = BTreeMap::new();
     for window in windows {
-        if let Some(mode) = window.mode
-            && let Some(p95_us) = pick(window).and_then(|latency| latency.p95_us)
-        {
+        if let Some(p95_us) = pick(window).and_then(|latency| latency.p95_us) {
+            let sides = pairs.entry(window.pair).or_default();
             // Below the clock's resolution everything is alike.
-            pairs.entry(window.pair).or_default().insert(mode, p95_us.max(1) as f64);
+            sides[usize::from(window.candidate)] = Some(p95_us.max(1) as f64);
         }
     }
     pairs
         .values()
-        .filter_map(|modes| Some((modes.get(&Mode::Partitioned)? / modes.get(&Mode::Legacy)?).ln()))
+        .filter_map(|[baseline, candidate]| Some(((*candidate)? / (*baseline)?).ln()))
         .collect()
 }
 

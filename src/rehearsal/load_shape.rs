@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::config::RoutingConfig;
 use crate::error::{Error, Result};
 use crate::evidence::drive::Mode;
 use crate::scenario::PlanOptions;
@@ -101,8 +102,16 @@ impl LoadShape {
         Ok(load)
     }
 
+    /// The same with the settling time that a switched flag needs.
+    pub fn settled_for(self, routing: &RoutingConfig) -> Self {
+        match routing.switches_a_flag() {
+            true => Self { settle: routing.settle(), ..self },
+            false => self,
+        }
+    }
+
     /// What the plan is made from.
-    pub fn plan_options(&self, orgs: u64, rng_seed: u64) -> PlanOptions {
+    pub fn plan_options(&self, modes: &[Mode], orgs: u64, rng_seed: u64) -> PlanOptions {
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         PlanOptions {
             rate_per_s: self.rate_per_s,
@@ -110,7 +119,7 @@ impl LoadShape {
             window_us: micros(self.window),
             settle_us: micros(self.settle),
             warm_up_us: micros(self.warm_up),
-            modes: Mode::ALL,
+            modes: modes.to_vec(),
             orgs,
             rng_seed,
         }

@@ -20,6 +20,7 @@ pub use record::begin as begin_record;
 use crate::act::{ActContext, Event};
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
+use crate::evidence::drive::Mode;
 use crate::evidence::finding::{DiffEvidence, WalEvidence};
 use crate::evidence::manifest::Manifest;
 use crate::evidence::run_record::{Act, ActState, RunRecord};
@@ -78,8 +79,8 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Where a component was missing or broke and nothing worse was measured; the report is written
 /// all the same.
 pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) -> Result<RunRecord> {
-    let plan =
-        Plan::new(&options.scenario, &options.load.plan_options(options.orgs, options.rng_seed))?;
+    let plan_options = options.load.plan_options(&Mode::ALL, options.orgs, options.rng_seed);
+    let plan = Plan::new(&options.scenario, &plan_options)?;
     let scenario = Some(options.scenario.as_ref());
     let mut record = record::begin(folder, &options.config, scenario, options.rng_seed);
     if !record.command.contains("--as-of") {
@@ -89,7 +90,7 @@ pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) ->
     let mut run = Run { options, folder, context, record, broken: None };
     let began = Instant::now();
     folder.write_record(&run.record)?;
-    let stack = run.acts(Arc::new(plan)).await;
+    let stack = run.acts(plan).await;
     if let Some(stack) = stack {
         context.note("stopping the rig");
         if let Err(error) = stack.stop().await {
@@ -123,7 +124,7 @@ pub fn conclude(folder: &RunFolder, record: &mut RunRecord) -> Result<()> {
 
 impl Run<'_> {
     /// Everything between start and verdict; returns the rig that has to be stopped.
-    async fn acts(&mut self, plan: Arc<Plan>) -> Option<rig::Stack> {
+    async fn acts(&mut self, plan: Plan) -> Option<rig::Stack> {
         let (options, context) = (self.options, self.context);
         let (stack, (database_url, base_url)) = match &options.target {
             Some(target) => (None, target.clone()),
@@ -140,14 +141,9 @@ impl Run<'_> {
     }
 
     /// Seed, diff, drive, diff; `None` where it ended early because going on made no sense.
-    async fn act_by_act(
-        &mut self,
-        database_url: &str,
-        base_url: &Url,
-        plan: Arc<Plan>,
-    ) -> Option<()> {
+    async fn act_by_act(&mut self, database_url: &str, base_url: &Url, plan: Plan) -> Option<()> {
         let (options, folder, context) = (self.options, self.folder, self.context);
-        let switch = Switch::new(&options.config.routing, base_url);
+        let switch = Switch::new(&options.config, base_url);
         let connect = async {
             let version = pg::server_version(database_url).await?;
             // Before the first row is written: a platform that is not there cannot be driven later.
@@ -180,7 +176,7 @@ impl Run<'_> {
             false => None,
         };
         if let Some(outcome) =
-            self.act("drive", load(options, folder, base_url, plan, context)).await
+            self.act("drive", load(options, folder, (database_url, base_url), plan, context)).await
         {
             self.record.drive = Some(outcome.evidence);
             self.record.observations = outcome.observations;
@@ -294,8 +290,8 @@ async fn compare(
 async fn load(
     options: &Options,
     folder: &RunFolder,
-    base_url: &Url,
-    plan: Arc<Plan>,
+    (database_url, base_url): (&str, &Url),
+    plan: Plan,
     context: &ActContext,
 ) -> Result<drive::Outcome> {
     let drive_options = drive::Options {
@@ -303,10 +299,29 @@ async fn load(
         timeout: REQUEST_TIMEOUT,
         as_of: options.as_of,
         rate_per_s: options.load.rate_per_s,
+        closed_loop: false,
+        database_url: Some(database_url.to_owned()),
+        org_sizes: sizes_of_orgs(&options.config, database_url, context).await,
+        metrics_listen: None,
     };
-    let switch = Switch::new(&options.config.routing, base_url)?;
+    let switch = Switch::new(&options.config, base_url)?;
     let scenario = Arc::clone(&options.scenario);
     drive::run(scenario, plan, switch, &drive_options, folder.path(), context).await
+}
+
+/// Classes of the orgs by size; without them the load is measured all the same.
+pub async fn sizes_of_orgs(
+    config: &Config,
+    database_url: &str,
+    context: &ActContext,
+) -> Option<Arc<drive::OrgSizes>> {
+    match drive::org_sizes(database_url, &config.tables).await {
+        Ok(sizes) => Some(Arc::new(sizes)),
+        Err(error) => {
+            context.note(format!("nothing is shown by size of the org: {error}"));
+            None
+        }
+    }
 }
 
 /// Whether there is nothing wrong with the tables and nothing was left unseen.

@@ -1,5 +1,7 @@
-//! How a request is sent to one side, and how its answer proves that it went there.
+//! How requests are sent to one side, and how it is proven that they went there.
 
+mod flag;
 mod switch;
 
-pub use switch::{Endpoint, Served, Switch};
+pub use flag::Flag;
+pub use switch::{Served, Switch};

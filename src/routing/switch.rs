@@ -1,4 +1,4 @@
-//! The switch between legacy and partitioned reads, for every request by itself.
+//! The switch between legacy and partitioned reads.
 
 use std::time::Duration;
 
@@ -6,51 +6,14 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::net::TcpStream;
 use url::Url;
 
-use crate::config::{RoutingConfig, RoutingKind};
-use crate::error::{Context, Error, Result};
+use super::flag::Flag;
+use crate::config::{Config, RoutingKind};
+use crate::error::{Context, Result};
 use crate::evidence::drive::Mode;
+use crate::http::{Endpoint, TrustedRoots};
 
 /// How long a platform may take to accept a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Where requests of one mode go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Host name or address.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-    /// Path that every request path is appended to, without a final slash.
-    pub base_path: String,
-}
-
-impl Endpoint {
-    /// Takes a base URL apart.
-    ///
-    /// # Errors
-    /// A usage error where it is not an `http` URL with a host.
-    pub fn new(url: &Url) -> Result<Self> {
-        let refuse = |why: &str| {
-            Err(Error::usage(format!("base URL {url}: {why}"), "write http://host:port"))
-        };
-        if url.scheme() != "http" {
-            return refuse("only http is spoken");
-        }
-        match url.host_str() {
-            Some(host) => Ok(Self {
-                host: host.to_owned(),
-                port: url.port_or_known_default().unwrap_or(80),
-                base_path: url.path().trim_end_matches('/').to_owned(),
-            }),
-            None => refuse("it names no host"),
-        }
-    }
-
-    /// `host:port`, as the Host header wants it.
-    pub fn authority(&self) -> String {
-        format!("{}:{}", self.host, self.port)
-    }
-}
 
 /// Which side an answer says it came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,34 +31,40 @@ pub struct Switch {
     partitioned: Endpoint,
     header: Option<HeaderName>,
     served_by: Option<HeaderName>,
+    flag: Option<Flag>,
 }
 
 impl Switch {
     /// Resolves the routing configuration for a platform.
     ///
     /// # Errors
-    /// A usage error where a URL or a header name cannot be used.
-    pub fn new(routing: &RoutingConfig, base_url: &Url) -> Result<Self> {
+    /// A usage error where a URL, a header name or a certificate file cannot be used.
+    pub fn new(config: &Config, base_url: &Url) -> Result<Self> {
+        let routing = &config.routing;
+        let roots = TrustedRoots::with_file(config.tls.ca_file.as_deref())?;
         let name = |key: &str, text: &str| {
             HeaderName::try_from(text)
                 .or_usage(format!("[routing] {key}: `{text}` is not a header name"), "")
         };
-        let base = Endpoint::new(base_url)?;
-        let of = |url: &Option<Url>| url.as_ref().map_or(Ok(base.clone()), Endpoint::new);
+        let base = Endpoint::new(base_url, &roots)?;
+        let of = |url: &Option<Url>| {
+            url.as_ref().map_or(Ok(base.clone()), |url| Endpoint::new(url, &roots))
+        };
         let (legacy, partitioned) = match routing.kind {
             RoutingKind::Urls => (of(&routing.legacy_url)?, of(&routing.partitioned_url)?),
-            RoutingKind::Header | RoutingKind::None => (base.clone(), base.clone()),
+            _ => (base.clone(), base.clone()),
         };
         let header = match routing.kind {
             RoutingKind::Header => Some(name("header", &routing.header)?),
-            RoutingKind::Urls | RoutingKind::None => None,
+            _ => None,
         };
         let served_by = match routing.kind {
             RoutingKind::None => None,
             _ if routing.served_by_header.is_empty() => None,
             _ => Some(name("served_by_header", &routing.served_by_header)?),
         };
-        Ok(Self { legacy, partitioned, header, served_by })
+        let flag = Flag::new(routing, &roots)?;
+        Ok(Self { legacy, partitioned, header, served_by, flag })
     }
 
     /// Where requests of this mode go.
@@ -112,7 +81,7 @@ impl Switch {
     /// A run error that names the address.
     pub async fn reach(&self) -> Result<()> {
         for endpoint in [&self.legacy, &self.partitioned] {
-            let place = format!("the platform at http://{}", endpoint.authority());
+            let place = format!("the platform at {}", endpoint.authority());
             let hint = "is the platform up, and is --base-url its address?";
             let address = (endpoint.host.as_str(), endpoint.port);
             let connected = tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await;
@@ -126,9 +95,14 @@ impl Switch {
         self.header.as_ref().map(|name| (name, HeaderValue::from_static(mode.as_str())))
     }
 
-    /// Whether answers say which side served them.
+    /// Whether answers say which side served them, or a probe does.
     pub fn proves(&self) -> bool {
-        self.served_by.is_some()
+        self.served_by.is_some() || self.flag.is_some()
+    }
+
+    /// The flag that has to be switched before requests of another mode.
+    pub fn flag(&self) -> Option<&Flag> {
+        self.flag.as_ref()
     }
 
     /// Whether the answer came from the side that was asked for.

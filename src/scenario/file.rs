@@ -1,68 +1,45 @@
-//! The scenario file: which requests, how often, by whom, and what a right answer is.
+//! The scenario file as it is written: its types are its documentation and its JSON Schema.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use hyper::header::HeaderName;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use toml::Spanned;
 
 use super::arrivals::Shape;
-use super::template::Template;
-use crate::error::{Context, Error, Result};
 
-/// A checked scenario, templates compiled.
-#[derive(Debug, Clone)]
-pub struct Scenario {
-    /// Its name in reports.
+/// Traffic for `cutover drive` and `cutover rehearse`.
+///
+/// Texts may hold blanks: {{org}}, {{unique}}, {{date:LOW..HIGH}} (days from the data's last day),
+/// {{month:LOW..HIGH}}, {{year:LOW..HIGH}}, {{int:LOW..HIGH}}, {{amount:LOW..HIGH}}, {{row.FIELD}},
+/// {{feed.NAME.COLUMN}}, {{token}}.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "cutover scenario")]
+pub(super) struct RawScenario {
+    /// The scenario's name in reports.
     pub name: String,
-    /// How arrivals follow each other.
-    pub shape: Shape,
-    /// The operations in the order of the file.
-    pub operations: Vec<Operation>,
-    /// The file's text, for the run's digest of its configuration.
-    pub source: String,
-}
-
-/// One kind of request.
-#[derive(Debug, Clone)]
-pub struct Operation {
-    /// Its name in reports.
-    pub name: String,
-    /// Its share of the arrivals is `weight` over the sum of all weights.
-    pub weight: f64,
-    /// HTTP method.
-    pub method: String,
-    /// Path and query.
-    pub path: Template,
-    /// Body, sent as `application/json`.
-    pub body: Option<Template>,
-    /// Further request headers.
-    pub headers: Vec<(String, Template)>,
-    /// Statuses of a right answer.
-    pub expect: Vec<u16>,
-    /// Whether it changes data.
-    pub writes: bool,
-    /// How unevenly orgs ask for it.
+    /// When requests arrive. Default: Poisson.
+    #[serde(default)]
+    pub arrivals: Shape,
+    /// Which orgs ask how often, unless an operation says otherwise.
+    #[serde(default)]
     pub orgs: Spread,
-    /// Keeps the answer's JSON object as a row that later operations work on.
-    pub remember: Option<Remember>,
-    /// Works on a row kept under this name; nobody else does meanwhile.
-    pub row: Option<String>,
-    /// Whether the row is gone afterwards.
-    pub consumes: bool,
+    /// CSV files that blanks are filled from.
+    #[serde(default)]
+    pub feeder: Vec<RawFeeder>,
+    /// Signs {{token}}, for platforms that derive the org from it.
+    pub token: Option<RawToken>,
+    /// The kinds of request.
+    pub operation: Vec<RawOperation>,
 }
-
-/// Where a row is kept.
-pub type Remember = String;
 
 /// Popularity of orgs: rank `r` asks in proportion to `(r + flat_head)^-exponent`.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Spread {
-    /// 0: all orgs alike; about 1: a few orgs make most of the traffic.
+    /// 0: all orgs alike; about 1: a few orgs make most of the traffic; at most 5.
     pub exponent: f64,
-    /// Larger: no single org dominates.
+    /// Larger: no single org dominates. 0 to 1000000.
     pub flat_head: f64,
 }
 
@@ -72,180 +49,183 @@ impl Default for Spread {
     }
 }
 
-#[derive(Debug, Deserialize)]
+/// One kind of request.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RawScenario {
-    name: String,
+pub(super) struct RawOperation {
+    /// Its name in reports.
+    pub name: String,
+    /// Its share of the arrivals is its weight over the sum of all weights.
+    pub weight: f64,
+    /// HTTP method. Default: GET.
+    #[serde(default = "get")]
+    pub method: String,
+    /// Path, with or without a query of its own.
+    pub path: String,
+    /// Query parameters; names and filled values are URL-encoded.
     #[serde(default)]
-    arrivals: RawArrivals,
+    pub query: BTreeMap<String, String>,
+    /// Body. JSON unless a content-type header says otherwise: blanks within quotes are escaped,
+    /// blanks outside become JSON values.
+    pub body: Option<String>,
+    /// Further request headers.
     #[serde(default)]
-    orgs: Spread,
-    #[serde(rename = "operation")]
-    operations: Vec<Spanned<RawOperation>>,
+    pub headers: BTreeMap<String, String>,
+    /// Statuses of a right answer. Default: 200.
+    #[serde(default = "ok")]
+    pub expect: Vec<u16>,
+    /// What a right answer holds.
+    #[serde(default)]
+    pub check: Vec<RawCheck>,
+    /// Whether it changes data, or which data. Default: true unless GET or HEAD.
+    pub writes: Option<RawWrites>,
+    /// Which orgs ask for it how often.
+    pub orgs: Option<Spread>,
+    /// Keeps the answer's JSON object under this name as a row for later operations.
+    pub remember: Option<String>,
+    /// The fields of the row that is kept, as JSON pointers into the answer. Default: the answer's
+    /// own fields.
+    #[serde(default)]
+    pub take: BTreeMap<String, String>,
+    /// Works on a row kept under this name; nobody else does meanwhile.
+    pub row: Option<String>,
+    /// Whether the row is gone afterwards.
+    #[serde(default)]
+    pub consumes: bool,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// One thing that a right answer holds.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct RawArrivals {
-    shape: Shape,
+pub(super) struct RawCheck {
+    /// JSON pointer into the answer; empty for the whole of it.
+    pub at: String,
+    /// Whether there is to be something. Default: true.
+    pub exists: Option<bool>,
+    /// Its text, with blanks.
+    pub equals: Option<String>,
+    /// Its smallest number; of a list, the fewest elements.
+    pub min: Option<f64>,
+    /// Its largest number; of a list, the most elements.
+    pub max: Option<f64>,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: Option<JsonType>,
+    /// Its exact number of elements.
+    pub count: Option<usize>,
 }
 
-#[derive(Debug, Deserialize)]
+/// A type of JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JsonType {
+    /// Nothing.
+    Null,
+    /// True or false.
+    Boolean,
+    /// Any number.
+    Number,
+    /// A whole number.
+    Integer,
+    /// Text.
+    String,
+    /// A list.
+    Array,
+    /// Named fields.
+    Object,
+}
+
+/// Whether an operation changes data, or which data.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum RawWrites {
+    /// Whether it changes data.
+    Plain(bool),
+    /// Which data it changes.
+    Table(RawWrite),
+}
+
+/// Which data an operation changes.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RawOperation {
-    name: String,
-    weight: f64,
-    #[serde(default = "default_method")]
-    method: String,
-    path: String,
-    body: Option<String>,
+pub(super) struct RawWrite {
+    /// The table pair, by its name in the configuration.
+    pub table: String,
+    /// How it changes it.
+    pub kind: WriteKind,
+    /// Column → where its value is: a JSON pointer (`/amount`) into the body that is sent, or a text
+    /// with blanks.
     #[serde(default)]
-    headers: BTreeMap<String, String>,
-    #[serde(default = "default_expect")]
-    expect: Vec<u16>,
-    writes: Option<bool>,
-    orgs: Option<Spread>,
-    remember: Option<String>,
-    row: Option<String>,
-    #[serde(default)]
-    consumes: bool,
+    pub values: BTreeMap<String, String>,
 }
 
-fn default_method() -> String {
+/// How an operation changes a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WriteKind {
+    /// Makes it.
+    Insert,
+    /// Changes it.
+    Update,
+    /// Makes it, or changes the one with the same key.
+    Upsert,
+    /// Removes it.
+    Delete,
+}
+
+/// A CSV file with a header line.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFeeder {
+    /// The name in {{feed.NAME.COLUMN}}.
+    pub name: String,
+    /// Path, relative to the scenario file.
+    pub file: String,
+    /// How a request finds its line. Default: round robin.
+    #[serde(default)]
+    pub by: FeedBy,
+    /// For `by = "org"`: the column that holds the org. Default: org.
+    pub column: Option<String>,
+}
+
+/// How a request finds its line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum FeedBy {
+    /// One line after the other.
+    #[default]
+    RoundRobin,
+    /// The line of its org.
+    Org,
+}
+
+/// A signer of JSON Web Tokens (HS256). The secret is read from a variable or a file, never from
+/// the scenario, and never shown.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawToken {
+    /// Environment variable that holds the secret.
+    pub secret_env: Option<String>,
+    /// File that holds the secret, relative to the scenario file; a final line break is left out.
+    pub secret_file: Option<String>,
+    /// The claims as a JSON object with blanks; `iat` and `exp` are added.
+    pub claims: String,
+    /// How long a token is valid. Default: 3600.
+    pub lifetime_s: Option<u64>,
+}
+
+fn get() -> String {
     "GET".into()
 }
 
-fn default_expect() -> Vec<u16> {
+fn ok() -> Vec<u16> {
     vec![200]
 }
 
-/// Heaviest weight: far more than any share needs, far less than sums overflow at.
-const HEAVIEST: f64 = 1e9;
-/// Most operations; a report of more could not be read.
-const MOST_OPERATIONS: usize = 1000;
-const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
-
-impl Scenario {
-    /// Reads and checks a file.
-    ///
-    /// # Errors
-    /// A usage error with the line of what is wrong.
-    pub fn read(path: &Path) -> Result<Self> {
-        let place = format!("scenario {}", path.display());
-        let text = std::fs::read_to_string(path)
-            .or_usage(&place, "give the path of a readable TOML file")?;
-        Self::parse(&place, &text)
-    }
-
-    /// Checks a scenario's text; `place` names it in messages.
-    ///
-    /// # Errors
-    /// A usage error with the line of what is wrong.
-    pub fn parse(place: &str, text: &str) -> Result<Self> {
-        let raw: RawScenario = toml::from_str(text).or_usage(place, "")?;
-        let mut operations = Vec::with_capacity(raw.operations.len());
-        for operation in raw.operations {
-            let line = 1 + text[..operation.span().start].matches('\n').count();
-            let operation = operation.into_inner();
-            let name = operation.name.clone();
-            let checked = operation.check(raw.orgs).map_err(|(key, why)| {
-                let what = format!("{place}, line {line}: operation `{name}`: {key}: {why}");
-                Error::usage(what, "")
-            })?;
-            operations.push(checked);
-        }
-        let scenario =
-            Self { name: raw.name, shape: raw.arrivals.shape, operations, source: text.into() };
-        scenario.check().map_err(|why| Error::usage(format!("{place}: {why}"), ""))?;
-        Ok(scenario)
-    }
-
-    fn check(&self) -> std::result::Result<(), String> {
-        if self.operations.is_empty() {
-            return Err("[[operation]]: needs at least one".into());
-        }
-        if self.operations.len() > MOST_OPERATIONS {
-            return Err(format!("[[operation]]: more than {MOST_OPERATIONS}"));
-        }
-        let sum: f64 = self.operations.iter().map(|o| o.weight).sum();
-        if sum <= 0.0 {
-            return Err("[[operation]]: the weights sum to 0; at least one must be above 0".into());
-        }
-        for (index, operation) in self.operations.iter().enumerate() {
-            let name = &operation.name;
-            if self.operations[..index].iter().any(|earlier| earlier.name == *name) {
-                return Err(format!("[[operation]]: the name `{name}` stands twice"));
-            }
-            if let Some(row) = &operation.row
-                && !self
-                    .operations
-                    .iter()
-                    .any(|o| o.remember.as_ref() == Some(row) && o.row.is_none())
-            {
-                return Err(format!(
-                    "operation `{name}`: row: no operation makes such rows (remember = \"{row}\" \
-                     and no row of its own)"
-                ));
-            }
-        }
-        Ok(())
-    }
-}
-
-impl RawOperation {
-    fn check(self, orgs: Spread) -> std::result::Result<Operation, (&'static str, String)> {
-        if !(0.0..=HEAVIEST).contains(&self.weight) {
-            let why = format!("{} is not a number from 0 to {HEAVIEST}", self.weight);
-            return Err(("weight", why));
-        }
-        if !METHODS.contains(&self.method.as_str()) {
-            let why = format!("`{}` is none of {}", self.method, METHODS.join(", "));
-            return Err(("method", why));
-        }
-        if !self.path.starts_with('/') {
-            return Err(("path", "must begin with /".into()));
-        }
-        let outside_blanks = self.path.replace("{{ ", "{{").replace(" }}", "}}");
-        if !outside_blanks.chars().all(|c| c.is_ascii_graphic()) {
-            let why = "holds a space or a character that no URL may hold; write it as %XX";
-            return Err(("path", why.into()));
-        }
-        if self.expect.is_empty() || self.expect.iter().any(|s| !(100..=599).contains(s)) {
-            return Err(("expect", "needs statuses from 100 to 599".into()));
-        }
-        let spread = self.orgs.unwrap_or(orgs);
-        if !(0.0..=5.0).contains(&spread.exponent) || !(0.0..=1e6).contains(&spread.flat_head) {
-            let why = "exponent goes from 0 to 5, flat_head from 0 to 1000000";
-            return Err(("orgs", why.into()));
-        }
-        let compile = |key, text: &str| Template::compile(text).map_err(|why| (key, why));
-        let path = compile("path", &self.path)?;
-        let body = self.body.as_deref().map(|text| compile("body", text)).transpose()?;
-        let mut headers = Vec::new();
-        for (name, value) in &self.headers {
-            let valid_value = value.chars().all(|c| c == ' ' || c.is_ascii_graphic());
-            if HeaderName::try_from(name).is_err() || !valid_value {
-                return Err(("headers", format!("`{name}` is no header that can be sent")));
-            }
-            headers.push((name.to_ascii_lowercase(), compile("headers", value)?));
-        }
-        let needs_row = path.needs_row() || body.as_ref().is_some_and(Template::needs_row);
-        if needs_row && self.row.is_none() {
-            return Err(("row", "a blank {{row.…}} needs row = \"NAME\"".into()));
-        }
-        Ok(Operation {
-            writes: self.writes.unwrap_or(!matches!(self.method.as_str(), "GET" | "HEAD")),
-            name: self.name,
-            weight: self.weight,
-            method: self.method,
-            path,
-            body,
-            headers,
-            expect: self.expect,
-            orgs: spread,
-            remember: self.remember,
-            row: self.row,
-            consumes: self.consumes,
-        })
-    }
+/// The JSON Schema of scenario files, for editors.
+pub fn json_schema() -> String {
+    let schema = schemars::schema_for!(RawScenario);
+    let mut text = serde_json::to_string_pretty(&schema).expect("a schema is plain JSON");
+    text.push('\n');
+    text
 }

@@ -1,14 +1,19 @@
-//! The arrival plan: every request of a run, with the moment it is due, before the first is sent.
+//! The arrival plan: every request of a run, with the moment it is due, fixed before the first is
+//! sent.
 //!
 //! Windows of the two modes alternate. Two adjacent ones form a pair: the same arrivals, operations
 //! and orgs, in an order drawn for each pair, so that what drifts on the machine or in the target
-//! falls on both modes alike.
+//! falls on both modes alike. Requests are drawn window by window, so that a load of many hours
+//! needs no more memory than a short one.
+
+use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 
-use super::file::Scenario;
+use super::arrivals::Intensity;
+use super::check::Scenario;
 use super::popularity::Popularity;
-use super::{arrivals, random};
+use super::random;
 use crate::error::{Error, Result};
 use crate::evidence::drive::Mode;
 
@@ -23,10 +28,11 @@ pub struct PlanOptions {
     pub window_us: u64,
     /// Start of a window that is driven but not measured, microseconds.
     pub settle_us: u64,
-    /// Driven before the first window, not measured, microseconds; half in each mode.
+    /// Driven before the first window, not measured, microseconds; an equal part in each mode.
     pub warm_up_us: u64,
-    /// Modes of a pair: usually legacy and partitioned.
-    pub modes: [Mode; 2],
+    /// The modes of a pair, baseline first: usually legacy and partitioned, twice legacy for a
+    /// calibration, or a single mode where nothing is compared.
+    pub modes: Vec<Mode>,
     /// Orgs are numbered from 1 to this.
     pub orgs: u64,
     /// Seed of every random choice.
@@ -36,16 +42,22 @@ pub struct PlanOptions {
 /// One request to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrival {
+    /// Its number in the plan, from 0.
+    pub index: u64,
     /// When it is due, microseconds from the start of the run.
     pub due_us: u64,
     /// The org that asks.
     pub org: u64,
     /// Random bits for the blanks of its templates; the same in both windows of a pair.
     pub draw: u64,
+    /// Its number among the requests that differ: the same in both windows of a pair.
+    pub turn: u64,
     /// Index of its operation in the scenario.
     pub operation: u16,
     /// Index of its window in the plan.
     pub window: u16,
+    /// Whether the org is one of the few that make half of the requests.
+    pub hot: bool,
     /// Whether it counts: false in warm-up and settling time.
     pub measured: bool,
 }
@@ -57,19 +69,22 @@ pub struct WindowPlan {
     pub pair: Option<u32>,
     /// The mode that is asked for.
     pub mode: Mode,
+    /// Whether it stands for the second mode of its pair: what is compared with the baseline.
+    pub candidate: bool,
+    /// Start, microseconds from the start of the run.
+    pub start_us: u64,
     /// Start of the measured part, microseconds from the start of the run.
     pub measured_from_us: u64,
     /// End, microseconds from the start of the run.
     pub end_us: u64,
 }
 
-/// Every request of a run in the order in which they are due.
-#[derive(Debug, Clone, PartialEq)]
+/// Every request of a run.
+#[derive(Debug, Clone)]
 pub struct Plan {
-    /// Ascending by `due_us`.
-    pub arrivals: Vec<Arrival>,
-    /// In time order.
+    /// In time order, without a gap.
     pub windows: Vec<WindowPlan>,
+    source: Arc<Source>,
 }
 
 /// Streams of randomness, so that one use never shifts another.
@@ -83,37 +98,27 @@ impl Plan {
     /// # Errors
     /// A usage error where it would be empty or larger than can be numbered.
     pub fn new(scenario: &Scenario, options: &PlanOptions) -> Result<Self> {
-        let windows = u64::from(options.pairs) * 2 + 2;
+        let windows = (u64::from(options.pairs) + 1) * options.modes.len() as u64;
         if windows > u64::from(u16::MAX) {
             let what = format!("--pairs: {} is more than the 32000 a plan can hold", options.pairs);
             return Err(Error::usage(what, ""));
         }
-        let source = Source::new(scenario, options);
-        let mut plan = Self { arrivals: Vec::new(), windows: Vec::new() };
-        let mut start_us = 0;
-        let half = options.warm_up_us / 2;
-        for (index, mode) in options.modes.into_iter().enumerate() {
-            let mut rng = random::stream(options.rng_seed, WARM_UP_STREAM + index as u64);
-            let pattern = source.draw(half, &mut rng);
-            plan.add_window(None, mode, &pattern, start_us, half, half);
-            start_us += half;
+        if options.settle_us >= options.window_us {
+            let (settle_s, window_s) =
+                (options.settle_us / 1_000_000, options.window_us / 1_000_000);
+            let what = format!(
+                "the settling time of {settle_s} s leaves nothing to measure of windows of {window_s} s"
+            );
+            let hint = "give a longer --duration, fewer --pairs, or a shorter [routing] settle_s";
+            return Err(Error::usage(what, hint));
         }
-        let mut order = random::stream(options.rng_seed, ORDER_STREAM);
-        for pair in 0..options.pairs {
-            let stream = FIRST_PAIR_STREAM + u64::from(pair);
-            let mut rng = random::stream(options.rng_seed, stream);
-            let pattern = source.draw(options.window_us, &mut rng);
-            let mut modes = options.modes;
-            if random::unit(&mut order) < 0.5 {
-                modes.reverse();
-            }
-            for mode in modes {
-                let (length, settle) = (options.window_us, options.settle_us);
-                plan.add_window(Some(pair), mode, &pattern, start_us, length, settle);
-                start_us += length;
-            }
-        }
-        if !plan.arrivals.iter().any(|arrival| arrival.measured) {
+        scenario.check_orgs(options.orgs)?;
+        let plan = Self {
+            windows: lay_out(options),
+            source: Arc::new(Source::new(scenario, options.clone())),
+        };
+        let measured = plan.windows.iter().map(|window| plan.source.expected(window)).sum::<f64>();
+        if measured < 1.0 {
             let what = "the plan holds no measured request";
             return Err(Error::usage(what, "raise --rate or --duration"));
         }
@@ -125,39 +130,105 @@ impl Plan {
         self.windows.last().map_or(0, |window| window.end_us)
     }
 
-    fn add_window(
-        &mut self,
-        pair: Option<u32>,
-        mode: Mode,
-        pattern: &[Arrival],
-        start_us: u64,
-        length_us: u64,
-        settle_us: u64,
-    ) {
-        let window = u16::try_from(self.windows.len()).expect("counted by Plan::new");
-        self.arrivals.extend(pattern.iter().map(|arrival| Arrival {
-            due_us: start_us + arrival.due_us,
-            window,
-            measured: pair.is_some() && arrival.due_us >= settle_us,
-            ..*arrival
-        }));
-        let (measured_from_us, end_us) = (start_us + settle_us, start_us + length_us);
-        self.windows.push(WindowPlan { pair, mode, measured_from_us, end_us });
+    /// How many of the most popular orgs make half of the requests of the scenario's first
+    /// operation, and how many orgs there are.
+    pub fn hot_orgs(&self) -> (u64, u64) {
+        (self.source.popularities[0].hot_orgs(), self.source.options.orgs)
+    }
+
+    /// How many arrivals are to be expected, for whoever watches.
+    pub fn expected_arrivals(&self) -> u64 {
+        let of = |window: &WindowPlan| {
+            let length_s = (window.end_us - window.start_us) as f64 / 1e6;
+            let from_s = self.source.virtual_start_s(window);
+            self.source.intensity.area(from_s + length_s) - self.source.intensity.area(from_s)
+        };
+        self.windows.iter().map(of).sum::<f64>() as u64
+    }
+
+    /// The arrivals window by window, each in the order in which they are due.
+    pub fn walk(&self) -> impl Iterator<Item = Vec<Arrival>> + use<> {
+        let Self { windows, source } = self.clone();
+        let mut pattern: (Option<u32>, Vec<Arrival>) = (None, Vec::new());
+        let mut next_index = 0;
+        let mut next_turn = 0;
+        windows.into_iter().enumerate().map(move |(index, window)| {
+            // Both windows of a pair are made from one draw.
+            if window.pair.is_none() || pattern.0 != window.pair {
+                next_turn += pattern.1.len() as u64;
+                pattern = (window.pair, source.draw(index, &window));
+            }
+            let settle_us = window.measured_from_us - window.start_us;
+            let arrivals: Vec<Arrival> = (next_index..)
+                .zip(&pattern.1)
+                .zip(next_turn..)
+                .map(|((number, arrival), turn)| Arrival {
+                    index: number,
+                    turn,
+                    due_us: window.start_us + arrival.due_us,
+                    window: index as u16,
+                    measured: window.pair.is_some() && arrival.due_us >= settle_us,
+                    ..*arrival
+                })
+                .collect();
+            next_index += arrivals.len() as u64;
+            arrivals
+        })
+    }
+
+    /// Arrivals without a time, for a load that sends as fast as it is answered.
+    pub fn endless(&self, count: usize) -> Vec<Arrival> {
+        let mut rng = random::stream(self.source.options.rng_seed, FIRST_PAIR_STREAM);
+        let numbered = |turn| Arrival { turn, ..self.source.request(0, &mut rng) };
+        (0..count as u64).map(numbered).collect()
     }
 }
 
+/// Warm-up in each mode, then the pairs.
+fn lay_out(options: &PlanOptions) -> Vec<WindowPlan> {
+    let mut windows: Vec<WindowPlan> = Vec::new();
+    let mut add = |pair, (side, mode): (usize, Mode), length_us, settle_us| {
+        let start_us = windows.last().map_or(0, |window: &WindowPlan| window.end_us);
+        windows.push(WindowPlan {
+            pair,
+            mode,
+            candidate: side == 1,
+            start_us,
+            measured_from_us: start_us + settle_us,
+            end_us: start_us + length_us,
+        });
+    };
+    let sides: Vec<(usize, Mode)> = options.modes.iter().copied().enumerate().collect();
+    let part = options.warm_up_us / sides.len().max(1) as u64;
+    for side in &sides {
+        add(None, *side, part, part);
+    }
+    let mut order = random::stream(options.rng_seed, ORDER_STREAM);
+    for pair in 0..options.pairs {
+        let mut sides = sides.clone();
+        if random::unit(&mut order) < 0.5 {
+            sides.reverse();
+        }
+        for side in sides {
+            add(Some(pair), side, options.window_us, options.settle_us);
+        }
+    }
+    windows
+}
+
 /// Draws what arrives within one window.
-struct Source<'a> {
-    scenario: &'a Scenario,
-    rate_per_s: f64,
+#[derive(Debug)]
+struct Source {
+    options: PlanOptions,
+    intensity: Intensity,
     cumulative_weights: Vec<f64>,
     /// Per operation, the index of its popularity among `popularities`.
     popularity_of: Vec<usize>,
     popularities: Vec<Popularity>,
 }
 
-impl<'a> Source<'a> {
-    fn new(scenario: &'a Scenario, options: &PlanOptions) -> Self {
+impl Source {
+    fn new(scenario: &Scenario, options: PlanOptions) -> Self {
         let mut sum = 0.0;
         let mut spreads = Vec::new();
         let mut cumulative_weights = Vec::new();
@@ -173,28 +244,51 @@ impl<'a> Source<'a> {
         }
         let popularities =
             spreads.iter().map(|spread| Popularity::new(options.orgs, spread)).collect();
-        let rate_per_s = options.rate_per_s;
-        Self { scenario, rate_per_s, cumulative_weights, popularity_of, popularities }
+        let length_s = f64::from(options.pairs) * options.window_us as f64 / 1e6;
+        let intensity = Intensity::new(&scenario.shape, options.rate_per_s, length_s);
+        Self { options, intensity, cumulative_weights, popularity_of, popularities }
     }
 
-    fn draw(&self, length_us: u64, rng: &mut ChaCha8Rng) -> Vec<Arrival> {
+    /// Where a window begins in virtual time, which runs once per pair; warm-up stands at its start.
+    fn virtual_start_s(&self, window: &WindowPlan) -> f64 {
+        window.pair.map_or(0.0, |pair| f64::from(pair) * self.options.window_us as f64 / 1e6)
+    }
+
+    /// How many measured requests a window is expected to hold.
+    fn expected(&self, window: &WindowPlan) -> f64 {
+        if window.pair.is_none() {
+            return 0.0;
+        }
+        let start_s = self.virtual_start_s(window);
+        let at = |us: u64| self.intensity.area(start_s + (us - window.start_us) as f64 / 1e6);
+        at(window.end_us) - at(window.measured_from_us)
+    }
+
+    /// The arrivals of a window, counted from its start.
+    fn draw(&self, index: usize, window: &WindowPlan) -> Vec<Arrival> {
+        let stream = match window.pair {
+            Some(pair) => FIRST_PAIR_STREAM + u64::from(pair),
+            None => WARM_UP_STREAM + index as u64,
+        };
+        let mut rng = random::stream(self.options.rng_seed, stream);
+        let length_us = window.end_us - window.start_us;
+        let times = self.intensity.times_us(self.virtual_start_s(window), length_us, &mut rng);
+        times.into_iter().map(|due_us| self.request(due_us, &mut rng)).collect()
+    }
+
+    fn request(&self, due_us: u64, rng: &mut ChaCha8Rng) -> Arrival {
         use rand_chacha::rand_core::Rng;
-        let times = arrivals::times_us(self.scenario.shape, self.rate_per_s, length_us, rng);
         let total = self.cumulative_weights.last().copied().unwrap_or(0.0);
-        times
-            .into_iter()
-            .map(|due_us| {
-                let point = random::unit(rng) * total;
-                let operation = self
-                    .cumulative_weights
-                    .partition_point(|&sum| sum <= point)
-                    .min(self.cumulative_weights.len() - 1);
-                let org = self.popularities[self.popularity_of[operation]].draw(rng);
-                let draw = rng.next_u64();
-                let operation = u16::try_from(operation).expect("a file holds fewer operations");
-                Arrival { due_us, org, draw, operation, window: 0, measured: false }
-            })
-            .collect()
+        let point = random::unit(rng) * total;
+        let operation = self
+            .cumulative_weights
+            .partition_point(|&sum| sum <= point)
+            .min(self.cumulative_weights.len() - 1);
+        let (org, hot) = self.popularities[self.popularity_of[operation]].draw(rng);
+        let draw = rng.next_u64();
+        let operation = u16::try_from(operation).expect("a file holds fewer operations");
+        let (index, turn, window, measured) = (0, 0, 0, false);
+        Arrival { index, due_us, org, draw, turn, operation, window, hot, measured }
     }
 }
 
@@ -209,7 +303,7 @@ mod tests {
             window_us: 2_000_000,
             settle_us: 500_000,
             warm_up_us: 1_000_000,
-            modes: Mode::ALL,
+            modes: Mode::ALL.to_vec(),
             orgs: 1000,
             rng_seed: 42,
         }
@@ -220,15 +314,25 @@ mod tests {
         Plan::new(&scenario, options).expect("a plan")
     }
 
+    fn arrivals(plan: &Plan) -> Vec<Arrival> {
+        plan.walk().flatten().collect()
+    }
+
     #[test]
     fn the_same_seed_gives_the_same_plan_and_another_seed_another() {
-        assert_eq!(plan(&options()), plan(&options()));
-        assert_ne!(plan(&options()), plan(&PlanOptions { rng_seed: 43, ..options() }));
+        assert_eq!(arrivals(&plan(&options())), arrivals(&plan(&options())));
+        let other = PlanOptions { rng_seed: 43, ..options() };
+        assert_ne!(arrivals(&plan(&options())), arrivals(&plan(&other)));
     }
 
     #[test]
     fn both_windows_of_a_pair_hold_the_same_requests() {
-        let plan = plan(&options());
+        // Under a rate that changes over time too.
+        let text = super::super::FINANCE.replace("\"poisson\"", "\"ramp\"\nfrom = 0.2\nto = 3.0");
+        let scenario = Scenario::parse("finance", &text).expect("a scenario");
+        let plan = Plan::new(&scenario, &options()).expect("a plan");
+        let all = arrivals(&plan);
+        let mut sizes = Vec::new();
         for pair in 0..4 {
             let of_mode = |mode| {
                 let (index, window) = plan
@@ -237,27 +341,52 @@ mod tests {
                     .enumerate()
                     .find(|(_, w)| w.pair == Some(pair) && w.mode == mode)
                     .expect("each pair has each mode");
-                plan.arrivals
-                    .iter()
+                all.iter()
                     .filter(|a| usize::from(a.window) == index)
-                    .map(|a| (a.due_us + 2_000_000 - window.end_us, a.org, a.draw, a.operation))
+                    .map(|a| (a.due_us - window.start_us, a.org, a.draw, a.operation))
                     .collect::<Vec<_>>()
             };
-            assert!(!of_mode(Mode::Legacy).is_empty());
             assert_eq!(of_mode(Mode::Legacy), of_mode(Mode::Partitioned));
+            sizes.push(of_mode(Mode::Legacy).len());
         }
+        assert!(sizes[0] > 50 && sizes.windows(2).all(|s| s[1] > s[0] + 50), "{sizes:?}");
     }
 
     #[test]
     fn requests_are_in_time_order_and_settling_time_does_not_count() {
         let plan = plan(&options());
-        assert!(plan.arrivals.is_sorted_by_key(|a| a.due_us));
-        for arrival in &plan.arrivals {
+        let all = arrivals(&plan);
+        assert!(all.is_sorted_by_key(|a| a.due_us));
+        assert!(all.iter().enumerate().all(|(number, a)| a.index == number as u64));
+        for arrival in &all {
             let window = plan.windows[usize::from(arrival.window)];
-            assert!(arrival.due_us < window.end_us);
+            assert!((window.start_us..window.end_us).contains(&arrival.due_us));
             let counts = window.pair.is_some() && arrival.due_us >= window.measured_from_us;
             assert_eq!(arrival.measured, counts);
         }
         assert_eq!(plan.length_us(), 1_000_000 + 8 * 2_000_000);
+        let expected = plan.expected_arrivals() as f64;
+        assert!((all.len() as f64 - expected).abs() < 4.0 * expected.sqrt());
+    }
+
+    #[test]
+    fn one_mode_alone_and_the_same_mode_twice() {
+        let single = plan(&PlanOptions { modes: vec![Mode::Legacy], ..options() });
+        assert_eq!(single.windows.len(), 5);
+        let twice = plan(&PlanOptions { modes: vec![Mode::Legacy; 2], ..options() });
+        assert!(twice.windows.iter().all(|window| window.mode == Mode::Legacy));
+        assert_eq!(twice.windows.iter().filter(|window| window.candidate).count(), 5);
+    }
+
+    #[test]
+    fn what_leaves_nothing_to_measure_is_refused() {
+        let scenario = Scenario::parse("finance", super::super::FINANCE).expect("ships valid");
+        for bad in [
+            PlanOptions { settle_us: 2_000_000, ..options() },
+            PlanOptions { rate_per_s: 0.01, pairs: 1, ..options() },
+            PlanOptions { pairs: 40_000, ..options() },
+        ] {
+            assert!(Plan::new(&scenario, &bad).is_err(), "{bad:?}");
+        }
     }
 }

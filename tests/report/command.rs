@@ -74,10 +74,11 @@ fn what_cannot_be_read_is_refused_with_one_clear_sentence() {
         assert_eq!(names(folder).iter().filter(|name| name.starts_with("report")).count(), 0);
     };
     complains(empty.path(), 2, "cannot read");
-    fs::write(empty.path().join("run.json"), "{\"schema_version\": 1, \"run_id\": ")
+    fs::write(empty.path().join("run.json"), format!("{{\"schema_version\": {SCHEMA_VERSION}, "))
         .expect("writable");
     complains(empty.path(), 1, "is damaged");
-    fs::write(empty.path().join("run.json"), "{\"schema_version\": 1}").expect("writable");
+    fs::write(empty.path().join("run.json"), format!("{{\"schema_version\": {SCHEMA_VERSION}}}"))
+        .expect("writable");
     complains(empty.path(), 1, "missing field");
     fs::write(empty.path().join("run.json"), "{\"schema_version\": 999}").expect("writable");
     complains(empty.path(), 2, "layout version 999");

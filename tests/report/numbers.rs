@@ -45,7 +45,14 @@ fn side() -> impl Strategy<Value = ModeLatency> {
     )
         .prop_map(|(requests, errors, [p50, p95, max], curve)| {
             let response_us = Percentiles { p50, p90: p50, p95, p99: p95, p999: max, max };
-            ModeLatency { requests, errors, response_us, service_us: response_us, curve }
+            ModeLatency {
+                requests,
+                errors,
+                response_us,
+                service_us: response_us,
+                curve,
+                ..ModeLatency::default()
+            }
         })
 }
 
@@ -70,6 +77,7 @@ fn comparison() -> impl Strategy<Value = Comparison> {
             smallest_detectable_ratio: Some(seen),
             further_pairs_needed: pairs,
             operations,
+            org_sizes: Vec::new(),
         })
 }
 
@@ -122,6 +130,7 @@ proptest! {
                 requests: errors,
                 errors,
                 p95_us,
+                ..TimelinePoint::default()
             })
             .collect();
         let diff = record.diff.as_mut().expect("has a diff");

@@ -1,5 +1,6 @@
 //! `cutover drive`: the load alone.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +10,16 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Exit, Printer, TargetArgs, values, verdict_text};
+use crate::config::{RoutingConfig, RoutingKind};
 use crate::error::{Error, Result};
+use crate::evidence::drive::{DriveEvidence, Mode};
 use crate::evidence::run_record::{Act, ActState};
 use crate::evidence::verdict::Kind;
 use crate::rehearsal::{self, LoadShape, Profile};
 use crate::routing::Switch;
 use crate::run_folder::RunFolder;
 use crate::scenario::{FINANCE, Plan, Scenario};
-use crate::{drive, gate};
+use crate::{drive, gate, pg};
 
 /// Arguments of `drive`.
 #[derive(Debug, Args)]
@@ -27,10 +30,11 @@ pub struct DriveArgs {
     /// Traffic [default: the finance scenario]
     #[arg(long, value_name = "FILE")]
     pub scenario: Option<PathBuf>,
-    /// Arrivals per second
-    #[arg(long, value_name = "R", default_value = "250", value_parser = values::rate)]
+    /// Arrivals per second; `max` sends as fast as answers come, which tells the capacity of target
+    /// and generator together, and nothing about latency
+    #[arg(long, value_name = "R|max", default_value = "250", value_parser = values::rate_or_max)]
     #[arg(allow_negative_numbers = true)]
-    pub rate: f64,
+    rate: values::Rate,
     /// Connections that drain the plan
     #[arg(long, value_name = "C", default_value = "64", value_parser = values::connections)]
     pub connections: usize,
@@ -38,6 +42,11 @@ pub struct DriveArgs {
     #[arg(long, value_name = "D", default_value = "5m", value_parser = values::duration)]
     #[arg(allow_negative_numbers = true)]
     pub duration: Duration,
+    /// The modes of a pair, baseline first: `legacy,partitioned` compares, `legacy,legacy`
+    /// calibrates, a single mode only measures [default: legacy,partitioned; legacy where reads
+    /// cannot be routed]
+    #[arg(long, value_name = "MODES", value_parser = values::modes)]
+    modes: Option<values::Modes>,
     /// Pairs of windows, one per mode
     #[arg(long, value_name = "K", value_parser = values::pairs)]
     pub pairs: Option<u32>,
@@ -48,6 +57,44 @@ pub struct DriveArgs {
     /// The day the data's calendar is anchored to [default: today]
     #[arg(long, value_name = "DATE", value_parser = values::day)]
     pub as_of: Option<NaiveDate>,
+    /// Answer Prometheus here while the load runs
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = values::listen)]
+    pub metrics_listen: Option<SocketAddr>,
+}
+
+/// A plan needs some rate even where nobody keeps to it.
+const NOMINAL_RATE_PER_S: f64 = 1000.0;
+
+impl DriveArgs {
+    /// The modes to drive; refuses to compare what cannot be told apart.
+    fn modes(&self, routing: &RoutingConfig) -> Result<Vec<Mode>> {
+        let unrouted = routing.kind == RoutingKind::None;
+        match &self.modes {
+            None if unrouted => Ok(vec![Mode::Legacy]),
+            None => Ok(Mode::ALL.to_vec()),
+            Some(values::Modes(modes)) if unrouted && modes.contains(&Mode::Partitioned) => {
+                let what = "--modes: with [routing] kind = \"none\" only legacy can be asked";
+                Err(Error::usage(what, "give --modes legacy"))
+            }
+            Some(values::Modes(modes)) => Ok(modes.clone()),
+        }
+    }
+
+    /// Size and pace of the load.
+    fn load(&self, routing: &RoutingConfig) -> Result<LoadShape> {
+        let rate_per_s = match self.rate {
+            values::Rate::PerSecond(rate_per_s) => rate_per_s,
+            values::Rate::Max => NOMINAL_RATE_PER_S,
+        };
+        LoadShape::resolve(
+            Profile::Default,
+            Some(rate_per_s),
+            Some(self.connections),
+            Some(self.duration),
+            self.pairs,
+        )
+        .map(|load| load.settled_for(routing))
+    }
 }
 
 /// Drives, judges the measurement itself, and says what was measured.
@@ -59,31 +106,34 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
     let base_url = args.target.base_url(&config)?.ok_or_else(|| {
         Error::usage("no platform is named", "give --base-url or CUTOVER_BASE_URL")
     })?;
-    let switch = Switch::new(&config.routing, &base_url)?;
+    let switch = Switch::new(&config, &base_url)?;
     let scenario = Arc::new(match &args.scenario {
         Some(path) => Scenario::read(path)?,
         None => Scenario::parse("the built-in finance scenario", FINANCE)?,
     });
-    let load = LoadShape::resolve(
-        Profile::Default,
-        Some(args.rate),
-        Some(args.connections),
-        Some(args.duration),
-        args.pairs,
-    )?;
-    let plan = Plan::new(&scenario, &load.plan_options(args.orgs, args.target.rng_seed))?;
+    let database_url = args.target.database_url.as_deref();
+    database_url.map(pg::options).transpose()?;
+    let load = args.load(&config.routing)?;
+    let (modes, rng_seed) = (args.modes(&config.routing)?, args.target.rng_seed);
+    let plan = Plan::new(&scenario, &load.plan_options(&modes, args.orgs, rng_seed))?;
     let folder = RunFolder::create(args.target.out.as_deref())?;
-    let rng_seed = args.target.rng_seed;
     let mut record = rehearsal::begin_record(&folder, &config, Some(&scenario), rng_seed);
+    let context = printer.context(stop);
+    let org_sizes = match database_url {
+        Some(url) => rehearsal::sizes_of_orgs(&config, url, &context).await,
+        None => None,
+    };
     let options = drive::Options {
         connections: load.connections,
         timeout: rehearsal::REQUEST_TIMEOUT,
         as_of: args.as_of.unwrap_or_else(|| chrono::Utc::now().date_naive()),
         rate_per_s: load.rate_per_s,
+        closed_loop: args.rate == values::Rate::Max,
+        database_url: database_url.map(str::to_owned),
+        org_sizes,
+        metrics_listen: args.metrics_listen,
     };
-    let context = printer.context(stop);
-    let outcome =
-        drive::run(scenario, Arc::new(plan), switch, &options, folder.path(), &context).await?;
+    let outcome = drive::run(scenario, plan, switch, &options, folder.path(), &context).await?;
     if outcome.evidence.requests == outcome.evidence.errors && context.check_stop().is_ok() {
         let kinds: Vec<&str> = outcome.evidence.errors_by_kind.keys().map(String::as_str).collect();
         let what = format!("{base_url}: not one request succeeded: {}", kinds.join(", "));
@@ -102,7 +152,29 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
     printer.json(&record);
     // The data was not looked at, so there is no verdict on the cut-over, only on the measurement.
     record.criteria.retain(|c| matches!(c.kind, Kind::Validity | Kind::Performance | Kind::Record));
+    if let Some(drive) = &record.drive {
+        printer.result(&capacity(drive));
+    }
     printer.result(&verdict_text::criteria(&record.criteria));
     printer.result(&format!("report: {}", folder.path().join("report.html").display()));
-    Ok(if gate::is_trustworthy(&record.criteria) { Exit::OK } else { Exit::INVALID })
+    let as_asked = record.drive.as_ref().is_some_and(|drive| drive.closed_loop && drive.complete);
+    Ok(if as_asked || gate::is_trustworthy(&record.criteria) { Exit::OK } else { Exit::INVALID })
+}
+
+/// Requests a second in each mode.
+fn capacity(drive: &DriveEvidence) -> String {
+    let rates: Vec<String> = drive
+        .overall
+        .iter()
+        .map(|(mode, latency)| format!("{} {:.0} req/s", mode.as_str(), latency.throughput_per_s))
+        .collect();
+    let rates = rates.join(", ");
+    match drive.closed_loop {
+        true => format!(
+            "capacity with {} connections: {rates}\n\
+             as fast as answers come: a figure of capacity, not of latency, and no ground for a GO",
+            drive.connections
+        ),
+        false => rates,
+    }
 }

@@ -117,14 +117,15 @@ impl RehearseArgs {
         };
         let rig_url = Url::parse("http://127.0.0.1:1").expect("a URL");
         let base_url = target.as_ref().map_or(&rig_url, |(_, base_url)| base_url);
-        Switch::new(&config.routing, base_url)?;
+        Switch::new(&config, base_url)?;
         let scenario = match &self.scenario {
             Some(path) => Scenario::read(path)?,
             None => Scenario::parse("the built-in finance scenario", FINANCE)?,
         };
         let profile = rehearsal::Profile::from(self.profile);
         let load =
-            LoadShape::resolve(profile, self.rate, self.connections, self.duration, self.pairs)?;
+            LoadShape::resolve(profile, self.rate, self.connections, self.duration, self.pairs)?
+                .settled_for(&config.routing);
         Ok(Options {
             config,
             target,

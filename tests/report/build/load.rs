@@ -73,8 +73,10 @@ pub fn drive(slower: f64) -> DriveEvidence {
             smallest_detectable_ratio: Some(1.081),
             further_pairs_needed: 0,
             operations: compared.to_vec(),
+            org_sizes: Vec::new(),
         }),
         timeline: timeline(slower),
+        ..DriveEvidence::default()
     }
 }
 
@@ -109,6 +111,7 @@ fn latency(requests: u64, p95: u64) -> ModeLatency {
             .chain([100.0])
             .map(|percentile| (percentile, at(percentile)))
             .collect(),
+        ..ModeLatency::default()
     }
 }
 
@@ -118,17 +121,21 @@ fn windows(slower: f64) -> Vec<Window> {
             let mode = mode_of(i);
             let by = if mode == Mode::Partitioned { slower } else { 1.0 };
             let start_s = 20.0 + f64::from(i) * 16.5;
+            let all = WindowLatency {
+                arrivals: 2_520,
+                errors: 0,
+                p95_us: Some((6_900.0 * by * wobble(i)) as u64),
+            };
             Window {
                 pair: i / 2,
                 mode: Some(mode),
+                candidate: mode == Mode::Partitioned,
                 start_s,
                 end_s: start_s + 14.0,
-                all: WindowLatency {
-                    arrivals: 2_520,
-                    errors: 0,
-                    p95_us: Some((6_900.0 * by * wobble(i)) as u64),
-                },
+                without_own_lag: all.clone(),
+                all,
                 operations: operations_of_window(by * wobble(i)),
+                ..Window::default()
             }
         })
         .collect()
@@ -156,6 +163,7 @@ fn timeline(slower: f64) -> Vec<TimelinePoint> {
                 requests: 180,
                 errors: if struck { 3 } else { 0 },
                 p95_us: (6_700.0 * by * wobble(at_s) * if struck { 3.0 } else { 1.0 }) as u64,
+                ..TimelinePoint::default()
             }
         })
         .collect()

@@ -1,0 +1,83 @@
+//! Follows the plan's windows with the platform's flag: switch, see it proven, put it back at the
+//! end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::act::ActContext;
+use crate::error::{Error, Result};
+use crate::evidence::drive::Mode;
+use crate::routing::Flag;
+use crate::scenario::WindowPlan;
+
+/// Time between two looks at a flag that has just been switched.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// The mode that the flag stands in before anything is touched.
+///
+/// # Errors
+/// Where the probe does not answer or names neither side: then nobody could put the flag back.
+pub(super) async fn found(flag: &Flag) -> Result<Mode> {
+    flag.seen().await?.ok_or_else(|| {
+        let what = "[routing] probe: its answer names neither side, so the flag cannot be put back";
+        Error::run(what, "check url, header or pointer, and the values of both sides")
+    })
+}
+
+/// Switches at the start of each window whose mode is another, until the plan ends or `stop`;
+/// returns how many windows began to be measured without proof of their mode.
+pub(super) async fn follow(
+    flag: Arc<Flag>,
+    windows: Vec<WindowPlan>,
+    begin: Instant,
+    context: ActContext,
+    stop: CancellationToken,
+) -> u64 {
+    let mut unproven = 0;
+    let mut now_in = None;
+    for window in windows {
+        let sleep = begin + Duration::from_micros(window.start_us);
+        tokio::select! {
+            () = stop.cancelled() => return unproven,
+            () = tokio::time::sleep_until(sleep.into()) => {}
+        }
+        if now_in == Some(window.mode) {
+            continue;
+        }
+        let proven_by = begin + Duration::from_micros(window.measured_from_us);
+        let proven = tokio::select! {
+            () = stop.cancelled() => return unproven,
+            proven = switch(&flag, window.mode, proven_by, &context) => proven,
+        };
+        now_in = proven.then_some(window.mode);
+        unproven += u64::from(!proven && window.pair.is_some());
+    }
+    unproven
+}
+
+/// Switches once and looks until the mode is proven; false where that took too long.
+async fn switch(flag: &Flag, mode: Mode, proven_by: Instant, context: &ActContext) -> bool {
+    if let Err(error) = flag.switch(mode).await {
+        context.note(format!("switching to {}: {error}", mode.as_str()));
+    }
+    loop {
+        if matches!(flag.seen().await, Ok(Some(seen)) if seen == mode) {
+            return Instant::now() <= proven_by;
+        }
+        if Instant::now() >= proven_by {
+            context.note(format!("the probe did not see {} in time", mode.as_str()));
+            return false;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Puts the flag back; the reason where that did not work, for people to do it by hand.
+pub(super) async fn put_back(flag: &Flag, found: Mode, context: &ActContext) -> Option<String> {
+    let error = flag.put_back(found).await.err()?;
+    let text = format!("the flag could not be put back to {}: {error}", found.as_str());
+    context.note(format!("{text}; do it by hand now"));
+    Some(text)
+}

@@ -1,0 +1,136 @@
+//! The measured windows: kept open while their answers come in, reduced to a few figures once all
+//! are there, so that a load of many hours needs no more memory than a short one.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
+
+use super::latency::{CEILING_US, exact_p95, histogram};
+use super::pacer::Queue;
+use super::recorder::{Outcome, Sample};
+use crate::evidence::drive::{Window, WindowLatency};
+use crate::scenario::Scenario;
+
+/// Windows by their index in the plan.
+#[derive(Default)]
+pub(super) struct Windows {
+    open: BTreeMap<u16, Vec<Answered>>,
+    done: BTreeMap<u16, Done>,
+    serializer: V2DeflateSerializer,
+}
+
+/// A window all of whose answers are there.
+struct Done {
+    evidence: Window,
+    /// Its response times as a compressed histogram.
+    histogram: Vec<u8>,
+}
+
+/// What a window needs of a sample. `u64::MAX`: infinitely slow.
+#[derive(Clone, Copy)]
+struct Answered {
+    response_us: u64,
+    without_own_lag_us: u64,
+    operation: u16,
+    org_class: Option<u8>,
+}
+
+impl Windows {
+    /// Adds a measured sample; reduces its window where that was the last one missing.
+    pub(super) fn record(
+        &mut self,
+        sample: &Sample,
+        org_class: Option<u8>,
+        queue: &Queue,
+        names: &Names<'_>,
+    ) {
+        let index = sample.arrival.window;
+        let ok = sample.outcome == Outcome::Ok;
+        let answered = Answered {
+            response_us: if ok { sample.response_us() } else { u64::MAX },
+            without_own_lag_us: if ok { sample.response_without_own_lag_us() } else { u64::MAX },
+            operation: sample.arrival.operation,
+            org_class,
+        };
+        let open = self.open.entry(index).or_default();
+        open.push(answered);
+        if queue.planned(usize::from(index)) != Some(open.len() as u64) {
+            return;
+        }
+        let answers = self.open.remove(&index).unwrap_or_default();
+        let window = queue.windows[usize::from(index)];
+        let evidence = Window {
+            pair: window.pair.unwrap_or_default(),
+            mode: Some(window.mode),
+            candidate: window.candidate,
+            start_s: window.measured_from_us as f64 / 1e6,
+            end_s: window.end_us as f64 / 1e6,
+            ..names.reduce(&answers)
+        };
+        let histogram = self.compress(&answers);
+        self.done.insert(index, Done { evidence, histogram });
+    }
+
+    fn compress(&mut self, answers: &[Answered]) -> Vec<u8> {
+        let mut all = histogram();
+        answers.iter().for_each(|a| all.saturating_record(a.response_us.min(CEILING_US)));
+        let mut bytes = Vec::new();
+        self.serializer.serialize(&all, &mut bytes).expect("memory can be written");
+        bytes
+    }
+
+    /// The windows that are whole, with their histograms, in time order. One whose answers are not
+    /// all there (the run was ended) is left out.
+    pub(super) fn whole(&self) -> impl Iterator<Item = (&Window, Histogram<u32>)> {
+        let mut deserializer = hdrhistogram::serialization::Deserializer::new();
+        self.done.values().map(move |done| {
+            let histogram = deserializer.deserialize(&mut done.histogram.as_slice());
+            (&done.evidence, histogram.expect("what we have just written"))
+        })
+    }
+}
+
+/// What operations and classes of org sizes are called.
+pub(super) struct Names<'a> {
+    pub scenario: &'a Scenario,
+    pub org_classes: &'a [String],
+}
+
+impl Names<'_> {
+    fn reduce(&self, answers: &[Answered]) -> Window {
+        let mut operations: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        let mut org_sizes: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for answer in answers {
+            let operation = &self.scenario.operations[usize::from(answer.operation)].name;
+            list_of(&mut operations, operation).push(answer.response_us);
+            let class = answer.org_class.and_then(|class| self.org_classes.get(usize::from(class)));
+            if let Some(class) = class {
+                list_of(&mut org_sizes, class).push(answer.response_us);
+            }
+        }
+        let reduce = |lists: BTreeMap<String, Vec<u64>>| {
+            lists.into_iter().map(|(name, list)| (name, window_latency(list))).collect()
+        };
+        Window {
+            all: window_latency(answers.iter().map(|a| a.response_us).collect()),
+            without_own_lag: window_latency(answers.iter().map(|a| a.without_own_lag_us).collect()),
+            operations: reduce(operations),
+            org_sizes: reduce(org_sizes),
+            ..Window::default()
+        }
+    }
+}
+
+fn list_of<'a>(lists: &'a mut BTreeMap<String, Vec<u64>>, name: &str) -> &'a mut Vec<u64> {
+    if !lists.contains_key(name) {
+        lists.insert(name.to_owned(), Vec::new());
+    }
+    lists.get_mut(name).expect("just inserted")
+}
+
+fn window_latency(mut latencies: Vec<u64>) -> WindowLatency {
+    let errors = latencies.iter().filter(|latency| **latency == u64::MAX).count() as u64;
+    let arrivals = latencies.len() as u64;
+    WindowLatency { arrivals, errors, p95_us: exact_p95(&mut latencies) }
+}

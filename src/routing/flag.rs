@@ -1,0 +1,211 @@
+//! A flag of the platform that routes everybody's reads: switched by an HTTP request or a command,
+//! seen by a probe, put back at the end.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, Uri};
+use serde_json::Value;
+
+use crate::config::{FlagRequest, Probe, RoutingConfig, RoutingKind};
+use crate::error::{Context, Error, Result};
+use crate::evidence::drive::Mode;
+use crate::http::{Client, Endpoint, TrustedRoots};
+
+/// How long a switch or a probe may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A flag, how to switch it, and how to see it.
+#[derive(Debug, Clone)]
+pub struct Flag {
+    legacy: Action,
+    partitioned: Action,
+    restore: Option<Action>,
+    probe: Sight,
+}
+
+/// One way to change the flag.
+#[derive(Debug, Clone)]
+enum Action {
+    Ask(Box<Question>),
+    /// Program and arguments; no shell.
+    Run(Vec<String>),
+}
+
+/// A request, prepared.
+#[derive(Debug, Clone)]
+struct Question {
+    endpoint: Endpoint,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// How to see the flag.
+#[derive(Debug, Clone)]
+struct Sight {
+    question: Question,
+    probe: Probe,
+}
+
+impl Flag {
+    /// The flag of a routing configuration; `None` where requests are routed one by one.
+    ///
+    /// # Errors
+    /// A usage error where a URL, method or header cannot be used.
+    pub(super) fn new(routing: &RoutingConfig, roots: &TrustedRoots) -> Result<Option<Self>> {
+        let ask = |request: &Option<FlagRequest>| {
+            request
+                .as_ref()
+                .map(|r| Question::new(r, roots).map(|question| Action::Ask(Box::new(question))))
+                .transpose()
+        };
+        let run =
+            |command: &Vec<String>| (!command.is_empty()).then(|| Action::Run(command.clone()));
+        let (legacy, partitioned, restore) = match routing.kind {
+            RoutingKind::Http => {
+                (ask(&routing.legacy)?, ask(&routing.partitioned)?, ask(&routing.restore)?)
+            }
+            RoutingKind::Command => (
+                run(&routing.legacy_command),
+                run(&routing.partitioned_command),
+                run(&routing.restore_command),
+            ),
+            RoutingKind::Header | RoutingKind::Urls | RoutingKind::None => return Ok(None),
+        };
+        let (Some(legacy), Some(partitioned), Some(probe)) =
+            (legacy, partitioned, routing.probe.clone())
+        else {
+            let what = "[routing] a switched flag needs legacy, partitioned and probe";
+            return Err(Error::usage(what, ""));
+        };
+        let request = FlagRequest {
+            method: "GET".into(),
+            url: probe.url.clone(),
+            body: String::new(),
+            headers: probe.headers.clone(),
+        };
+        let probe = Sight { question: Question::new(&request, roots)?, probe };
+        Ok(Some(Self { legacy, partitioned, restore, probe }))
+    }
+
+    /// Sends reads to one side.
+    ///
+    /// # Errors
+    /// Where the request or command fails; whether reads moved is for the probe to say.
+    pub async fn switch(&self, mode: Mode) -> Result<()> {
+        match mode {
+            Mode::Legacy => self.legacy.perform().await,
+            Mode::Partitioned => self.partitioned.perform().await,
+        }
+    }
+
+    /// Puts the flag back to what it was when `found` was seen.
+    ///
+    /// # Errors
+    /// Where that fails, or the probe then sees something else.
+    pub async fn put_back(&self, found: Mode) -> Result<()> {
+        match &self.restore {
+            Some(action) => action.perform().await?,
+            None => self.switch(found).await?,
+        }
+        match self.seen().await? {
+            Some(mode) if mode == found => Ok(()),
+            _ => Err(Error::run("the probe does not see the mode that was found at the start", "")),
+        }
+    }
+
+    /// Which side reads go to; `None` where the answer names neither.
+    ///
+    /// # Errors
+    /// Where there is no answer.
+    pub async fn seen(&self) -> Result<Option<Mode>> {
+        let (headers, body) = self.probe.question.ask().await?;
+        let probe = &self.probe.probe;
+        let told = match (&probe.header, &probe.pointer) {
+            (Some(name), _) => {
+                headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+            }
+            (None, Some(pointer)) => serde_json::from_slice::<Value>(&body)
+                .ok()
+                .and_then(|value| value.pointer(pointer).cloned())
+                .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)),
+            (None, None) => None,
+        };
+        Ok(match told {
+            Some(told) if told == probe.legacy => Some(Mode::Legacy),
+            Some(told) if told == probe.partitioned => Some(Mode::Partitioned),
+            _ => None,
+        })
+    }
+}
+
+impl Action {
+    async fn perform(&self) -> Result<()> {
+        match self {
+            Self::Ask(question) => question.ask().await.map(drop),
+            Self::Run(argv) => run(argv).await,
+        }
+    }
+}
+
+async fn run(argv: &[String]) -> Result<()> {
+    let place = format!("[routing] command `{}`", argv.join(" "));
+    let command = tokio::process::Command::new(&argv[0])
+        .args(&argv[1..])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(PATIENCE, command)
+        .await
+        .or_run(format!("{place}: no end within {} s", PATIENCE.as_secs()), "")?
+        .or_run(&place, "give program and arguments as a list")?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(Error::run(format!("{place}: {}", output.status), said))
+}
+
+impl Question {
+    fn new(request: &FlagRequest, roots: &TrustedRoots) -> Result<Self> {
+        let endpoint = Endpoint::new(&request.url, roots)?;
+        let place = format!("[routing] {}", endpoint.authority());
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, endpoint.host_header.clone());
+        if !request.body.is_empty() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        for (name, value) in &request.headers {
+            let name = HeaderName::try_from(name).or_usage(&place, "")?;
+            headers.insert(name, HeaderValue::try_from(value).or_usage(&place, "")?);
+        }
+        let query = request.url.query().map_or_else(String::new, |query| format!("?{query}"));
+        Ok(Self {
+            method: request.method.parse().or_usage(&place, "")?,
+            uri: format!("{}{query}", request.url.path()).parse().or_usage(&place, "")?,
+            headers,
+            body: Bytes::from(request.body.clone()),
+            endpoint,
+        })
+    }
+
+    /// Asks on a connection of its own.
+    async fn ask(&self) -> Result<(HeaderMap, Bytes)> {
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        let place = format!("{} {}{}", self.method, self.endpoint.authority(), self.uri);
+        let answer = Client::new(self.endpoint.clone(), 0, PATIENCE).send(request).await;
+        let answer = answer.map_err(|f| f.name()).or_run(&place, "is [routing] right?")?;
+        match answer.status {
+            200..=299 => Ok((answer.headers, answer.body)),
+            status => Err(Error::run(format!("{place}: status {status}"), "is [routing] right?")),
+        }
+    }
+}
