@@ -13,3 +13,6 @@ if cargo clippy --version >/dev/null 2>&1; then
   cargo clippy --release --locked --all-targets -- -D warnings
 fi
 cargo test --release --locked "$@"
+if [ $# -eq 0 ] && [ -n "${CUTOVER_BROWSER:-}" ]; then
+  cargo test --release --locked --test report -- --ignored
+fi

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use super::criteria::criterion;
 use super::limits;
+use super::load::{FELT_US, percent, share};
 use super::statistics::{CONFIDENCE, t_quantile};
 use crate::evidence::drive::Mode;
 use crate::evidence::history::PastRun;
@@ -19,8 +20,6 @@ use crate::evidence::verdict::{Criterion, Decision, Kind};
 const MIN_RUNS: usize = 5;
 /// The spread between runs that is assumed until then: standard deviation of ln p95.
 const ASSUMED_SPREAD: f64 = 0.10;
-/// A smaller difference of one operation is nothing that anybody feels.
-const FELT_US: u64 = 1000;
 
 /// What an earlier run says, where it may be compared with this one.
 ///
@@ -113,7 +112,7 @@ pub(super) fn against_earlier_runs(record: &RunRecord) -> Option<Criterion> {
         "The partitioned side is not slower than in earlier runs",
         "Post-rollout, performance verification",
         "drive, history",
-        format!("≤ +{} %, lower 95 % bound", (limit * 1e4).round() / 1e2),
+        format!("≤ +{} %, lower 95 % bound", share(limit)),
     );
     let runs = record.history.len();
     let Some(drive) = &record.drive else {
@@ -124,7 +123,6 @@ pub(super) fn against_earlier_runs(record: &RunRecord) -> Option<Criterion> {
     let Some((ratio, low)) = regression(now_us, &then_us) else {
         return Some(criterion.note("a run without a p95 cannot be compared"));
     };
-    let percent = |ratio: f64| format!("{:+.1} %", (ratio - 1.0) * 100.0);
     let slower = slower_operations(record, limit);
     let pass = low <= 1.0 + limit && slower.is_empty();
     let mut notes: Vec<String> =
@@ -149,7 +147,7 @@ fn slower_operations(record: &RunRecord, limit: f64) -> Vec<(String, f64)> {
         .filter_map(|operation| {
             let now_us = operation.modes.get(&Mode::Partitioned)?.response_us.p95;
             let then_us = then_us.get(operation.name.as_str())?;
-            let felt = then_us.iter().all(|then| now_us >= then + FELT_US);
+            let felt = then_us.iter().all(|then| now_us >= then + FELT_US as u64);
             let (ratio, low) = regression(now_us, then_us)?;
             (felt && low > 1.0 + limit).then(|| (operation.name.clone(), ratio))
         })

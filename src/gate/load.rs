@@ -10,7 +10,7 @@ use crate::gate::statistics::MIN_PAIRS;
 /// Latency that asks for a rollback (handbook, decision matrix): +50 %.
 const P95_CRITICAL: f64 = 1.50;
 /// A difference below this is shown but not judged: nobody feels it.
-const FELT_US: i64 = 1000;
+pub(super) const FELT_US: i64 = 1000;
 /// Error rate that asks for a rollback (handbook, decision matrix): above 1 %.
 const ERROR_RATE_CRITICAL: f64 = 0.01;
 /// With fewer requests in a mode, a rate of one in a thousand cannot be seen.
@@ -199,6 +199,7 @@ pub(super) fn share(share: f64) -> f64 {
     (share * 1e6).round() / 1e4
 }
 
+/// A ratio as a signed difference in per cent.
 pub(super) fn percent(ratio: f64) -> String {
     format!("{:+.1} %", (ratio - 1.0) * 100.0)
 }

@@ -98,9 +98,7 @@ pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) ->
         }
     }
     run.record.duration_s = began.elapsed().as_secs_f64();
-    run.record.ended = true;
-    gate::judge(&mut run.record);
-    write_reports(folder, &mut run.record)?;
+    conclude(folder, &mut run.record)?;
     match run.broken {
         // What broke is why it is inconclusive; a measured failure or a signal says more.
         Some(error) if run.record.verdict.exit_code == 20 => Err(error),
@@ -108,16 +106,17 @@ pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) ->
     }
 }
 
-/// Lists the evidence files in the record, then writes it and every report.
+/// Ends a run: lists its evidence files, judges, then writes the record and every report.
 ///
 /// # Errors
-/// Where the folder cannot be written.
-pub fn write_reports(folder: &RunFolder, record: &mut RunRecord) -> Result<()> {
-    let reports = report::render_all(record);
-    let names: Vec<&str> = reports.iter().map(|(name, _)| *name).collect();
-    record.files = inventory(folder.path(), &names)?;
+/// Where the folder cannot be read or written.
+pub fn conclude(folder: &RunFolder, record: &mut RunRecord) -> Result<()> {
+    record.ended = true;
+    // Before the verdict, which counts them.
+    record.files = inventory(folder.path(), &report::FILES)?;
+    gate::judge(record);
     folder.write_record(record)?;
-    for (name, bytes) in reports {
+    for (name, bytes) in report::render_all(record) {
         folder.write(name, &bytes)?;
     }
     Ok(())

@@ -24,11 +24,15 @@ mod text;
 
 use crate::evidence::run_record::RunRecord;
 
-/// Every report of a run: the file's name in the run folder, and its bytes.
-pub fn render_all(record: &RunRecord) -> Vec<(&'static str, Vec<u8>)> {
-    vec![
-        ("report.html", html::render(record).into_bytes()),
-        ("report.md", markdown::render(record).into_bytes()),
-        ("junit.xml", junit::render(record).into_bytes()),
+/// The names of the reports in a run's folder.
+pub const FILES: [&str; 3] = ["report.html", "report.md", "junit.xml"];
+
+/// Every report of a run: its name of [`FILES`], and its bytes.
+pub fn render_all(record: &RunRecord) -> [(&'static str, Vec<u8>); 3] {
+    let [page, summary, tests] = FILES;
+    [
+        (page, html::render(record).into_bytes()),
+        (summary, markdown::render(record).into_bytes()),
+        (tests, junit::render(record).into_bytes()),
     ]
 }

@@ -200,7 +200,7 @@ fn check_of(class: &str) -> &'static str {
 pub fn scoreboard(cases: &[Case]) -> String {
     let mut text = String::from(
         "# Faults, planted and seen\n\n\
-         Each line is a case file of `tests/diff_cases/`, planted in a real database by `tests/diff.rs`: the \
+         Each line is a case file of `tests/diff_cases/`, planted in a real database by `tests/diff/`: the \
          diff has to find\nexactly these classes, at the org and key that the file names, and nothing \
          else. This page is made from the files\n(`CUTOVER_WRITE_SCOREBOARD=1 cargo test --test diff \
          scoreboard`); a test fails where it is out of date.\n\n\

@@ -6,6 +6,8 @@
     reason = "each test file uses the part it needs; `expect` would fail in others"
 )]
 
+pub mod writers;
+
 use std::future::Future;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -145,13 +145,11 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
         Err(error) => (ActState::Interrupted, error.to_string()),
     };
     record.duration_s = outcome.evidence.duration_s;
-    record.ended = true;
     let act = Act { name: "drive".into(), state, duration_s: record.duration_s, note };
     record.acts.push(act);
     record.drive = Some(outcome.evidence);
     record.observations = outcome.observations;
-    gate::judge(&mut record);
-    rehearsal::write_reports(&folder, &mut record)?;
+    rehearsal::conclude(&folder, &mut record)?;
     printer.json(&record);
     // The data was not looked at, so there is no verdict on the cut-over, only on the measurement.
     let told = |c: &Criterion| c.kind != Kind::Integrity || c.evidence == "drive";
