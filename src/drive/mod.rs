@@ -6,11 +6,13 @@
 //! ([`collector`], [`tally`]), so that the memory of a load does not grow with its length. Goose's
 //! own ways are dealt with in [`attack`] alone.
 
+mod aftermath;
 mod attack;
 mod collector;
 mod database;
 mod flag;
 mod latency;
+mod ledger;
 mod live;
 mod org_sizes;
 mod pacer;
@@ -28,5 +30,6 @@ mod windows;
 mod worker;
 
 pub use database::org_sizes;
+pub use ledger::reconcile;
 pub use org_sizes::OrgSizes;
 pub use run::{Options, Outcome, run};

@@ -78,8 +78,11 @@ impl Prepared {
         }
     }
 
-    /// Fills the blanks.
-    pub(super) fn fill(&self, values: &Values<'_>) -> Result<Request<Full<Bytes>>, Unsendable> {
+    /// Fills the blanks; the body once more by itself, for whoever notes what is sent.
+    pub(super) fn fill(
+        &self,
+        values: &Values<'_>,
+    ) -> Result<(Request<Full<Bytes>>, Bytes), Unsendable> {
         let uri = match &self.uri {
             Some(uri) => uri.clone(),
             None => {
@@ -96,10 +99,11 @@ impl Prepared {
             headers.insert(name.clone(), value);
         }
         let body = self.body.as_ref().map(|body| Bytes::from(body.fill(values)));
-        let mut request = Request::new(Full::new(body.unwrap_or_default()));
+        let body = body.unwrap_or_default();
+        let mut request = Request::new(Full::new(body.clone()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
-        Ok(request)
+        Ok((request, body))
     }
 }

@@ -7,13 +7,23 @@ use std::sync::Mutex;
 
 use crate::scenario::Row;
 
+/// A row that is kept.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    pub row: Row,
+    /// The org it belongs to.
+    pub org: u64,
+    /// The number of the last noted write to it.
+    pub version: Option<u64>,
+}
+
 /// Rows kept per name; more would only cost memory.
 const LIMIT: usize = 100_000;
 
 /// A queue of rows for each name of the scenario.
 #[derive(Debug)]
 pub(super) struct Rows {
-    queues: Vec<Mutex<VecDeque<Row>>>,
+    queues: Vec<Mutex<VecDeque<Kept>>>,
 }
 
 impl Rows {
@@ -22,12 +32,12 @@ impl Rows {
     }
 
     /// Takes the row that has waited longest.
-    pub(super) fn take(&self, name: usize) -> Option<Row> {
+    pub(super) fn take(&self, name: usize) -> Option<Kept> {
         self.queues[name].lock().expect("no panic while held").pop_front()
     }
 
     /// Gives a row back, or keeps a new one.
-    pub(super) fn put(&self, name: usize, row: Row) {
+    pub(super) fn put(&self, name: usize, row: Kept) {
         let mut queue = self.queues[name].lock().expect("no panic while held");
         if queue.len() < LIMIT {
             queue.push_back(row);

@@ -11,7 +11,9 @@ use chrono::NaiveDate;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::aftermath::{self, Confirming};
 use super::collector::Collector;
+use super::ledger::Ledger;
 use super::org_sizes::OrgSizes;
 use super::pacer::Queue;
 use super::recorder::{Outcome as RequestOutcome, Recorder};
@@ -21,11 +23,12 @@ use super::tally::Tally;
 use super::worker::{Shared, Worker};
 use super::{attack, database, flag, live, sampler, usage};
 use crate::act::{ActContext, Event};
+use crate::config::TablePair;
 use crate::error::{Error, Result};
 use crate::evidence::drive::{DatabasePoint, DriveEvidence, Mode, StatementShare};
 use crate::evidence::observation::Observation;
 use crate::routing::Switch;
-use crate::scenario::{Plan, Scenario};
+use crate::scenario::{Arrival, Plan, Scenario};
 
 /// How the plan is drained.
 #[derive(Debug, Clone)]
@@ -40,8 +43,10 @@ pub struct Options {
     pub rate_per_s: f64,
     /// Send as fast as answers come, whatever the plan's rate: a figure of capacity.
     pub closed_loop: bool,
-    /// The database to watch meanwhile.
+    /// The database to watch meanwhile, and to hold the ledger against afterwards.
     pub database_url: Option<String>,
+    /// The table pairs whose writes are noted.
+    pub tables: Vec<TablePair>,
     /// How large the orgs are.
     pub org_sizes: Option<Arc<OrgSizes>>,
     /// Where to listen for Prometheus.
@@ -104,11 +109,14 @@ async fn drain(
     live: Option<live::Listener>,
     mode_before: Mode,
 ) -> Result<Outcome> {
+    let watched = options.database_url.is_some();
+    let (ledger, confirmer) = Ledger::begin(out, &scenario, &options.tables, watched)?;
     let (expected, (hot_orgs, _)) = (plan.expected_arrivals(), plan.hot_orgs());
     let flag = switch.flag().cloned().map(Arc::new);
     let shared = Arc::new(Shared {
         requests: Requests::new(&scenario, &switch),
         rows: Rows::new(scenario.rows.len()),
+        ledger,
         scenario: Arc::clone(&scenario),
         switch,
         queue: Queue::new(plan, options.closed_loop, context.stop.clone()),
@@ -119,6 +127,7 @@ async fn drain(
         timeout: options.timeout,
         closed_loop: options.closed_loop,
     });
+    let confirming = Confirming::start(&shared, confirmer, options);
     make_rows_ahead(&shared, mode_before).await?;
     let total = (!options.closed_loop).then_some(expected);
     context.started(format!("drive: {}", scenario.name), total, "requests");
@@ -135,6 +144,9 @@ async fn drain(
     // What was measured is on disk even where Goose broke.
     let measured = collector.finish(&measured_s(&shared, attacked.as_ref().ok(), elapsed_s));
     let (attacked, measured) = (attacked?, measured?);
+    aftermath::send_doubts_again(&shared).await;
+    confirming.stop().await;
+    let ledger = aftermath::account(&shared, options, out, context).await;
     let windows = &shared.queue.windows;
     let candidate = windows.iter().find(|window| window.candidate);
     let evidence = DriveEvidence {
@@ -152,6 +164,7 @@ async fn drain(
         hot_orgs,
         database: watched.database,
         statements: watched.statements,
+        ledger,
         ..measured
     };
     Ok(Outcome { evidence, observations: watched.observations })
@@ -236,7 +249,8 @@ async fn make_rows_ahead(shared: &Arc<Shared>, mode: Mode) -> Result<()> {
             if shared.queue.stopped() {
                 return Ok(());
             }
-            let arrival = crate::scenario::Arrival { operation: number as u16, ..*arrival };
+            let (operation, window) = (number as u16, Arrival::AHEAD);
+            let arrival = Arrival { operation, window, ..*arrival };
             let outcome = worker.perform(&arrival, mode).await.outcome;
             if outcome != RequestOutcome::Ok {
                 let endpoint = shared.switch.endpoint(mode).authority();

@@ -9,10 +9,11 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use super::ledger::{Doubt, Ledger, Noted, State, state_of};
 use super::pacer::{Due, Queue};
 use super::recorder::{Outcome, Recorder, Sample};
 use super::request::Requests;
-use super::rows::Rows;
+use super::rows::{Kept, Rows};
 use crate::evidence::drive::Mode;
 use crate::http::{Answer, Client};
 use crate::routing::{Served, Switch};
@@ -25,6 +26,7 @@ pub(super) struct Shared {
     pub requests: Arc<Requests>,
     pub queue: Queue,
     pub rows: Rows,
+    pub ledger: Ledger,
     pub recorder: Recorder,
     /// Numbers every request of the run, beginning at a value that differs between runs.
     pub unique: AtomicU64,
@@ -32,6 +34,22 @@ pub(super) struct Shared {
     pub timeout: Duration,
     /// Whether requests are sent as fast as they are answered.
     pub closed_loop: bool,
+}
+
+impl Shared {
+    /// What the blanks of an arrival's request are filled with.
+    fn values<'a>(&'a self, arrival: &Arrival, unique: u64, row: Option<&'a Kept>) -> Values<'a> {
+        Values {
+            org: arrival.org,
+            draw: arrival.draw,
+            turn: arrival.turn,
+            unique,
+            as_of: self.as_of,
+            row: row.map(|kept| &kept.row),
+            feeders: &self.scenario.feeders,
+            signer: self.scenario.signer.as_ref(),
+        }
+    }
 }
 
 /// One worker: a connection per mode (the same one where both modes live behind one address).
@@ -50,6 +68,10 @@ pub(super) struct Reply {
     bytes_in: u64,
     sent: Instant,
     done: Instant,
+    /// The write that was noted.
+    noted: Option<Noted>,
+    /// The row that the answer tells of, to be kept.
+    fresh: Option<Row>,
 }
 
 /// The platform's word for where an answer came from: `hit` or `miss`.
@@ -109,72 +131,123 @@ impl Worker {
     /// Sends one request; the row it works on is nobody else's meanwhile.
     pub(super) async fn perform(&mut self, arrival: &Arrival, mode: Mode) -> Reply {
         let shared = Arc::clone(&self.shared);
-        let number = usize::from(arrival.operation);
-        let operation = &shared.scenario.operations[number];
+        let operation = &shared.scenario.operations[usize::from(arrival.operation)];
         let row = match operation.row.map(|name| shared.rows.take(name)) {
             None => None,
             Some(Some(row)) => Some(row),
             Some(None) => return Reply::unsent(Outcome::Skipped, Instant::now()),
         };
-        let values = Values {
-            org: arrival.org,
-            draw: arrival.draw,
-            turn: arrival.turn,
-            unique: shared.unique.fetch_add(1, Ordering::Relaxed),
-            as_of: shared.as_of,
-            row: row.as_ref(),
-            feeders: &shared.scenario.feeders,
-            signer: shared.scenario.signer.as_ref(),
-        };
+        let unique = shared.unique.fetch_add(1, Ordering::Relaxed);
+        let mut reply = self.exchange(arrival, mode, unique, row.as_ref(), None).await;
+        if let Some(noted) = reply.noted.take_if(|_| state_of(reply.outcome) == State::Unknown) {
+            shared.ledger.doubt(Doubt { arrival: *arrival, mode, unique, noted });
+        }
+        match reply.fresh.take() {
+            Some(fresh) => {
+                let kept = Kept {
+                    row: fresh,
+                    org: row.map_or(arrival.org, |row| row.org),
+                    version: reply.noted.as_ref().map(|noted| noted.write),
+                };
+                shared.rows.put(operation.remember.expect("kept by name"), kept);
+            }
+            None => give_back(&shared.rows, operation, row),
+        }
+        reply
+    }
+
+    /// Sends a doubtful write once more, under the same idempotency key.
+    pub(super) async fn again(&mut self, doubt: Doubt) {
+        self.shared.ledger.retry(&doubt.noted);
+        let Doubt { arrival, mode, unique, noted } = doubt;
+        self.exchange(&arrival, mode, unique, None, Some(noted)).await;
+    }
+
+    /// Fills a request, notes it where it writes, sends it and checks the answer. `noted` where it was
+    /// sent before.
+    async fn exchange(
+        &mut self,
+        arrival: &Arrival,
+        mode: Mode,
+        unique: u64,
+        row: Option<&Kept>,
+        noted: Option<Noted>,
+    ) -> Reply {
+        let shared = Arc::clone(&self.shared);
+        let number = usize::from(arrival.operation);
+        let operation = &shared.scenario.operations[number];
+        let values = shared.values(arrival, unique, row);
         let client = match (mode, &mut self.partitioned) {
             (Mode::Partitioned, Some(client)) => client,
             _ => &mut self.legacy,
         };
-        let Ok(request) = shared.requests.of(mode, number).fill(&values) else {
+        let Ok((mut request, body)) = shared.requests.of(mode, number).fill(&values) else {
             return Reply::unsent(Outcome::Unsendable, Instant::now());
         };
+        let again = noted.is_some();
+        let noted = match noted {
+            None => shared.ledger.sent(arrival, row, &values, &body),
+            known => Ok(known),
+        };
+        let Ok(noted) = noted else {
+            return Reply::unsent(Outcome::Unsendable, Instant::now());
+        };
+        if let Some(noted) = &noted {
+            noted.mark(request.headers_mut());
+        }
         let (read, written) = client.traffic_bytes();
         let sent = Instant::now();
         let answer = client.send(request).await;
         let done = Instant::now();
         let (read_until, written_until) = client.traffic_bytes();
         let mut reply = Reply {
-            outcome: Outcome::Ok,
             headers: HeaderMap::new(),
             bytes_out: written_until - written,
             bytes_in: read_until - read,
-            sent,
-            done,
+            noted,
+            ..Reply::unsent(Outcome::Ok, sent)
         };
-        let kept = match answer {
-            Err(failure) => Err(Outcome::Failed(failure)),
-            Ok(answer) => {
-                let kept = check(operation, &shared.switch, mode, &answer, &values);
-                reply.headers = answer.headers;
-                kept
-            }
+        reply.done = done;
+        let checked = match &answer {
+            Err(failure) => Err(Outcome::Failed(*failure)),
+            Ok(answer) => check(operation, &shared.switch, mode, answer, &values),
         };
-        match kept {
-            Ok(Some(fresh)) => shared.rows.put(operation.remember.expect("kept by name"), fresh),
-            Ok(None) => give_back(&shared.rows, operation, row),
-            Err(outcome) => {
-                reply.outcome = outcome;
-                give_back(&shared.rows, operation, row);
-            }
+        match checked {
+            Ok(fresh) => reply.fresh = fresh,
+            Err(outcome) => reply.outcome = outcome,
         }
+        if let Some(noted) = &reply.noted {
+            let state = match state_of(reply.outcome) {
+                // The first attempt may have been applied, whatever is said of the second.
+                State::Fail if again => State::Unknown,
+                state => state,
+            };
+            let told = answer.as_ref().ok().map(|answer| answer.body.as_ref());
+            shared.ledger.answered(noted, state, &values, (&body, told));
+        }
+        reply.headers = answer.map(|answer| answer.headers).unwrap_or_default();
         reply
     }
 }
 
 impl Reply {
     fn unsent(outcome: Outcome, at: Instant) -> Self {
-        Self { outcome, headers: HeaderMap::new(), bytes_out: 0, bytes_in: 0, sent: at, done: at }
+        Self {
+            outcome,
+            headers: HeaderMap::new(),
+            bytes_out: 0,
+            bytes_in: 0,
+            sent: at,
+            done: at,
+            noted: None,
+            fresh: None,
+        }
     }
 }
 
 /// A row that was only read waits for the next; after a write, failed ones above all, nobody knows
 /// what it looks like, so it is let go of.
-fn give_back(rows: &Rows, operation: &Operation, row: Option<Row>) {
+fn give_back(rows: &Rows, operation: &Operation, row: Option<Kept>) {
     if let (Some(row), Some(name)) = (row, operation.row)
         && !operation.writes
         && !operation.consumes

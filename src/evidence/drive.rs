@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::ledger::LedgerEvidence;
+
 /// Which side reads are routed to.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
@@ -119,6 +121,8 @@ pub struct DriveEvidence {
     /// The statements that took most of the database's time during the load, where
     /// `pg_stat_statements` is there.
     pub statements: Vec<StatementShare>,
+    /// What became of the writes; `None` where no operation of the scenario writes.
+    pub ledger: Option<LedgerEvidence>,
 }
 
 /// Answers that asked to be left alone for a while. They were counted, and not sent again.

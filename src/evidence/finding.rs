@@ -228,7 +228,8 @@ pub struct Finding {
     pub org_id: Option<String>,
     /// The key, column by column, as PostgreSQL prints the values.
     pub key: BTreeMap<String, Option<String>>,
-    /// `missing`, `extra`, `mismatched`, `duplicate`, `wrong_org`, `misrouted`, or a catalog class.
+    /// `missing`, `extra`, `mismatched`, `duplicate`, `wrong_org`, `misrouted`, a catalog class, or a
+    /// class of the ledger: `lost`, `phantom`, `doubled`, `torn`, `stale`, `altered`.
     pub class: String,
     /// The row in legacy (for a mismatch only the columns that differ).
     pub legacy: Option<BTreeMap<String, Option<String>>>,
@@ -236,12 +237,15 @@ pub struct Finding {
     pub partitioned: Option<BTreeMap<String, Option<String>>>,
     /// Columns that differ.
     pub columns: Vec<String>,
+    /// For findings of the ledger: what the write set, where its row should be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<BTreeMap<String, Option<String>>>,
     /// The leaf that holds the twin's row.
     pub partition: Option<String>,
     /// For catalog findings: how bad it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub severity: Option<Severity>,
-    /// For catalog findings: what it means and how it is mended.
+    /// For findings of the catalog and the ledger: what it means.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }

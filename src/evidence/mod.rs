@@ -6,6 +6,7 @@
 pub mod drive;
 pub mod finding;
 pub mod history;
+pub mod ledger;
 pub mod limits;
 pub mod manifest;
 pub mod observation;

@@ -1,7 +1,7 @@
 //! Worst state decides: the precedence of the contract, the action of the handbook's matrix.
 
 use super::statistics::compare;
-use super::{criteria, history, limits, load, observed, steps};
+use super::{criteria, history, ledger, limits, load, observed, steps};
 use crate::evidence::run_record::RunRecord;
 use crate::evidence::verdict::{Action, Criterion, Decision, Kind, State, Verdict};
 
@@ -12,6 +12,7 @@ pub fn judge(record: &mut RunRecord) {
         drive.comparison = compare(drive, limit);
     }
     record.criteria = criteria::all(record);
+    record.criteria.extend(ledger::all(record));
     record.criteria.extend(load::all(record));
     record.criteria.extend(observed::all(record));
     record.criteria.extend(history::against_earlier_runs(record));

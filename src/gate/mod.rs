@@ -3,6 +3,7 @@
 mod criteria;
 mod decide;
 mod history;
+mod ledger;
 mod limits;
 mod load;
 mod observed;

@@ -19,6 +19,10 @@ pub(super) enum Fault {
     StaleCache,
     /// Writes are acknowledged and rolled back.
     LostWrite,
+    /// Writes fail with 500 after they were committed.
+    PhantomWrite,
+    /// The twin's row is gone after a write to it.
+    TornWrite,
     /// Inserts are applied twice.
     DoubleWrite,
     /// Updates write the old values back half a second later.
@@ -53,11 +57,13 @@ pub struct Misbehaviour {
 }
 
 /// Name, fault, and the amount where none is given, which also says what kind of value is wanted.
-const KNOWN: [(&str, Fault, Amount); 11] = [
+const KNOWN: [(&str, Fault, Amount); 13] = [
     ("slow-partitioned", Fault::SlowPartitioned, Amount::Share(0.25)),
     ("unpruned-by-id", Fault::UnprunedById, Amount::Always),
     ("stale-cache", Fault::StaleCache, Amount::Always),
     ("lost-write", Fault::LostWrite, Amount::Share(0.01)),
+    ("phantom-write", Fault::PhantomWrite, Amount::Share(0.01)),
+    ("torn-write", Fault::TornWrite, Amount::Share(0.01)),
     ("double-write", Fault::DoubleWrite, Amount::Share(0.01)),
     ("stale-update", Fault::StaleUpdate, Amount::Share(0.01)),
     ("cross-org-cache", Fault::CrossOrgCache, Amount::Share(0.01)),

@@ -112,6 +112,9 @@ impl App {
             outcome
         });
         match task.await {
+            Ok(Ok(_)) if self.mischief.strikes(Fault::PhantomWrite) => {
+                Err(Failure::Internal("told to fail after the commit".into()))
+            }
             Ok(outcome) => Ok(outcome?),
             Err(_) => Err(Failure::Internal("the write broke off".into())),
         }

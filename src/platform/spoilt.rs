@@ -53,6 +53,12 @@ impl Store {
         Ok(before.zip(after))
     }
 
+    /// Deletes the twin's row behind the trigger's back.
+    pub async fn forget_twin(&self, kind: Kind, id: i64) -> sqlx::Result<()> {
+        let query = sqlx::query(sql::writes(kind).forget_twin).bind(id);
+        bounded(query.execute(&self.primary)).await.map(|_| ())
+    }
+
     /// Writes a row back as it was.
     pub async fn restore(&self, kind: Kind, old: &Transaction) -> sqlx::Result<()> {
         let query = sqlx::query(sql::writes(kind).restore)

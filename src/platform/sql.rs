@@ -40,6 +40,8 @@ pub(super) struct Writes {
     pub delete: &'static str,
     /// `$1` id, `$2` org: the row, locked until the transaction ends.
     pub lock: &'static str,
+    /// `$1` id: the twin's row alone.
+    pub forget_twin: &'static str,
     /// `$1` id, `$2` org, `$3` date, `$4` amount, `$5` category, `$6` description, `$7` status: as
     /// they were.
     pub restore: &'static str,
@@ -135,6 +137,7 @@ macro_rules! writes {
                 "SELECT ", columns!($party), " FROM ", $table,
                 " WHERE id = $1 AND org_id = $2 FOR UPDATE"
             ),
+            forget_twin: concat!("DELETE FROM ", $table, "_partitioned WHERE id = $1"),
             restore: concat!(
                 "UPDATE ", $table, " SET date = $3, amount = $4::text::numeric, category = $5,",
                 " description = $6, status = $7 WHERE id = $1 AND org_id = $2"

@@ -25,6 +25,7 @@ impl App {
                 return app.store.lose_insert(kind, &new).await.map(Some);
             }
             let row = app.store.insert(kind, &new).await?;
+            app.tear(kind, row.as_ref()).await?;
             if app.mischief.strikes(Fault::DoubleWrite) {
                 let again = NewTransaction { idempotency_key: None, ..new };
                 app.store.insert(kind, &again).await?;
@@ -54,9 +55,21 @@ impl App {
                     after
                 }));
             }
-            app.store.update(kind, &change).await
+            let row = app.store.update(kind, &change).await?;
+            app.tear(kind, row.as_ref()).await?;
+            Ok(row)
         };
         self.write((kind.name(), org_id), work).await
+    }
+
+    /// Takes the twin's row away where writes are to be torn.
+    async fn tear(&self, kind: Kind, row: Option<&Transaction>) -> sqlx::Result<()> {
+        match row {
+            Some(row) if self.mischief.strikes(Fault::TornWrite) => {
+                self.store.forget_twin(kind, row.id).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Deletes a row; whether it was there.

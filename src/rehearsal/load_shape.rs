@@ -71,7 +71,8 @@ impl LoadShape {
     /// The profile's shape with what the user said instead.
     ///
     /// A `duration` is the length of the whole load. It is divided into windows of the profile's
-    /// length where it is long, and into twelve shorter pairs where it is not.
+    /// length where it is long, and into twelve shorter pairs where it is not. A pair has a window
+    /// for each of the `modes`.
     ///
     /// # Errors
     /// A usage error where the duration is too short to compare anything.
@@ -80,22 +81,26 @@ impl LoadShape {
         rate_per_s: Option<f64>,
         connections: Option<usize>,
         duration: Option<Duration>,
-        pairs: Option<u32>,
+        (pairs, modes): (Option<u32>, usize),
     ) -> Result<Self> {
+        let modes = u32::try_from(modes).unwrap_or(2).max(1);
         let mut load = profile.load();
         load.rate_per_s = rate_per_s.unwrap_or(load.rate_per_s);
         load.connections = connections.unwrap_or(load.connections);
         if let Some(duration) = duration {
             load.warm_up = load.warm_up.min(duration / 10);
             let measured = duration - load.warm_up;
-            let longest = (measured.as_secs_f64() / (2.0 * load.window.as_secs_f64())) as u32;
-            let shortest = (measured.as_secs_f64() / (2.0 * SHORTEST_WINDOW.as_secs_f64())) as u32;
+            let in_it = |window: Duration| {
+                (measured.as_secs_f64() / (f64::from(modes) * window.as_secs_f64())) as u32
+            };
+            let longest = in_it(load.window);
+            let shortest = in_it(SHORTEST_WINDOW);
             load.pairs = pairs.unwrap_or(longest.max(USUAL_PAIRS)).min(shortest);
             if load.pairs == 0 {
                 let what = format!("--duration {duration:?}: too short to hold a pair of windows");
                 return Err(Error::usage(what, "give at least 4s; a decision wants 60s or more"));
             }
-            load.window = measured / (2 * load.pairs);
+            load.window = measured / (modes * load.pairs);
         } else if let Some(pairs) = pairs {
             load.pairs = pairs;
         }
@@ -132,7 +137,7 @@ mod tests {
 
     fn with_duration(seconds: u64) -> Result<LoadShape> {
         let duration = Some(Duration::from_secs(seconds));
-        LoadShape::resolve(Profile::Default, None, None, duration, None)
+        LoadShape::resolve(Profile::Default, None, None, duration, (None, 2))
     }
 
     #[test]
@@ -145,6 +150,14 @@ mod tests {
             assert!(load.window >= SHORTEST_WINDOW);
         }
         assert!(with_duration(1).is_err());
+    }
+
+    #[test]
+    fn a_single_mode_drives_as_long_as_two() {
+        let duration = Some(Duration::from_secs(6));
+        let load = LoadShape::resolve(Profile::Default, None, None, duration, (Some(1), 1));
+        let load = load.expect("long enough");
+        assert_eq!(load.warm_up + load.window, Duration::from_secs(6));
     }
 
     #[test]

@@ -301,6 +301,7 @@ async fn load(
         rate_per_s: options.load.rate_per_s,
         closed_loop: false,
         database_url: Some(database_url.to_owned()),
+        tables: options.config.tables.clone(),
         org_sizes: sizes_of_orgs(&options.config, database_url, context).await,
         metrics_listen: None,
     };

@@ -26,11 +26,12 @@ type Section = fn(&RunRecord) -> String;
 pub fn render(record: &RunRecord) -> String {
     let mut out = verdict(record);
     let mut left_out = Vec::new();
-    let sections: [(&str, Section); 5] = [
+    let sections: [(&str, Section); 6] = [
         ("What is missing", missing),
         ("Criteria", criteria),
         ("p95 by operation", latency),
         ("Rows", rows),
+        ("Writes", writes),
         ("The run", run),
     ];
     for (title, section) in sections {
@@ -175,6 +176,45 @@ fn rows(record: &RunRecord) -> String {
             })
             .collect();
         let _ = writeln!(out, "Worst orgs: {}. All of them: `orgs.csv`.", named.join(", "));
+    }
+    out
+}
+
+fn writes(record: &RunRecord) -> String {
+    let Some(ledger) = record.drive.as_ref().and_then(|drive| drive.ledger.as_ref()) else {
+        return String::new();
+    };
+    let mut out = format!(
+        "{} writes: {} acknowledged, {} refused, {} unknown",
+        count(ledger.writes),
+        count(ledger.ok),
+        count(ledger.fail),
+        count(ledger.unknown)
+    );
+    if !ledger.complete {
+        let _ =
+            write!(out, "; **not held against the tables**: {}", escape(&ledger.incomplete_reason));
+    }
+    out.push_str(".\n\n");
+    let classes = ledger.counts.by_class();
+    let heads: String = classes.iter().map(|(name, _)| format!(" {name} |")).collect();
+    let rules = " ---: |".repeat(classes.len());
+    let bold =
+        |n: u64| if n > 0 { format!(" **{}** |", count(n)) } else { format!(" {} |", count(n)) };
+    let cells: String = classes.iter().map(|(_, n)| bold(*n)).collect();
+    let _ = writeln!(out, "|{heads}\n|{rules}\n|{cells}");
+    let named = ledger.findings.iter().take(MOST_ORGS).map(|finding| {
+        let org = code(finding.org_id.as_deref().unwrap_or(NOTHING));
+        let detail = escape(finding.detail.as_deref().unwrap_or_default());
+        format!(
+            "- **{}** in {}, org {org}: {detail}",
+            escape(&finding.class),
+            escape(&finding.table)
+        )
+    });
+    let named = list(named, "");
+    if !named.is_empty() {
+        let _ = write!(out, "\n{named}");
     }
     out
 }

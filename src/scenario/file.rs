@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::arrivals::Shape;
+use crate::evidence::ledger::WriteKind;
 
 /// Traffic for `cutover drive` and `cutover rehearse`.
 ///
@@ -153,24 +154,20 @@ pub(super) struct RawWrite {
     pub table: String,
     /// How it changes it.
     pub kind: WriteKind,
+    /// Key column → where its value is: a JSON pointer (`/id`), for an insert into the answer, else
+    /// into the body that is sent; or a text with blanks.
+    #[serde(default)]
+    pub key: BTreeMap<String, String>,
     /// Column → where its value is: a JSON pointer (`/amount`) into the body that is sent, or a text
     /// with blanks.
     #[serde(default)]
     pub values: BTreeMap<String, String>,
-}
-
-/// How an operation changes a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum WriteKind {
-    /// Makes it.
-    Insert,
-    /// Changes it.
-    Update,
-    /// Makes it, or changes the one with the same key.
-    Upsert,
-    /// Removes it.
-    Delete,
+    /// The column among `values` that no other write sets to the same, because its value holds
+    /// {{unique}}. An insert needs one.
+    pub tag: Option<String>,
+    /// For an insert: the request header of its idempotency key; empty for none. Default:
+    /// Idempotency-Key.
+    pub idempotency_header: Option<String>,
 }
 
 /// A CSV file with a header line.

@@ -20,7 +20,7 @@ pub use answer::Check;
 pub use arrivals::Shape;
 pub use check::Scenario;
 pub use feeder::Feeder;
-pub use file::{JsonType, Spread, WriteKind, json_schema};
+pub use file::{JsonType, Spread, json_schema};
 pub use operation::{Operation, Write, WrittenValue, is_json};
 pub use plan::{Arrival, Plan, PlanOptions, WindowPlan};
 pub use template::{Row, Template, Values};

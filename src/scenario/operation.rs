@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::answer::{self, Check};
 use super::blank::Names;
-use super::file::{RawOperation, RawWrite, RawWrites, Spread, WriteKind};
-use super::template::{Place, Row, Template, url_encode};
+use super::file::{RawOperation, RawWrite, RawWrites, Spread};
+use super::template::{Place, Row, Template, Values, url_encode};
+use crate::evidence::ledger::WriteKind;
 
 /// One kind of request.
 #[derive(Debug, Clone)]
@@ -52,15 +53,21 @@ pub struct Write {
     pub table: String,
     /// How it changes it.
     pub kind: WriteKind,
+    /// Key column → where its value is; of an insert, in the answer.
+    pub key: Vec<(String, WrittenValue)>,
     /// Column → where its value is.
     pub values: Vec<(String, WrittenValue)>,
+    /// The column that no other write sets to the same.
+    pub tag: Option<String>,
+    /// Of an insert: the header that carries its idempotency key.
+    pub idempotency_header: Option<HeaderName>,
 }
 
 /// Where the value of a written column is.
 #[derive(Debug, Clone)]
 pub enum WrittenValue {
-    /// A JSON pointer into the body that is sent.
-    Sent(String),
+    /// A JSON pointer into the body that is sent; in an insert's key, into the answer.
+    Pointer(String),
     /// Text with blanks.
     Filled(Template),
 }
@@ -120,13 +127,6 @@ impl RawOperation {
                 "what is taken needs remember = \"NAME\" to be kept under".into(),
             ));
         }
-        let needs_row = path.needs_row()
-            || body.as_ref().is_some_and(Template::needs_row)
-            || headers.iter().any(|(_, value)| value.needs_row())
-            || checks.iter().any(Check::needs_row);
-        if needs_row && self.row.is_none() {
-            return Err(("row", "a blank {{row.…}} needs row = \"NAME\"".into()));
-        }
         let (writes, write) = match self.writes {
             None => (!matches!(self.method.as_str(), "GET" | "HEAD"), None),
             Some(RawWrites::Plain(writes)) => (writes, None),
@@ -134,6 +134,14 @@ impl RawOperation {
                 (true, Some(write.check(names).map_err(|why| ("writes", why))?))
             }
         };
+        let needs_row = path.needs_row()
+            || body.as_ref().is_some_and(Template::needs_row)
+            || headers.iter().any(|(_, value)| value.needs_row())
+            || checks.iter().any(Check::needs_row)
+            || write.as_ref().is_some_and(Write::needs_row);
+        if needs_row && self.row.is_none() {
+            return Err(("row", "a blank {{row.…}} needs row = \"NAME\"".into()));
+        }
         Ok(Operation {
             name: self.name,
             weight: self.weight,
@@ -157,12 +165,63 @@ impl RawOperation {
 impl RawWrite {
     fn check(self, names: Names<'_>) -> Result<Write, String> {
         let value = |text: &str| match text.starts_with('/') {
-            true => Ok(WrittenValue::Sent(text.to_owned())),
+            true => Ok(WrittenValue::Pointer(text.to_owned())),
             false => Template::compile(text, Place::Plain, names).map(WrittenValue::Filled),
         };
-        let values = self.values.iter().map(|(column, text)| Ok((column.clone(), value(text)?)));
-        let values = values.collect::<Result<Vec<_>, String>>()?;
-        Ok(Write { table: self.table, kind: self.kind, values })
+        let compile = |places: &BTreeMap<String, String>| {
+            let places = places.iter().map(|(column, text)| Ok((column.clone(), value(text)?)));
+            places.collect::<Result<Vec<_>, String>>()
+        };
+        let (key, values) = (compile(&self.key)?, compile(&self.values)?);
+        let insert = self.kind == WriteKind::Insert;
+        let answered = key.iter().all(|(_, place)| matches!(place, WrittenValue::Pointer(_)));
+        if insert && !answered {
+            return Err("key: an insert's key stands in the answer; give a JSON pointer".into());
+        }
+        if !insert && key.is_empty() {
+            return Err("key: needs the columns that say which row is changed".into());
+        }
+        if insert && !self.tag.as_ref().is_some_and(|tag| self.values.contains_key(tag)) {
+            return Err(
+                "tag: an insert needs the name of the column among its values whose value \
+                        holds {{unique}}; without it a row that nobody acknowledged cannot be found"
+                    .into(),
+            );
+        }
+        let header = self.idempotency_header.as_deref().unwrap_or("Idempotency-Key");
+        let idempotency_header = match insert && !header.is_empty() {
+            true => Some(header.parse().map_err(|_| format!("idempotency_header: `{header}`"))?),
+            false => None,
+        };
+        if self.tag.as_ref().is_some_and(|tag| !self.values.contains_key(tag)) {
+            return Err("tag: is none of the columns of values".into());
+        }
+        let (table, kind, tag) = (self.table, self.kind, self.tag);
+        Ok(Write { table, kind, key, values, tag, idempotency_header })
+    }
+}
+
+impl Write {
+    /// Whether a place needs a row.
+    fn needs_row(&self) -> bool {
+        let needs =
+            |place: &WrittenValue| matches!(place, WrittenValue::Filled(t) if t.needs_row());
+        self.key.iter().chain(&self.values).any(|(_, place)| needs(place))
+    }
+}
+
+impl WrittenValue {
+    /// The value as text, from a JSON document or from what blanks are filled with; the outer `None`
+    /// where the document does not hold it, the inner one for null.
+    pub fn read(&self, document: &Value, values: &Values<'_>) -> Option<Option<String>> {
+        match self {
+            Self::Filled(template) => Some(Some(template.fill(values))),
+            Self::Pointer(pointer) => document.pointer(pointer).map(|value| match value {
+                Value::Null => None,
+                Value::String(text) => Some(text.clone()),
+                other => Some(other.to_string()),
+            }),
+        }
     }
 }
 

@@ -62,6 +62,11 @@ pub struct Arrival {
     pub measured: bool,
 }
 
+impl Arrival {
+    /// The window of what is sent before the first.
+    pub const AHEAD: u16 = u16::MAX;
+}
+
 /// One window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowPlan {

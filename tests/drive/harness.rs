@@ -33,6 +33,7 @@ pub struct Load {
     pub timeout: Duration,
     pub closed_loop: bool,
     pub context: ActContext,
+    pub database_url: Option<String>,
     /// Samples and histograms.
     pub out: tempfile::TempDir,
 }
@@ -58,6 +59,7 @@ impl Load {
             timeout: Duration::from_secs(5),
             closed_loop: false,
             context: ActContext::silent(),
+            database_url: None,
             out: tempfile::tempdir().expect("a folder"),
         }
     }
@@ -73,7 +75,8 @@ impl Load {
             as_of: chrono::NaiveDate::from_ymd_opt(2026, 1, 1).expect("a date"),
             rate_per_s: self.plan.rate_per_s,
             closed_loop: self.closed_loop,
-            database_url: None,
+            database_url: self.database_url.clone(),
+            tables: self.config.tables.clone(),
             org_sizes: None,
             metrics_listen: None,
         };

@@ -2,8 +2,12 @@
 
 mod failures;
 mod harness;
+mod ledger;
 mod modes;
 mod platform;
+#[path = "../platform/harness.rs"]
+#[expect(dead_code, reason = "each test file uses the part it needs")]
+mod service;
 #[path = "../support/mod.rs"]
 mod support;
 mod truth;

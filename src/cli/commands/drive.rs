@@ -14,7 +14,7 @@ use crate::config::{RoutingConfig, RoutingKind};
 use crate::error::{Error, Result};
 use crate::evidence::drive::{DriveEvidence, Mode};
 use crate::evidence::run_record::{Act, ActState};
-use crate::evidence::verdict::Kind;
+use crate::evidence::verdict::{Criterion, Kind, State};
 use crate::rehearsal::{self, LoadShape, Profile};
 use crate::routing::Switch;
 use crate::run_folder::RunFolder;
@@ -81,7 +81,7 @@ impl DriveArgs {
     }
 
     /// Size and pace of the load.
-    fn load(&self, routing: &RoutingConfig) -> Result<LoadShape> {
+    fn load(&self, routing: &RoutingConfig, modes: usize) -> Result<LoadShape> {
         let rate_per_s = match self.rate {
             values::Rate::PerSecond(rate_per_s) => rate_per_s,
             values::Rate::Max => NOMINAL_RATE_PER_S,
@@ -91,7 +91,7 @@ impl DriveArgs {
             Some(rate_per_s),
             Some(self.connections),
             Some(self.duration),
-            self.pairs,
+            (self.pairs, modes),
         )
         .map(|load| load.settled_for(routing))
     }
@@ -113,8 +113,8 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
     });
     let database_url = args.target.database_url.as_deref();
     database_url.map(pg::options).transpose()?;
-    let load = args.load(&config.routing)?;
     let (modes, rng_seed) = (args.modes(&config.routing)?, args.target.rng_seed);
+    let load = args.load(&config.routing, modes.len())?;
     let plan = Plan::new(&scenario, &load.plan_options(&modes, args.orgs, rng_seed))?;
     let folder = RunFolder::create(args.target.out.as_deref())?;
     let mut record = rehearsal::begin_record(&folder, &config, Some(&scenario), rng_seed);
@@ -130,6 +130,7 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
         rate_per_s: load.rate_per_s,
         closed_loop: args.rate == values::Rate::Max,
         database_url: database_url.map(str::to_owned),
+        tables: config.tables.clone(),
         org_sizes,
         metrics_listen: args.metrics_listen,
     };
@@ -151,12 +152,17 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
     rehearsal::conclude(&folder, &mut record)?;
     printer.json(&record);
     // The data was not looked at, so there is no verdict on the cut-over, only on the measurement.
-    record.criteria.retain(|c| matches!(c.kind, Kind::Validity | Kind::Performance | Kind::Record));
+    let told = |c: &Criterion| c.kind != Kind::Integrity || c.evidence == "drive";
+    record.criteria.retain(|c| told(c) && c.kind != Kind::Advice);
     if let Some(drive) = &record.drive {
         printer.result(&capacity(drive));
     }
     printer.result(&verdict_text::criteria(&record.criteria));
     printer.result(&format!("report: {}", folder.path().join("report.html").display()));
+    let broken = |c: &Criterion| c.kind == Kind::Integrity && c.state == State::Fail;
+    if record.criteria.iter().any(broken) {
+        return Ok(Exit::NO_GO_INTEGRITY);
+    }
     let as_asked = record.drive.as_ref().is_some_and(|drive| drive.closed_loop && drive.complete);
     Ok(if as_asked || gate::is_trustworthy(&record.criteria) { Exit::OK } else { Exit::INVALID })
 }

@@ -123,9 +123,14 @@ impl RehearseArgs {
             None => Scenario::parse("the built-in finance scenario", FINANCE)?,
         };
         let profile = rehearsal::Profile::from(self.profile);
-        let load =
-            LoadShape::resolve(profile, self.rate, self.connections, self.duration, self.pairs)?
-                .settled_for(&config.routing);
+        let load = LoadShape::resolve(
+            profile,
+            self.rate,
+            self.connections,
+            self.duration,
+            (self.pairs, 2),
+        )?
+        .settled_for(&config.routing);
         Ok(Options {
             config,
             target,

@@ -74,7 +74,7 @@ struct OrgRow {
 
 /// One row that differs, column by column.
 #[derive(Serialize)]
-struct Sample {
+pub(super) struct Sample {
     class: String,
     table: String,
     org_id: String,
@@ -82,12 +82,16 @@ struct Sample {
     partition: Option<String>,
     columns: Vec<Column>,
     columns_left_out: usize,
+    /// Whether it is known what the row should hold.
+    has_expected: bool,
+    detail: String,
 }
 
 #[derive(Serialize)]
 struct Column {
     name: String,
     differs: bool,
+    expected: Shown,
     legacy: Shown,
     partitioned: Shown,
 }
@@ -183,17 +187,23 @@ fn cells(c: &Counts) -> Vec<Cell> {
         .collect()
 }
 
-fn sample(finding: &Finding) -> Sample {
+pub(super) fn sample(finding: &Finding) -> Sample {
     let absent = BTreeMap::new();
+    let expected = finding.expected.as_ref().unwrap_or(&absent);
     let legacy = finding.legacy.as_ref().unwrap_or(&absent);
     let partitioned = finding.partitioned.as_ref().unwrap_or(&absent);
-    let names: BTreeSet<&String> =
-        legacy.keys().chain(partitioned.keys()).chain(&finding.columns).collect();
+    let names: BTreeSet<&String> = legacy
+        .keys()
+        .chain(partitioned.keys())
+        .chain(expected.keys())
+        .chain(&finding.columns)
+        .collect();
     let mut columns: Vec<Column> = names
         .into_iter()
         .map(|name| Column {
             name: short(name),
             differs: finding.columns.contains(name) || legacy.get(name) != partitioned.get(name),
+            expected: shown(expected.get(name)),
             legacy: shown(legacy.get(name)),
             partitioned: shown(partitioned.get(name)),
         })
@@ -212,6 +222,8 @@ fn sample(finding: &Finding) -> Sample {
         partition: finding.partition.as_deref().map(short),
         columns,
         columns_left_out,
+        has_expected: finding.expected.is_some(),
+        detail: finding.detail.as_deref().map_or(String::new(), clip),
     }
 }
 

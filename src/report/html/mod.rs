@@ -5,6 +5,7 @@
 
 mod decision;
 mod integrity;
+mod ledger;
 mod performance;
 mod run;
 
@@ -17,7 +18,7 @@ use super::text::{self, tame};
 use crate::evidence::run_record::RunRecord;
 
 /// The templates by the name under which they include each other.
-const TEMPLATES: [(&str, &str); 9] = [
+const TEMPLATES: [(&str, &str); 10] = [
     ("page.html", include_str!("../templates/page.html")),
     ("macros.html", include_str!("../templates/macros.html")),
     ("decision.html", include_str!("../templates/decision.html")),
@@ -25,6 +26,7 @@ const TEMPLATES: [(&str, &str); 9] = [
     ("timeline.html", include_str!("../templates/timeline.html")),
     ("platform.html", include_str!("../templates/platform.html")),
     ("integrity.html", include_str!("../templates/integrity.html")),
+    ("ledger.html", include_str!("../templates/ledger.html")),
     ("run.html", include_str!("../templates/run.html")),
     ("glossary.html", include_str!("../templates/glossary.html")),
 ];
@@ -45,6 +47,7 @@ struct Page {
     performance: Option<performance::View>,
     platform: run::Platform,
     integrity: integrity::View,
+    ledger: Option<ledger::View>,
     run: run::View,
 }
 
@@ -59,6 +62,7 @@ pub fn render(record: &RunRecord) -> String {
         performance: record.drive.as_ref().map(performance::view),
         platform: run::platform(&record.observations),
         integrity: integrity::view(record),
+        ledger: record.drive.as_ref().and_then(|drive| drive.ledger.as_ref()).map(ledger::view),
         run: run::view(record),
     };
     environment()

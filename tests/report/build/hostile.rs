@@ -25,6 +25,14 @@ pub fn hostile() -> RunRecord {
     let comparison = drive.comparison.as_mut().expect("has a comparison");
     comparison.operations[0].name = evil.clone();
     comparison.operations[1].name = long.clone();
+    let ledger = drive.ledger.as_mut().expect("has a ledger");
+    ledger.incomplete_reason = evil.clone();
+    ledger.complete = false;
+    ledger.not_noted = BTreeMap::from([(evil.clone(), 1), (long.clone(), 2)]);
+    let finding = &mut ledger.findings[0];
+    finding.detail = Some(evil.clone());
+    finding.expected = Some(BTreeMap::from([(evil.clone(), Some(long.clone()))]));
+    finding.class = long.clone();
     let diff = record.diff.as_mut().expect("has a diff");
     diff.complete = false;
     diff.incomplete_reason = evil.clone();

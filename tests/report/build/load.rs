@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use cutover::evidence::drive::*;
+use cutover::evidence::finding::Finding;
+use cutover::evidence::ledger::{LedgerCounts, LedgerEvidence};
 use cutover::evidence::observation::Observation;
 
 const OPERATIONS: [(&str, bool, u64, f64); 8] = [
@@ -76,8 +78,37 @@ pub fn drive(slower: f64) -> DriveEvidence {
             org_sizes: Vec::new(),
         }),
         timeline: timeline(slower),
+        ledger: Some(LedgerEvidence {
+            writes: 18_900,
+            ok: 18_897,
+            unknown: 3,
+            retried: 2,
+            complete: true,
+            rows_checked: 11_240,
+            duration_s: 1.4,
+            ..LedgerEvidence::default()
+        }),
         ..DriveEvidence::default()
     }
+}
+
+/// A ledger in which an update was overwritten.
+pub fn overwritten(ledger: LedgerEvidence) -> LedgerEvidence {
+    let amount = |text: &str| Some(BTreeMap::from([("amount".to_owned(), Some(text.to_owned()))]));
+    let finding = Finding {
+        table: "revenue".into(),
+        org_id: Some("4711".into()),
+        key: BTreeMap::from([("id".into(), Some("881201".into()))]),
+        class: "stale".into(),
+        legacy: amount("12.50"),
+        partitioned: amount("12.50"),
+        columns: vec!["amount".into()],
+        expected: amount("19.90"),
+        detail: Some("write 88 by update_revenue: acknowledged, and older values are there".into()),
+        ..Finding::default()
+    };
+    let counts = LedgerCounts { stale: 1, ..LedgerCounts::default() };
+    LedgerEvidence { counts, findings: vec![finding], ..ledger }
 }
 
 fn latency(requests: u64, p95: u64) -> ModeLatency {

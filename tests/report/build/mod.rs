@@ -132,6 +132,8 @@ pub fn no_go_integrity() -> RunRecord {
     let mut record = go();
     record.run_id = "20260301-130000-lost".into();
     record.diff = Some(dirty_diff());
+    let drive = record.drive.as_mut().expect("a good run has a load");
+    drive.ledger = drive.ledger.take().map(load::overwritten);
     fail(&mut record, "content", "14 rows", "expense: 11 missing, 2 mismatched, 1 extra in 3 orgs");
     fail(&mut record, "row_delta", "10", "expense: 301,117 rows in legacy, 301,107 in the twin");
     record.verdict = Verdict {

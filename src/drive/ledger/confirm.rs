@@ -1,0 +1,94 @@
+//! Looks acknowledged changes up soon after their answers. Only so can a change that was undone before
+//! anybody could see it (lost) be told from one that was there and was overwritten (stale): in the end
+//! both look alike.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::super::worker::Shared;
+use super::lookup::{Of, Reader};
+use super::{Acknowledged, Ledger, sql};
+use crate::config::TablePair;
+use crate::error::Result;
+use crate::evidence::ledger::{Note, SeenWrite};
+
+/// How long an acknowledged change waits for others to be looked up with.
+const EVERY: Duration = Duration::from_millis(150);
+/// Changes that are looked up together.
+const BATCH: usize = 1000;
+
+/// Who looks them up.
+pub(in crate::drive) struct Confirmer {
+    waiting: mpsc::Receiver<Acknowledged>,
+}
+
+impl Confirmer {
+    pub(super) fn new(waiting: mpsc::Receiver<Acknowledged>) -> Self {
+        Self { waiting }
+    }
+
+    /// Looks up until `stop`. Where the database cannot be asked, nothing is noted.
+    pub(in crate::drive) async fn watch(
+        mut self,
+        shared: Arc<Shared>,
+        database_url: String,
+        tables: Vec<TablePair>,
+        stop: CancellationToken,
+    ) {
+        let mut reader = None;
+        loop {
+            let mut batch = Vec::new();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(EVERY) => {}
+            }
+            while let Ok(one) = self.waiting.try_recv() {
+                batch.push(one);
+                if batch.len() == BATCH {
+                    break;
+                }
+            }
+            if batch.is_empty() && stop.is_cancelled() {
+                return;
+            }
+            if reader.is_none() {
+                reader = Reader::open(&database_url, &tables, sql::HURRY).await.ok();
+            }
+            let Some(open) = &mut reader else { continue };
+            if look_up(open, batch, &shared.ledger).await.is_err() {
+                reader = None;
+            }
+        }
+    }
+}
+
+async fn look_up(reader: &mut Reader, batch: Vec<Acknowledged>, ledger: &Ledger) -> Result<()> {
+    let mut by_table: BTreeMap<String, Vec<Acknowledged>> = BTreeMap::new();
+    for one in batch {
+        by_table.entry(one.table.clone()).or_default().push(one);
+    }
+    for (table, mut batch) in by_table {
+        reader.as_printed(&table, batch.iter_mut().map(|one| &mut one.values)).await?;
+        let columns: BTreeSet<String> =
+            batch.iter().flat_map(|one| one.values.keys().cloned()).collect();
+        let columns: Vec<String> = columns.into_iter().collect();
+        let key = reader.pair(&table)?.key().to_vec();
+        let wanted: Vec<Vec<Option<String>>> = batch
+            .iter()
+            .map(|one| key.iter().map(|name| one.key.get(name).cloned().flatten()).collect())
+            .collect();
+        let rows = reader.rows((&table, Of::Legacy), &key, &wanted, &columns).await?;
+        for (place, row) in rows {
+            let Some(one) = batch.get(place) else { continue };
+            if one.values.iter().all(|(name, value)| row.values.get(name) == Some(value)) {
+                let (write, table, key) = (one.write, one.table.clone(), one.key.clone());
+                ledger.note(&Note::Seen(SeenWrite { write, table, key }));
+            }
+        }
+    }
+    Ok(())
+}
