@@ -95,4 +95,6 @@ pub enum Command {
     Gate(commands::gate::GateArgs),
     /// Write every report of a run again, from its record
     Report(commands::report::ReportArgs),
+    /// Put the shards of one load together into one run
+    Merge(commands::merge::MergeArgs),
 }

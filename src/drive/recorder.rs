@@ -44,7 +44,7 @@ impl Outcome {
 }
 
 /// What became of one arrival.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sample {
     pub arrival: Arrival,
     /// Sent minus due, microseconds.
@@ -61,6 +61,8 @@ pub(super) struct Sample {
     pub queued: bool,
     /// Whether the platform's cache answered, where it says so.
     pub cached: Option<bool>,
+    /// The size class of its org, where sizes are known; filled in by the collector.
+    pub org_class: Option<u8>,
     /// Seconds the target asked to be left alone for.
     pub retry_after_s: Option<u32>,
 }

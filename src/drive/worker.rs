@@ -1,7 +1,6 @@
 //! Takes arrivals one after the other: fill the blanks, send, read, check, record.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
@@ -14,6 +13,7 @@ use super::pacer::{Due, Queue};
 use super::recorder::{Outcome, Recorder, Sample};
 use super::request::Requests;
 use super::rows::{Kept, Rows};
+use super::unique::Unique;
 use crate::evidence::drive::Mode;
 use crate::http::{Answer, Client};
 use crate::routing::{Served, Switch};
@@ -28,8 +28,8 @@ pub(super) struct Shared {
     pub rows: Rows,
     pub ledger: Ledger,
     pub recorder: Recorder,
-    /// Numbers every request of the run, beginning at a value that differs between runs.
-    pub unique: AtomicU64,
+    /// Numbers every request.
+    pub unique: Unique,
     pub as_of: NaiveDate,
     pub timeout: Duration,
     /// Whether requests are sent as fast as they are answered.
@@ -124,6 +124,7 @@ impl Worker {
                 "miss" => Some(false),
                 _ => None,
             }),
+            org_class: None,
             retry_after_s: header(RETRY_AFTER.as_str()).and_then(|seconds| seconds.parse().ok()),
         }
     }
@@ -137,7 +138,7 @@ impl Worker {
             Some(Some(row)) => Some(row),
             Some(None) => return Reply::unsent(Outcome::Skipped, Instant::now()),
         };
-        let unique = shared.unique.fetch_add(1, Ordering::Relaxed);
+        let unique = shared.unique.next();
         let mut reply = self.exchange(arrival, mode, unique, row.as_ref(), None).await;
         if let Some(noted) = reply.noted.take_if(|_| state_of(reply.outcome) == State::Unknown) {
             shared.ledger.doubt(Doubt { arrival: *arrival, mode, unique, noted });

@@ -121,8 +121,31 @@ pub struct DriveEvidence {
     /// The statements that took most of the database's time during the load, where
     /// `pg_stat_statements` is there.
     pub statements: Vec<StatementShare>,
+    /// Which part of the plan this generator had; `None` where it had all of it, or where the parts
+    /// were put together.
+    pub shard: Option<Shard>,
+    /// The moment of the plan's start that all shards were given, RFC 3339.
+    pub start_at: Option<String>,
+    /// Shards that were not there when the parts were put together.
+    pub missing_shards: Vec<u64>,
     /// What became of the writes; `None` where no operation of the scenario writes.
     pub ledger: Option<LedgerEvidence>,
+}
+
+/// One of several generators that share a plan among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Shard {
+    /// Which one, from 1.
+    pub index: u64,
+    /// How many there are.
+    pub of: u64,
+}
+
+impl Shard {
+    /// Whether the arrival with this number is its own.
+    pub fn holds(self, arrival: u64) -> bool {
+        arrival % self.of == self.index - 1
+    }
 }
 
 /// Answers that asked to be left alone for a while. They were counted, and not sent again.

@@ -15,3 +15,4 @@ mod validity;
 pub use decide::{is_trustworthy, judge};
 pub use history::past_run;
 pub use statistics::{MIN_PAIRS, compare};
+pub use validity::WHOLE_PLAN;

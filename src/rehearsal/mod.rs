@@ -303,6 +303,8 @@ async fn load(
         database_url: Some(database_url.to_owned()),
         tables: options.config.tables.clone(),
         org_sizes: sizes_of_orgs(&options.config, database_url, context).await,
+        shard: None,
+        start_at: None,
         metrics_listen: None,
     };
     let switch = Switch::new(&options.config, base_url)?;

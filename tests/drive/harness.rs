@@ -78,6 +78,8 @@ impl Load {
             database_url: self.database_url.clone(),
             tables: self.config.tables.clone(),
             org_sizes: None,
+            shard: None,
+            start_at: None,
             metrics_listen: None,
         };
         let run = drive::run(scenario, plan, switch, &options, self.out.path(), &self.context);

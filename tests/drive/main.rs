@@ -8,6 +8,7 @@ mod platform;
 #[path = "../platform/harness.rs"]
 #[expect(dead_code, reason = "each test file uses the part it needs")]
 mod service;
+mod shards;
 #[path = "../support/mod.rs"]
 mod support;
 mod truth;
