@@ -95,4 +95,6 @@ pub enum Command {
     Gate(commands::gate::GateArgs),
     /// Write every report of a run again, from its record
     Report(commands::report::ReportArgs),
+    /// Make a scenario of an access log
+    Init(commands::init::InitArgs),
 }

@@ -3,6 +3,7 @@
 pub mod diff;
 pub mod drive;
 pub mod gate;
+pub mod init;
 pub mod platform;
 pub mod rehearse;
 pub mod report;
@@ -29,5 +30,6 @@ pub(super) async fn dispatch(
         Command::Diff(args) => diff::run(args, printer, stop).await,
         Command::Gate(args) => gate::run(&args, printer),
         Command::Report(args) => report::run(&args, printer),
+        Command::Init(args) => init::run(&args, printer),
     }
 }
