@@ -97,4 +97,6 @@ pub enum Command {
     Report(commands::report::ReportArgs),
     /// Put the shards of one load together into one run
     Merge(commands::merge::MergeArgs),
+    /// Make a scenario of an access log
+    Init(commands::init::InitArgs),
 }

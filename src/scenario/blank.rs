@@ -29,6 +29,8 @@ pub(super) enum Blank {
     /// A column of a feeder, both by their index.
     Feed(usize, usize),
     Token,
+    /// One of these texts, each with the sum of the weights up to it.
+    Choice(Vec<(String, u32)>),
 }
 
 /// What blanks may refer to.
@@ -40,6 +42,9 @@ pub(super) struct Names<'a> {
 
 impl Blank {
     pub(super) fn parse(blank: &str, names: Names<'_>) -> Result<Self, String> {
+        if let Some(texts) = blank.strip_prefix("choice:") {
+            return choice(blank, texts);
+        }
         let (name, range) = match blank.split_once(':') {
             Some((name, range)) => (name.trim(), Some(parse_range(blank, range)?)),
             None => (blank, None),
@@ -61,8 +66,8 @@ impl Blank {
                 _ => {
                     return Err(format!(
                         "unknown blank {{{{{blank}}}}}; there are org, unique, token, date, month, \
-                         year, int, amount (these five with a range, as in date:-30..0), row.FIELD \
-                         and feed.NAME.COLUMN"
+                         year, int, amount (these five with a range, as in date:-30..0), \
+                         choice:A|B*3, row.FIELD and feed.NAME.COLUMN"
                     ));
                 }
             },
@@ -79,7 +84,7 @@ impl Blank {
 
     /// Whether its value is data of others, which may hold any character.
     pub(super) fn is_foreign(&self) -> bool {
-        matches!(self, Self::RowField(_) | Self::Feed(..))
+        matches!(self, Self::RowField(_) | Self::Feed(..) | Self::Choice(_))
     }
 
     /// Writes its value as plain text. A field that a row does not have is empty.
@@ -121,6 +126,12 @@ impl Blank {
                 Some(signer) => out.write_str(&signer.sign(values)),
                 None => Ok(()),
             },
+            Self::Choice(texts) => {
+                let sum = texts.last().map_or(0, |(_, until)| i64::from(*until));
+                let point = pick(0, (sum - 1).max(0));
+                let at = texts.partition_point(|(_, until)| i64::from(*until) <= point);
+                out.write_str(texts.get(at).map_or("", |(text, _)| text))
+            }
         };
         written.expect("writing to a String cannot fail");
     }
@@ -139,6 +150,27 @@ impl Blank {
             out.push_str(&Value::String(text).to_string());
         }
     }
+}
+
+/// `A|B*3`: B three times as often as A.
+fn choice(blank: &str, texts: &str) -> Result<Blank, String> {
+    /// Sums of so many of the heaviest stay far within an `u32`.
+    const MOST: usize = 1000;
+    const HEAVIEST: u32 = 1_000_000;
+    let (mut sum, mut choices) = (0, Vec::new());
+    for text in texts.split('|') {
+        let (text, weight) = text.split_once('*').unwrap_or((text, "1"));
+        let weight = weight.parse().ok().filter(|weight| (1..=HEAVIEST).contains(weight));
+        let Some(weight) = weight.filter(|_| choices.len() < MOST) else {
+            return Err(format!(
+                "{{{{{blank}}}}}: a choice is written A|B*3, up to {MOST} texts with weights from 1 \
+                 to {HEAVIEST}"
+            ));
+        };
+        sum += weight;
+        choices.push((text.to_owned(), sum));
+    }
+    Ok(Blank::Choice(choices))
 }
 
 fn feed(rest: &str, feeders: &[Feeder]) -> Result<Blank, String> {

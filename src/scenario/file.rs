@@ -11,8 +11,8 @@ use crate::evidence::ledger::WriteKind;
 /// Traffic for `cutover drive` and `cutover rehearse`.
 ///
 /// Texts may hold blanks: {{org}}, {{unique}}, {{date:LOW..HIGH}} (days from the data's last day),
-/// {{month:LOW..HIGH}}, {{year:LOW..HIGH}}, {{int:LOW..HIGH}}, {{amount:LOW..HIGH}}, {{row.FIELD}},
-/// {{feed.NAME.COLUMN}}, {{token}}.
+/// {{month:LOW..HIGH}}, {{year:LOW..HIGH}}, {{int:LOW..HIGH}}, {{amount:LOW..HIGH}}, {{choice:A|B*3}}
+/// (B three times as often as A), {{row.FIELD}}, {{feed.NAME.COLUMN}}, {{token}}.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "cutover scenario")]

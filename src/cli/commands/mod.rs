@@ -3,6 +3,7 @@
 pub mod diff;
 pub mod drive;
 pub mod gate;
+pub mod init;
 pub mod merge;
 pub mod platform;
 pub mod rehearse;
@@ -31,5 +32,6 @@ pub(super) async fn dispatch(
         Command::Gate(args) => gate::run(&args, printer),
         Command::Merge(args) => merge::run(&args, printer),
         Command::Report(args) => report::run(&args, printer),
+        Command::Init(args) => init::run(&args, printer),
     }
 }
