@@ -11,8 +11,9 @@ use chrono::NaiveDate;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::aftermath::{self, Confirming};
+use super::aftermath::{Confirming, Looked};
 use super::collector::Collector;
+use super::isolation::Isolation;
 use super::ledger::Ledger;
 use super::org_sizes::OrgSizes;
 use super::pacer::Queue;
@@ -23,7 +24,7 @@ use super::tally::Tally;
 use super::worker::{Shared, Worker};
 use super::{attack, database, flag, live, sampler, usage};
 use crate::act::{ActContext, Event};
-use crate::config::TablePair;
+use crate::config::{ParityConfig, TablePair};
 use crate::error::{Error, Result};
 use crate::evidence::drive::{DatabasePoint, DriveEvidence, Mode, StatementShare};
 use crate::evidence::observation::Observation;
@@ -47,6 +48,8 @@ pub struct Options {
     pub database_url: Option<String>,
     /// The table pairs whose writes are noted.
     pub tables: Vec<TablePair>,
+    /// Which reads are asked of both sides after the load.
+    pub parity: ParityConfig,
     /// How large the orgs are.
     pub org_sizes: Option<Arc<OrgSizes>>,
     /// Where to listen for Prometheus.
@@ -109,14 +112,14 @@ async fn drain(
     live: Option<live::Listener>,
     mode_before: Mode,
 ) -> Result<Outcome> {
-    let watched = options.database_url.is_some();
-    let (ledger, confirmer) = Ledger::begin(out, &scenario, &options.tables, watched)?;
+    let (ledger, confirmer) = Ledger::begin(out, &scenario, options)?;
     let (expected, (hot_orgs, _)) = (plan.expected_arrivals(), plan.hot_orgs());
     let flag = switch.flag().cloned().map(Arc::new);
     let shared = Arc::new(Shared {
         requests: Requests::new(&scenario, &switch),
         rows: Rows::new(scenario.rows.len()),
         ledger,
+        isolation: Isolation::default(),
         scenario: Arc::clone(&scenario),
         switch,
         queue: Queue::new(plan, options.closed_loop, context.stop.clone()),
@@ -144,9 +147,7 @@ async fn drain(
     // What was measured is on disk even where Goose broke.
     let measured = collector.finish(&measured_s(&shared, attacked.as_ref().ok(), elapsed_s));
     let (attacked, measured) = (attacked?, measured?);
-    aftermath::send_doubts_again(&shared).await;
-    confirming.stop().await;
-    let ledger = aftermath::account(&shared, options, out, context).await;
+    let looked = Looked::back(&shared, confirming, options, &measured, out, context).await;
     let windows = &shared.queue.windows;
     let candidate = windows.iter().find(|window| window.candidate);
     let evidence = DriveEvidence {
@@ -164,7 +165,9 @@ async fn drain(
         hot_orgs,
         database: watched.database,
         statements: watched.statements,
-        ledger,
+        ledger: looked.ledger,
+        isolation: looked.isolation,
+        parity: looked.parity,
         ..measured
     };
     Ok(Outcome { evidence, observations: watched.observations })

@@ -35,7 +35,7 @@ const RECORD_BYTES: usize = 50;
 /// With more samples than this, a text file helps nobody.
 const MOST_LINES: u64 = 300_000;
 /// Outcomes that are no HTTP status, by their number.
-const OUTCOMES: [Outcome; 16] = [
+const OUTCOMES: [Outcome; 17] = [
     Outcome::Ok,
     Outcome::Skipped,
     Outcome::WrongMode,
@@ -52,6 +52,7 @@ const OUTCOMES: [Outcome; 16] = [
     Outcome::Failed(Failure::Tls),
     Outcome::Failed(Failure::Protocol),
     Outcome::Failed(Failure::Local),
+    Outcome::ForeignOrg,
 ];
 
 /// Writes samples as they come.

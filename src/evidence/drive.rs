@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::answers::{IsolationEvidence, ParityEvidence};
 use super::ledger::LedgerEvidence;
 
 /// Which side reads are routed to.
@@ -123,6 +124,10 @@ pub struct DriveEvidence {
     pub statements: Vec<StatementShare>,
     /// What became of the writes; `None` where no operation of the scenario writes.
     pub ledger: Option<LedgerEvidence>,
+    /// Whether answers held other orgs' data; `None` where no answer was looked at.
+    pub isolation: Option<IsolationEvidence>,
+    /// Whether both sides answer alike; `None` where not both were to be compared.
+    pub parity: Option<ParityEvidence>,
 }
 
 /// Answers that asked to be left alone for a while. They were counted, and not sent again.
