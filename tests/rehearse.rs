@@ -43,6 +43,16 @@ impl Rig {
         execute(self.url("database_url"), statements).await;
     }
 
+    /// A slot that is left over holds back the log until the disk is full.
+    async fn has_no_slot(&self) {
+        let mut connection =
+            cutover::pg::connect(self.url("database_url")).await.expect("the rig is up");
+        let slots = "SELECT count(*) FROM pg_replication_slots";
+        let slots: i64 =
+            sqlx::query_scalar(slots).fetch_one(&mut connection).await.expect("a number");
+        assert_eq!(slots, 0);
+    }
+
     fn pid(&self, component: &str) -> Pid {
         Pid::from_raw(self.urls["pids"][component].as_i64().expect("the rig names it") as i32)
     }
@@ -113,7 +123,7 @@ fn spawn(mut command: std::process::Command) -> Child {
 async fn a_trigger_disabled_under_load_is_named_row_by_row() {
     let rig = Rig::up();
     let out = rig.dir.path().join("run");
-    let mut child = spawn(rig.rehearse(&out, &[]));
+    let mut child = spawn(rig.rehearse(&out, &["--wal"]));
     wait_for_load(&mut child, &rig);
     rig.sql(
         "ALTER TABLE expense_transactions
@@ -153,6 +163,11 @@ async fn a_trigger_disabled_under_load_is_named_row_by_row() {
     assert_eq!(found, expected);
     let disabled = findings(&out).iter().any(|finding| finding["class"] == "trigger_disabled");
     assert!(disabled, "the catalog finding is missing");
+    let diverged = findings(&out).iter().any(|finding| {
+        finding["class"] == "transaction_diverged" && finding["table"] == "expense"
+    });
+    assert!(diverged, "the log names no transaction");
+    rig.has_no_slot().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -211,13 +226,16 @@ fn one_configured_pair_is_seeded_and_compared_alone() {
 async fn a_lost_cache_is_told_and_does_not_stop_the_load() {
     let rig = Rig::up();
     let out = rig.dir.path().join("run");
-    let mut child = spawn(rig.rehearse(&out, &[]));
+    let mut child = spawn(rig.rehearse(&out, &["--wal"]));
     wait_for_load(&mut child, &rig);
     kill(rig.pid("redis"), Signal::SIGKILL).expect("it runs");
     child.wait().expect("our child");
     let record = record(&out);
     assert_eq!(record["drive"]["complete"], true);
     assert_eq!(record["drive"]["errors"], 0, "{}", record["drive"]["errors_by_kind"]);
+    let log = &record["diff"]["wal"];
+    assert!(log["transactions"].as_u64() > Some(100), "{log}");
+    assert_eq!(log["diverged"], 0, "{log}");
     let criteria = record["criteria"].as_array().expect("criteria");
     let cache = criteria.iter().find(|c| c["id"] == "external_cache").expect("a criterion");
     assert_eq!(cache["state"], "fail");

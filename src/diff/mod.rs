@@ -18,6 +18,7 @@ mod outcome;
 mod output;
 mod partitions;
 mod probe;
+mod ranges;
 mod repair;
 mod run;
 mod scan;

@@ -3,8 +3,11 @@
 //! Columns are matched by name, never by position, and never are only the columns in common
 //! compared in silence: one that stands on one side only is a finding of its own.
 
+use std::collections::HashMap;
+
 use sqlx::postgres::PgConnection;
 
+use super::ranges::{Range, ranges};
 use crate::config::TablePair;
 use crate::error::{Error, Result};
 use crate::evidence::finding::{Finding, Severity};
@@ -32,6 +35,7 @@ pub(super) struct PairPlan {
     pub(super) probe: bool,
     tables: [Table; 2],
     leaves: [Vec<Leaf>; 2],
+    ranges: HashMap<i64, Range>,
     /// The org.
     pub(super) org: ComparedColumn,
     /// The column that says when a row was last changed.
@@ -77,6 +81,8 @@ impl PairPlan {
         let twin = Table::find(connection, &pair.partitioned_name()?, database_url).await?;
         check_names(pair, &legacy, &twin)?;
         let leaves = [legacy.leaves(connection).await?, twin.leaves(connection).await?];
+        let mut known = ranges(connection, &legacy, &leaves[0]).await?;
+        known.extend(ranges(connection, &twin, &leaves[1]).await?);
         let indexes = legacy.indexes(connection).await?;
         let key_within_org = !indexes.iter().any(|index| {
             index.direct
@@ -104,6 +110,7 @@ impl PairPlan {
             key: pair.key.iter().map(|name| compared(name)).collect(),
             tables: [legacy, twin],
             leaves,
+            ranges: known,
             columns,
             integer_org,
             key_within_org,
@@ -117,6 +124,22 @@ impl PairPlan {
 
     pub(super) fn leaves(&self, side: Side) -> &[Leaf] {
         &self.leaves[side as usize]
+    }
+
+    /// Where the rows of a leaf hold the value that its bounds are about, and the bounds, where we
+    /// can check them.
+    pub(super) fn range(&self, side: Side, leaf: &Leaf) -> Option<(usize, Range)> {
+        let range = *self.ranges.get(&leaf.oid)?;
+        let [name] = self.table(side).partition_columns.as_slice() else { return None };
+        let column = self.columns.iter().find(|c| c.on(side) == name && !c.as_text)?;
+        Some((self.field(column), range))
+    }
+
+    /// Which field of a row that is read, counted from 0, holds a compared column.
+    pub(super) fn field(&self, wanted: &ComparedColumn) -> usize {
+        // An org that is no integer comes as text before the columns.
+        let first = usize::from(!self.integer_org);
+        first + self.columns.iter().position(|column| column == wanted).unwrap_or_default()
     }
 
     /// The compared column with this legacy name.

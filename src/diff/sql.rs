@@ -208,6 +208,18 @@ pub(super) fn days_without_partition(
     )
 }
 
+/// The ends of ranges by one column in the binary form of their type, two for each; NULL where there
+/// is none.
+pub(super) fn edges<'b>(
+    type_name: &str,
+    send: &str,
+    bounds: impl Iterator<Item = &'b Bound>,
+) -> String {
+    let send = |edge: &str| format!("{send}(({edge})::{type_name})");
+    let ends = bounds.filter_map(range).flat_map(|(from, to)| [send(from), send(to)]);
+    format!("SELECT ARRAY[{}]::bytea[]", ends.collect::<Vec<_>>().join(", "))
+}
+
 /// The ends of a RANGE by one column, as expressions; NULL where there is none.
 fn range(bound: &Bound) -> Option<(&str, &str)> {
     let Bound::Range(from, to) = bound else { return None };

@@ -85,6 +85,8 @@ pub struct Leaf {
     pub bound: String,
     /// What a row of it must fulfil, the bounds of its parents included.
     pub partition_constraint: Option<String>,
+    /// How many partitioned tables it is below.
+    pub depth: u32,
 }
 
 /// A partitioned table: the root of a tree or one of its inner nodes.

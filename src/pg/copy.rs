@@ -1,8 +1,9 @@
 //! Rows of `COPY … TO STDOUT (FORMAT binary)`, as the bytes that came over the wire.
 //!
 //! The format: a header once, then for each row a field count (16 bits) and for each field its
-//! length (32 bits, −1 for NULL) and its bytes, then a count of −1. The server sends every row as a
-//! message of its own, the header together with the first.
+//! length (32 bits, −1 for NULL) and its bytes, then a count of −1. The protocol has the server send
+//! every row as a message of its own ("always one per row"), the header together with the first; so
+//! where a row ends needs no counting.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -256,25 +257,17 @@ impl CopyReader<'_> {
         Ok(())
     }
 
-    /// Takes a row off the message; `None` where it was the trailer.
+    /// Takes the row off the message; `None` where it was the trailer.
     fn split_row(&mut self) -> Result<Option<Range<usize>>> {
-        let bytes = self.source.bytes(self.message.clone());
-        let (false, Some((count, fields))) = (self.ended, bytes.split_first_chunk::<2>()) else {
-            return Err(self.damaged("there is something behind its trailer"));
-        };
-        let start = self.message.start + 2;
-        let count = i16::from_be_bytes(*count);
-        if count == -1 {
-            self.ended = true;
-            self.message.start = start;
-            return Ok(None);
-        }
-        match row_length(fields, count) {
-            Some(length) => {
-                self.message.start = start + length;
-                Ok(Some(start..start + length))
+        let message = std::mem::replace(&mut self.message, 0..0);
+        match self.source.bytes(message.clone()) {
+            _ if self.ended => Err(self.damaged("there is something behind its trailer")),
+            [] | [_] => Err(self.damaged("a row is cut off")),
+            [0xff, 0xff] => {
+                self.ended = true;
+                Ok(None)
             }
-            None => Err(self.damaged("a row is cut off")),
+            _ => Ok(Some(message.start + 2..message.end)),
         }
     }
 
@@ -294,16 +287,6 @@ fn stalled(what: &str, stall: Duration) -> Error {
     )
 }
 
-/// How many bytes `count` fields take; `None` where they do not fit.
-fn row_length(bytes: &[u8], count: i16) -> Option<usize> {
-    let mut at = 0_usize;
-    for _ in 0..count {
-        let length = i32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?);
-        at += 4 + usize::try_from(length).unwrap_or(0);
-    }
-    (at <= bytes.len()).then_some(at)
-}
-
 /// The fields of one row, in order: bytes, or `None` for NULL.
 #[derive(Debug, Clone, Copy)]
 pub struct Fields<'a>(&'a [u8]);
@@ -317,6 +300,16 @@ impl<'a> Fields<'a> {
     /// What has not been read yet: lengths and bytes as they came.
     pub fn rest(&self) -> &'a [u8] {
         self.0
+    }
+}
+
+/// The value of a field that is a signed integer of 2, 4 or 8 bytes; `None` for any other length.
+pub fn integer(field: &[u8]) -> Option<i64> {
+    match field.len() {
+        8 => Some(i64::from_be_bytes(field.try_into().ok()?)),
+        4 => Some(i32::from_be_bytes(field.try_into().ok()?).into()),
+        2 => Some(i16::from_be_bytes(field.try_into().ok()?).into()),
+        _ => None,
     }
 }
 
@@ -342,14 +335,7 @@ mod tests {
     #[test]
     fn fields_tell_null_from_empty() {
         let row = [&[0, 0, 0, 1, 7][..], &[0xff; 4], &[0; 4]].concat();
-        assert_eq!(row_length(&row, 3), Some(row.len()));
         let fields: Vec<_> = Fields::of(&row).collect();
         assert_eq!(fields, [Some(&[7][..]), None, Some(&[][..])]);
-    }
-
-    #[test]
-    fn a_row_that_is_cut_off_has_no_length() {
-        assert_eq!(row_length(&[0, 0, 0, 9, 1], 1), None);
-        assert_eq!(row_length(&[0, 0], 1), None);
     }
 }

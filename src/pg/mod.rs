@@ -15,7 +15,7 @@ mod wire;
 
 pub use bounds::{Bound, Edge, free_remainders};
 pub use connect::{connect, describe, options};
-pub use copy::{CopyConnection, CopyReader, Fields};
+pub use copy::{CopyConnection, CopyReader, Fields, integer};
 pub use failure::failure;
 pub use ident::{QualifiedName, quote_ident};
 pub use server::{is_empty, replay_position, server_version, wire_speed};

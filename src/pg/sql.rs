@@ -90,10 +90,10 @@ SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
        CASE WHEN c.relam = (SELECT oid FROM pg_am WHERE amname = 'heap')
             THEN pg_relation_size(c.oid) / current_setting('block_size')::bigint END AS heap_blocks,
        coalesce(pg_get_expr(c.relpartbound, c.oid), '') AS bound,
-       pg_get_partition_constraintdef(c.oid) AS partition_constraint
-  FROM (SELECT relid FROM pg_partition_tree($1::bigint::oid::regclass) WHERE isleaf
+       pg_get_partition_constraintdef(c.oid) AS partition_constraint, t.level AS depth
+  FROM (SELECT relid, level FROM pg_partition_tree($1::bigint::oid::regclass) WHERE isleaf
         UNION
-        SELECT oid FROM pg_class WHERE oid = $1::bigint::oid AND relkind = 'r') t
+        SELECT oid, 0 FROM pg_class WHERE oid = $1::bigint::oid AND relkind = 'r') t
   JOIN pg_class c ON c.oid = t.relid
   JOIN pg_namespace n ON n.oid = c.relnamespace
  ORDER BY c.relname";

@@ -21,11 +21,11 @@ use tokio::task::JoinHandle;
 const BUFFER_BYTES: usize = 256 * 1024;
 
 /// A read that brought less than this is followed by a short rest.
-const WORTH_A_READ_BYTES: usize = 64 * 1024;
+const WORTH_A_READ_BYTES: usize = 128 * 1024;
 
 /// The rest: PostgreSQL sends 8 KiB at a time, and a reader that wakes up for each of them takes a
 /// fifth of the machine for going to sleep and waking up. Far shorter than a buffer takes to fill.
-const REST: Duration = Duration::from_micros(150);
+const REST: Duration = Duration::from_micros(300);
 
 /// A socket to the server, of either kind.
 trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}

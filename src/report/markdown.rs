@@ -254,6 +254,9 @@ fn diff_table(diff: &DiffEvidence) -> String {
     if !diff.complete {
         let _ = write!(out, ", **not complete**: {}", escape(&diff.incomplete_reason));
     }
+    if let Some(log) = facts::followed_log(diff) {
+        let _ = write!(out, "; {log}");
+    }
     out.push_str("\n\n");
     let head = "| table | legacy | partitioned | delta | missing | extra | mismatched | duplicate \
                 | wrong org | misrouted |\n\

@@ -56,6 +56,34 @@ async fn many_snapshots_under_writes_find_what_is_there_and_nothing_else() {
     writers.stop().await;
 }
 
+/// Of a run that is killed while it follows the log, no slot is left to hold the log back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_follower_of_the_log_leaves_no_slot() {
+    let database = reference_database().await;
+    let mut connection = cutover::pg::connect(&database.url).await.expect("the server is up");
+    let mut slots = async |wanted: i64| {
+        let slots = "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()";
+        for _ in 0..1000 {
+            let found: i64 =
+                sqlx::query_scalar(slots).fetch_one(&mut connection).await.expect("a number");
+            if found == wanted {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("there were never {wanted} slots");
+    };
+    let out = tempfile::tempdir().expect("a folder");
+    let mut command = support::cutover_command();
+    command.args(["diff", "--quiet", "--wal", "--for", "10m", "--out"]).arg(out.path());
+    command.env("CUTOVER_DATABASE_URL", &database.url).stdout(std::process::Stdio::null());
+    let mut child = command.spawn().expect("it starts");
+    slots(1).await;
+    child.kill().expect("it is killed");
+    child.wait().expect("it ends");
+    slots(0).await;
+}
+
 /// Killed again and again at any moment while rows are written, the run that reaches the end has
 /// found what was planted and nothing else.
 #[tokio::test(flavor = "multi_thread")]

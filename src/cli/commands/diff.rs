@@ -227,7 +227,9 @@ fn summary(evidence: &DiffEvidence, out: &Path) -> String {
             wal.transactions, wal.changes, wal.diverged
         );
     }
-    for finding in evidence.findings.iter().take(SHOWN_FINDINGS) {
+    let is_advice = |finding: &&Finding| finding.severity == Some(Severity::Advice);
+    let (advice, wrong): (Vec<_>, Vec<_>) = evidence.findings.iter().partition(is_advice);
+    for finding in wrong.into_iter().chain(advice).take(SHOWN_FINDINGS) {
         let _ = write!(text, "\n  - {}", line(finding));
     }
     let more = evidence.findings_total.saturating_sub(SHOWN_FINDINGS as u64);

@@ -4,9 +4,9 @@ use std::collections::{HashSet, VecDeque};
 
 use super::sql::{self, Blocks};
 use super::{Job, Method};
-use crate::diff::schema::Side;
+use crate::diff::ranges::Range;
+use crate::diff::schema::{PairPlan, Side};
 use crate::diff::scope::{Rows, Shard};
-use crate::diff::sql::misrouted;
 use crate::pg::catalog::Leaf;
 
 /// Blocks that one statement reads at most: 64 MB, some hundred thousand rows. Always the same, so
@@ -30,10 +30,31 @@ pub(super) struct Chunk {
 /// What the rows of the statement are.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Content {
-    /// Rows of one side; `flagged` where they begin with whether they are misrouted.
-    Rows { side: Side, flagged: bool },
+    /// Rows of one side.
+    Rows { side: Side, route: Route },
     /// Orgs, summed up by the server.
     Orgs,
+}
+
+/// What tells whether a row belongs in the leaf where it stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Route {
+    /// It may stand anywhere.
+    Free,
+    /// The row begins with whether it is misrouted.
+    Flagged,
+    /// The field with this number, which has to be in this range.
+    Within(usize, Range),
+}
+
+impl Route {
+    fn of(plan: &PairPlan, side: Side, leaf: Option<&Leaf>) -> Self {
+        match leaf.and_then(|leaf| plan.range(side, leaf)) {
+            Some((field, range)) => Self::Within(field, range),
+            None if sql::flag(plan, side, leaf).is_some() => Self::Flagged,
+            None => Self::Free,
+        }
+    }
 }
 
 /// Everything there is to read of a pair, less the chunks that are `finished`, by their labels.
@@ -103,7 +124,7 @@ fn chunk(job: &Job<'_>, side: Side, leaf: Option<&Leaf>, blocks: Option<Blocks>)
         label: format!("{side:?} {place}{part}"),
         statement: sql::rows(job.plan, side, leaf, blocks, job.rows),
         what: format!("reading {name}"),
-        content: Content::Rows { side, flagged: misrouted(job.plan, side, leaf).is_some() },
+        content: Content::Rows { side, route: Route::of(job.plan, side, leaf) },
     }
 }
 

@@ -1,9 +1,9 @@
 //! The rows of a chunk, added to the digests.
 
 use super::Job;
-use super::chunks::{Chunk, Content};
+use super::chunks::{Chunk, Content, Route};
 use super::digest::{Digests, OrgDigest, OrgKey, Secret, Totals};
-use crate::diff::schema::{ComparedColumn, Side};
+use crate::diff::schema::Side;
 use crate::error::{Error, Result};
 use crate::pg::Fields;
 
@@ -19,16 +19,11 @@ pub(super) struct Decoder {
 impl Decoder {
     pub(super) fn of(job: &Job<'_>) -> Self {
         let plan = job.plan;
-        // An org that is no integer comes as text before the columns.
-        let first = usize::from(!plan.integer_org);
-        let place = |wanted: &ComparedColumn| {
-            first + plan.columns.iter().position(|column| column == wanted).unwrap_or_default()
-        };
         let nullable = plan.key.iter().filter(|column| !column.not_null && **column != plan.org);
         Self {
             secret: job.secret.clone(),
-            org_at: if plan.integer_org { place(&plan.org) } else { 0 },
-            nullable_key_at: nullable.map(place).collect(),
+            org_at: if plan.integer_org { plan.field(&plan.org) } else { 0 },
+            nullable_key_at: nullable.map(|column| plan.field(column)).collect(),
         }
     }
 
@@ -43,7 +38,7 @@ impl Decoder {
         digests: &mut Digests<K>,
     ) -> Result<u64> {
         let added = match chunk.content {
-            Content::Rows { side, flagged } => self.add_row(side, flagged, row, digests),
+            Content::Rows { side, route } => self.add_row(side, route, row, digests),
             Content::Orgs => add_orgs(row, digests),
         };
         let damaged = || format!("{}: a row is not what was asked for", chunk.what);
@@ -54,12 +49,19 @@ impl Decoder {
     fn add_row<K: OrgKey>(
         &self,
         side: Side,
-        flagged: bool,
+        route: Route,
         row: &[u8],
         digests: &mut Digests<K>,
     ) -> Option<u64> {
         let mut fields = Fields::of(row);
-        let misrouted = flagged && fields.next()? == Some(&[1]);
+        let flagged = route == Route::Flagged && fields.next()? == Some(&[1]);
+        let misrouted = match route {
+            Route::Within(at, range) => {
+                let mut fields = fields;
+                range.excludes(fields.nth(at)?)?
+            }
+            Route::Free | Route::Flagged => flagged,
+        };
         let hash = self.secret.hash(fields.rest());
         digests.totals.rows[side as usize] += 1;
         let is_null = |at: &usize| {

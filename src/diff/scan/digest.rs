@@ -67,12 +67,7 @@ pub(in crate::diff) trait OrgKey: Eq + Hash + Clone + Send + 'static {
 
 impl OrgKey for i64 {
     fn read(field: &[u8]) -> Option<Self> {
-        match field.len() {
-            8 => Some(Self::from_be_bytes(field.try_into().ok()?)),
-            4 => Some(i32::from_be_bytes(field.try_into().ok()?).into()),
-            2 => Some(i16::from_be_bytes(field.try_into().ok()?).into()),
-            _ => None,
-        }
+        crate::pg::integer(field)
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -139,15 +134,16 @@ impl OrgDigest {
 }
 
 /// Parts that orgs are divided into, by their hash.
-const PARTS: usize = 256;
+const PARTS: usize = 64;
 /// Rows that wait in a part before they are added up.
-const WAITING_ROWS: usize = 256;
+const WAITING_ROWS: usize = 128;
 
 /// Every org of one pair; bounded by the number of orgs, whatever the number of rows.
 ///
 /// Rows come in no order of orgs, and a map of a million orgs is far larger than the processor's
 /// caches: adding row by row spends three quarters of the time waiting for memory. So rows wait in
-/// the part of their org until there are many, which are then added to a map that fits the cache.
+/// the part of their org until there are many; those are added in one go, so that the processor
+/// waits for several at once. All that wait fit in the cache, with room for the server beside them.
 pub(in crate::diff) struct Digests<K> {
     parts: Vec<Part<K>>,
     /// Orgs with a row in a leaf whose bounds exclude it.

@@ -21,8 +21,14 @@ fn row_fields(plan: &PairPlan, side: Side) -> Vec<String> {
     org.into_iter().chain(plan.columns.iter().map(|column| image(column, side))).collect()
 }
 
-/// Reads one leaf or a part of it, or the whole side where `leaf` is `None`. Where bounds can be
-/// broken, a flag that says so comes first.
+/// What the rows of [`rows`] begin with where only the server can say whether one is misrouted.
+pub(super) fn flag(plan: &PairPlan, side: Side, leaf: Option<&Leaf>) -> Option<String> {
+    let ours = leaf.is_some_and(|leaf| plan.range(side, leaf).is_some());
+    if ours { None } else { misrouted(plan, side, leaf) }
+}
+
+/// Reads one leaf or a part of it, or the whole side where `leaf` is `None`; [`flag`] comes
+/// first.
 pub(super) fn rows(
     plan: &PairPlan,
     side: Side,
@@ -34,7 +40,7 @@ pub(super) fn rows(
         Some(leaf) => format!("ONLY {}", leaf.qualified()),
         None => plan.table(side).name.to_string(),
     };
-    let mut fields: Vec<String> = misrouted(plan, side, leaf).into_iter().collect();
+    let mut fields: Vec<String> = flag(plan, side, leaf).into_iter().collect();
     fields.extend(row_fields(plan, side));
     let mut conditions = Vec::new();
     if let Some(Blocks { from, to }) = blocks {

@@ -172,6 +172,19 @@ pub fn contradictions(record: &RunRecord) -> Vec<String> {
     list
 }
 
+/// What the write-ahead log told of the writes made meanwhile, where it was followed.
+pub(super) fn followed_log(diff: &DiffEvidence) -> Option<String> {
+    let wal = diff.wal.as_ref()?;
+    let (transactions, changes) = (count(wal.transactions), count(wal.changes));
+    let verdict = match wal.diverged {
+        0 => "each of which changed both sides alike".to_owned(),
+        diverged => format!("{} of which changed one side only", count(diverged)),
+    };
+    Some(format!(
+        "the write-ahead log holds {transactions} transactions with {changes} changes, {verdict}"
+    ))
+}
+
 /// When a diff was made, as a heading.
 pub fn diff_title(diff: &DiffEvidence) -> &'static str {
     match diff.phase.as_str() {

@@ -43,6 +43,7 @@ struct DiffView {
     orgs_diverged: String,
     clean: bool,
     duration: String,
+    log: Option<String>,
     tables: Vec<TableRow>,
 }
 
@@ -151,6 +152,7 @@ fn diff_view(diff: &DiffEvidence, manifest: Option<&Manifest>) -> DiffView {
         orgs_diverged: count(diff.orgs_diverged),
         clean: diff.complete && diff.orgs_checked > 0 && !found,
         duration: text::duration(diff.duration_s),
+        log: facts::followed_log(diff),
         tables: diff.tables.iter().map(|table| table_row(table, manifest)).collect(),
     }
 }
