@@ -21,6 +21,8 @@ pub(super) enum Outcome {
     BadBody,
     /// A right status, but a check of the scenario does not hold.
     CheckFailed,
+    /// A right answer, with another org's data in it.
+    ForeignOrg,
     /// Its blanks were filled with what no URL or header may hold: the scenario's fault.
     Unsendable,
     /// Never sent: nobody was free in time, or there was no row to work on.
@@ -37,6 +39,7 @@ impl Outcome {
             Self::WrongMode => "wrong_mode".into(),
             Self::BadBody => "bad_body".into(),
             Self::CheckFailed => "check_failed".into(),
+            Self::ForeignOrg => "foreign_org".into(),
             Self::Unsendable => "unsendable".into(),
             Self::Skipped => "skipped".into(),
         }

@@ -10,8 +10,9 @@ use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::aftermath::{self, Confirming};
+use super::aftermath::{Confirming, Looked};
 use super::collector::Collector;
+use super::isolation::Isolation;
 use super::ledger::Ledger;
 use super::org_sizes::OrgSizes;
 use super::pacer::Queue;
@@ -22,7 +23,7 @@ use super::unique::Unique;
 use super::worker::{Shared, Worker};
 use super::{attack, database, flag, live, sampler, usage};
 use crate::act::{ActContext, Event};
-use crate::config::TablePair;
+use crate::config::{ParityConfig, TablePair};
 use crate::error::{Error, Result};
 use crate::evidence::drive::{DatabasePoint, DriveEvidence, Mode, Shard, StatementShare};
 use crate::evidence::observation::Observation;
@@ -46,6 +47,8 @@ pub struct Options {
     pub database_url: Option<String>,
     /// The table pairs whose writes are noted.
     pub tables: Vec<TablePair>,
+    /// Which reads are asked of both sides after the load.
+    pub parity: ParityConfig,
     /// How large the orgs are.
     pub org_sizes: Option<Arc<OrgSizes>>,
     /// Which part of the plan is this generator's.
@@ -120,8 +123,7 @@ async fn drain(
     mode_before: Mode,
     flag: Option<Arc<Flag>>,
 ) -> Result<Outcome> {
-    let watched = options.database_url.is_some();
-    let (ledger, confirmer) = Ledger::begin(out, &scenario, &options.tables, watched)?;
+    let (ledger, confirmer) = Ledger::begin(out, &scenario, options)?;
     let (expected, (hot_orgs, _)) = (plan.expected_arrivals(), plan.hot_orgs());
     let shared = share(&scenario, plan, switch, ledger, options, context);
     let confirming = Confirming::start(&shared, confirmer, options);
@@ -141,9 +143,7 @@ async fn drain(
     // What was measured is on disk even where Goose broke.
     let measured = collector.finish(&measured_s(&shared, attacked.as_ref().ok(), elapsed_s));
     let (attacked, measured) = (attacked?, measured?);
-    aftermath::send_doubts_again(&shared).await;
-    confirming.stop().await;
-    let ledger = aftermath::account(&shared, options, out, context).await;
+    let looked = Looked::back(&shared, confirming, options, &measured, out, context).await;
     let windows = &shared.queue.windows;
     let candidate = windows.iter().find(|window| window.candidate);
     let evidence = DriveEvidence {
@@ -163,7 +163,9 @@ async fn drain(
         statements: watched.statements,
         shard: options.shard,
         start_at: options.start_at.map(|at| at.to_rfc3339_opts(SecondsFormat::Millis, true)),
-        ledger,
+        ledger: looked.ledger,
+        isolation: looked.isolation,
+        parity: looked.parity,
         ..measured
     };
     Ok(Outcome { evidence, observations: watched.observations })
@@ -182,6 +184,7 @@ fn share(
         requests: Requests::new(scenario, &switch),
         rows: Rows::new(scenario.rows.len()),
         ledger,
+        isolation: Isolation::default(),
         scenario: Arc::clone(scenario),
         switch,
         queue: Queue::new(plan, options.closed_loop, context.stop.clone()),

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use chrono::NaiveDate;
 use hyper::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use super::isolation::Isolation;
 use super::ledger::{Doubt, Ledger, Noted, State, state_of};
 use super::pacer::{Due, Queue};
 use super::recorder::{Outcome, Recorder, Sample};
@@ -27,6 +29,7 @@ pub(super) struct Shared {
     pub queue: Queue,
     pub rows: Rows,
     pub ledger: Ledger,
+    pub isolation: Isolation,
     pub recorder: Recorder,
     /// Numbers every request.
     pub unique: Unique,
@@ -72,6 +75,7 @@ pub(super) struct Reply {
     noted: Option<Noted>,
     /// The row that the answer tells of, to be kept.
     fresh: Option<Row>,
+    body: Bytes,
 }
 
 /// The platform's word for where an answer came from: `hit` or `miss`.
@@ -158,10 +162,24 @@ impl Worker {
     }
 
     /// Sends a doubtful write once more, under the same idempotency key.
-    pub(super) async fn again(&mut self, doubt: Doubt) {
+    pub(super) async fn again(&mut self, doubt: Doubt) -> Outcome {
         self.shared.ledger.retry(&doubt.noted);
         let Doubt { arrival, mode, unique, noted } = doubt;
-        self.exchange(&arrival, mode, unique, None, Some(noted)).await;
+        self.exchange(&arrival, mode, unique, None, Some(noted)).await.outcome
+    }
+
+    /// Asks a read by itself, for its answer.
+    pub(super) async fn ask(
+        &mut self,
+        arrival: &Arrival,
+        mode: Mode,
+        row: Option<&Kept>,
+    ) -> Result<Bytes, Outcome> {
+        let reply = self.exchange(arrival, mode, arrival.turn, row, None).await;
+        match reply.outcome {
+            Outcome::Ok => Ok(reply.body),
+            outcome => Err(outcome),
+        }
     }
 
     /// Fills a request, notes it where it writes, sends it and checks the answer. `noted` where it was
@@ -211,7 +229,7 @@ impl Worker {
         reply.done = done;
         let checked = match &answer {
             Err(failure) => Err(Outcome::Failed(*failure)),
-            Ok(answer) => check(operation, &shared.switch, mode, answer, &values),
+            Ok(answer) => check(&shared, operation, mode, answer, (&values, row)),
         };
         match checked {
             Ok(fresh) => reply.fresh = fresh,
@@ -224,9 +242,11 @@ impl Worker {
                 state => state,
             };
             let told = answer.as_ref().ok().map(|answer| answer.body.as_ref());
-            shared.ledger.answered(noted, state, &values, (&body, told));
+            shared.ledger.answered(noted, (state, reply.outcome), &values, (&body, told));
         }
-        reply.headers = answer.map(|answer| answer.headers).unwrap_or_default();
+        if let Ok(answer) = answer {
+            (reply.headers, reply.body) = (answer.headers, answer.body);
+        }
         reply
     }
 }
@@ -242,6 +262,7 @@ impl Reply {
             done: at,
             noted: None,
             fresh: None,
+            body: Bytes::new(),
         }
     }
 }
@@ -259,20 +280,22 @@ fn give_back(rows: &Rows, operation: &Operation, row: Option<Kept>) {
 
 /// Whether an answer is what the scenario expects; the row it tells of, where one is to be kept.
 fn check(
+    shared: &Shared,
     operation: &Operation,
-    switch: &Switch,
     mode: Mode,
     answer: &Answer,
-    values: &Values<'_>,
+    (values, row): (&Values<'_>, Option<&Kept>),
 ) -> Result<Option<Row>, Outcome> {
     if !operation.expect.contains(&answer.status) {
         return Err(Outcome::Status(answer.status));
     }
-    if switch.check(mode, &answer.headers) == Served::Wrong {
+    if shared.switch.check(mode, &answer.headers) == Served::Wrong {
         return Err(Outcome::WrongMode);
     }
     if operation.reads_answer() {
         let whole: Value = serde_json::from_slice(&answer.body).map_err(|_| Outcome::BadBody)?;
+        let org = row.map_or(values.org, |row| row.org);
+        shared.isolation.check(operation, mode, org, &whole)?;
         if !operation.checks.iter().all(|check| check.holds(&whole, values)) {
             return Err(Outcome::CheckFailed);
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::answers::{IsolationEvidence, ParityEvidence};
 use super::ledger::LedgerEvidence;
 
 /// Which side reads are routed to.
@@ -130,6 +131,10 @@ pub struct DriveEvidence {
     pub missing_shards: Vec<u64>,
     /// What became of the writes; `None` where no operation of the scenario writes.
     pub ledger: Option<LedgerEvidence>,
+    /// Whether answers held other orgs' data; `None` where no answer was looked at.
+    pub isolation: Option<IsolationEvidence>,
+    /// Whether both sides answer alike; `None` where not both were to be compared.
+    pub parity: Option<ParityEvidence>,
 }
 
 /// One of several generators that share a plan among them.

@@ -85,6 +85,9 @@ pub struct Answered {
     pub write: u64,
     /// When, microseconds since the ledger was begun.
     pub at_us: u64,
+    /// The HTTP status, where it was not one that the scenario expects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
     /// The key that the answer tells, where the write could not.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub key: Columns,

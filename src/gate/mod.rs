@@ -1,5 +1,6 @@
 //! Criteria × evidence → verdict. Pure: no clock, no network, no database.
 
+mod answers;
 mod criteria;
 mod decide;
 mod history;

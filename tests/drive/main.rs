@@ -1,5 +1,6 @@
 //! The load generator against servers whose behaviour is known.
 
+mod answers;
 mod failures;
 mod harness;
 mod ledger;

@@ -159,6 +159,7 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
         closed_loop: args.rate == values::Rate::Max,
         database_url: database_url.map(str::to_owned),
         tables: config.tables.clone(),
+        parity: config.parity.clone(),
         org_sizes,
         shard: args.shard,
         start_at: args.start_at,

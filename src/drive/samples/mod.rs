@@ -38,7 +38,7 @@ const RECORD_BYTES: usize = 50;
 /// Where the two bits of the org's size class begin.
 const CLASS_BIT: u16 = 7;
 /// Outcomes that are no HTTP status, by their number.
-const OUTCOMES: [Outcome; 16] = [
+const OUTCOMES: [Outcome; 17] = [
     Outcome::Ok,
     Outcome::Skipped,
     Outcome::WrongMode,
@@ -55,6 +55,7 @@ const OUTCOMES: [Outcome; 16] = [
     Outcome::Failed(Failure::Tls),
     Outcome::Failed(Failure::Protocol),
     Outcome::Failed(Failure::Local),
+    Outcome::ForeignOrg,
 ];
 
 /// What the numbers in the records stand for.
