@@ -8,7 +8,9 @@ use super::collector::histogram_logs;
 use super::samples::{self, SampleFile, SampleReader};
 use super::tally::{Frame, Names, Tally};
 use crate::error::{Error, Result};
+use crate::evidence::answers::{IsolationEvidence, ParityEvidence};
 use crate::evidence::drive::{DriveEvidence, Mode, Throttled, Window};
+use crate::evidence::ledger::LedgerEvidence;
 use crate::scenario::WindowPlan;
 
 /// One shard: its folder and what its record says of the load.
@@ -178,13 +180,16 @@ fn together(
         statements: first.statements.clone(),
         start_at: first.start_at.clone(),
         missing_shards,
-        ledger: loads()
-            .map(|load| load.ledger.clone())
-            .reduce(|sum, next| match (sum, next) {
-                (Some(sum), Some(next)) => Some(sum.and(next)),
-                (one, other) => one.or(other),
-            })
-            .flatten(),
+        ledger: sum(loads().map(|load| load.ledger.clone()), LedgerEvidence::and),
+        isolation: sum(loads().map(|load| load.isolation.clone()), IsolationEvidence::and),
+        parity: sum(loads().map(|load| load.parity.clone()), ParityEvidence::and),
         ..measured
     }
+}
+
+/// The sum of what was looked at; `None` where one shard did not look, because then nobody knows of
+/// its part.
+fn sum<T>(parts: impl Iterator<Item = Option<T>>, and: fn(T, T) -> T) -> Option<T> {
+    let all: Option<Vec<T>> = parts.collect();
+    all?.into_iter().reduce(and)
 }

@@ -19,6 +19,17 @@ pub struct IsolationEvidence {
 impl IsolationEvidence {
     /// Findings kept in the run record.
     pub const KEPT_FINDINGS: usize = 50;
+
+    /// What two generators saw at the same time.
+    pub fn and(mut self, other: Self) -> Self {
+        self.findings.extend(other.findings);
+        self.findings.truncate(Self::KEPT_FINDINGS);
+        Self {
+            answers_checked: self.answers_checked + other.answers_checked,
+            leaks: self.leaks + other.leaks,
+            findings: self.findings,
+        }
+    }
 }
 
 /// Whether both sides answer alike: reads asked of legacy, of the twin, and of legacy again, after
@@ -48,4 +59,23 @@ pub struct ParityEvidence {
 impl ParityEvidence {
     /// Findings kept in the run record.
     pub const KEPT_FINDINGS: usize = 50;
+
+    /// What two generators asked.
+    pub fn and(mut self, other: Self) -> Self {
+        self.findings.extend(other.findings);
+        self.findings.truncate(Self::KEPT_FINDINGS);
+        let reasons = [self.incomplete_reason, other.incomplete_reason];
+        let reasons: Vec<String> = reasons.into_iter().filter(|text| !text.is_empty()).collect();
+        Self {
+            asked: self.asked + other.asked,
+            compared: self.compared + other.compared,
+            unsettled: self.unsettled + other.unsettled,
+            unanswered: self.unanswered + other.unanswered,
+            differing: self.differing + other.differing,
+            complete: self.complete && other.complete,
+            incomplete_reason: reasons.join("; "),
+            findings: self.findings,
+            duration_s: self.duration_s.max(other.duration_s),
+        }
+    }
 }
