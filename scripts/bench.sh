@@ -172,6 +172,12 @@ copy_both() {
     sql "$1" -c "COPY (SELECT * FROM revenue_transactions_partitioned) TO '/dev/null' (FORMAT binary)" &
     wait
 }
+# What the bytes cost that leave the server: fetched, and thrown away here.
+carry_both() {
+    sql "$1" -c "COPY revenue_transactions TO STDOUT (FORMAT binary)" >/dev/null &
+    sql "$1" -c "COPY (SELECT * FROM revenue_transactions_partitioned) TO STDOUT (FORMAT binary)" >/dev/null &
+    wait
+}
 join_both() {
     sql "$1" -c "SELECT count(*) FROM revenue_transactions l FULL OUTER JOIN revenue_transactions_partitioned p
         USING (id) WHERE l IS DISTINCT FROM p"
@@ -199,7 +205,7 @@ PYTHON
 
 bench_diff() {
     local rounds=${1:-5} orgs=${2:-1000000} rows=${3:-5000000} round way
-    local whole=${prefix}_diff quarter=${prefix}_quarter ways="copy ours join quarter"
+    local whole=${prefix}_diff quarter=${prefix}_quarter ways="copy ours carry join quarter"
     set_up
     filled_pair "$whole" "$orgs" "$rows"
     filled_pair "$quarter" "$orgs" $((rows / 4))
@@ -215,6 +221,7 @@ bench_diff() {
             case $way in
                 copy) timed copy copy_both "$whole" ;;
                 ours) timed ours our_diff "$whole" ;;
+                carry) timed carry carry_both "$whole" ;;
                 join) timed join join_both "$whole" ;;
                 quarter) timed quarter our_diff "$quarter" ;;
                 # Minutes, in which nothing varies: once is enough.
@@ -230,6 +237,7 @@ bench_diff() {
     echo "medians: cutover diff $(middle ours 1) s, client CPU $(middle ours 2) s, $memory MB"
     for way in $ways diverging; do
         awk -v way="$way" -v s="$(middle "$way" 1)" -v ours="$(middle ours 1)" 'BEGIN {
+            said["carry"] = "psql fetching both sides"
             said["copy"] = "COPY of both sides to /dev/null"; said["join"] = "FULL OUTER JOIN"
             said["reladiff"] = "reladiff, join mode, all columns"; said["quarter"] = "ours, a quarter of the rows"
             said["diverging"] = "ours, 1 % of the orgs diverging"

@@ -130,6 +130,13 @@ async fn account(
     context: &ActContext,
 ) -> Option<LedgerEvidence> {
     let not_noted = shared.ledger.not_noted();
+    let shared_rows = options.shard.filter(|shard| shard.of > 1);
+    if let Some(shard) = shared_rows.filter(|_| shared.ledger.path().is_some()) {
+        // What another shard wrote over a row would look like a fault here.
+        let incomplete_reason =
+            format!("other shards wrote at the same time as shard {}", shard.index);
+        return Some(LedgerEvidence { not_noted, incomplete_reason, ..LedgerEvidence::default() });
+    }
     let Some(path) = shared.ledger.path() else {
         let reason = "the scenario does not say what its operations write".to_owned();
         return (!not_noted.is_empty()).then(|| LedgerEvidence {
