@@ -7,7 +7,7 @@ use clap::Args;
 use crate::cli::{Exit, Printer, verdict_text};
 use crate::error::{Error, Result};
 use crate::evidence::run_record::{Act, ActState, RunRecord};
-use crate::evidence::verdict::{Criterion, Kind, State};
+use crate::evidence::verdict::{Criterion, Kind};
 use crate::run_folder::{self, RunFolder};
 use crate::{drive, gate, rehearsal};
 
@@ -65,8 +65,7 @@ pub fn run(args: &MergeArgs, printer: &Printer) -> Result<Exit> {
     record.criteria.retain(|c| told(c) && c.kind != Kind::Advice);
     printer.result(&verdict_text::criteria(&record.criteria));
     printer.result(&format!("report: {}", folder.path().join("report.html").display()));
-    let broken = |c: &Criterion| c.kind == Kind::Integrity && c.state == State::Fail;
-    if record.criteria.iter().any(broken) {
+    if gate::fails_integrity(&record.criteria) {
         return Ok(Exit::NO_GO_INTEGRITY);
     }
     Ok(if gate::is_trustworthy(&record.criteria) { Exit::OK } else { Exit::INVALID })
