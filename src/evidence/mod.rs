@@ -4,6 +4,7 @@
 //! verdict can be computed again from the folder alone. This module imports nothing of ours.
 
 pub mod answers;
+pub mod drill;
 pub mod drive;
 pub mod finding;
 pub mod history;
@@ -13,6 +14,7 @@ pub mod manifest;
 pub mod observation;
 pub mod run_record;
 pub mod verdict;
+pub mod watch;
 
 /// The version of the run record's layout, raised whenever a reader would have to change.
 pub const SCHEMA_VERSION: u32 = 2;
