@@ -9,13 +9,16 @@ use super::worker::Shared;
 use crate::act::ActContext;
 use crate::evidence::drive::{DriveEvidence, Look};
 
+/// What looks at a load that runs.
+pub type Judge = dyn Fn(&DriveEvidence) -> Option<Look> + Send + Sync;
+
 /// Who says whether more pairs are needed. An act does not judge; whoever runs it brings the judge.
 #[derive(Clone)]
 pub struct Extension {
     /// How often the load may go on.
     pub at_most: u32,
     /// Looks at what is there; `None` where more pairs would not help.
-    pub judge: Arc<dyn Fn(&DriveEvidence) -> Option<Look> + Send + Sync>,
+    pub judge: Arc<Judge>,
 }
 
 impl fmt::Debug for Extension {

@@ -189,7 +189,6 @@ mod tests {
             without_own_lag: latency_of(p95),
             operations: [("list".to_owned(), latency_of(p95))].into(),
             org_sizes: [("small".to_owned(), latency_of(p95))].into(),
-            ..Window::default()
         };
         let noise = [0.99, 1.02, 1.0, 0.98, 1.01, 1.0, 1.0, 0.99, 1.01, 1.02, 0.98, 1.0];
         let windows = (0..12).flat_map(|pair| {

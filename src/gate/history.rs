@@ -184,7 +184,7 @@ fn slower_operations(record: &RunRecord, limit: f64) -> Vec<(String, f64)> {
 /// The split with the largest standardised difference of means on its two sides, held against the
 /// same statistic of the series in other orders (a permutation test at 1 in 100).
 fn change_point(values: &[f64]) -> Option<usize> {
-    const SHUFFLES: u64 = 400;
+    const SHUFFLES: u64 = 2000;
     if values.len() < 2 * MIN_RUNS {
         return None;
     }
@@ -205,11 +205,17 @@ fn change_point(values: &[f64]) -> Option<usize> {
 
 /// The split with the largest difference of means in units of its standard error.
 fn largest_step(values: &[f64]) -> Option<(usize, f64)> {
-    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
-    let steps = (2..values.len().saturating_sub(1)).map(|at| {
-        let (before, after) = values.split_at(at);
-        let weight = (before.len() * after.len()) as f64 / values.len() as f64;
-        (at, (mean(after) - mean(before)).abs() * weight.sqrt())
+    let (all, n) = (values.iter().sum::<f64>(), values.len() as f64);
+    let mut sum = 0.0;
+    let steps = values.iter().enumerate().map(|(at, value)| {
+        let before = (at as f64, sum);
+        sum += value;
+        (at, before)
+    });
+    let steps = steps.filter(|(at, _)| (2..values.len().saturating_sub(1)).contains(at));
+    let steps = steps.map(|(at, (k, sum))| {
+        let difference = (all - sum) / (n - k) - sum / k;
+        (at, difference.abs() * (k * (n - k) / n).sqrt())
     });
     steps.filter(|(_, step)| step.is_finite()).max_by(|a, b| a.1.total_cmp(&b.1))
 }

@@ -450,7 +450,9 @@ mod tests {
         assert!(plain.looks.is_empty());
         assert_eq!(extended.looks.len(), 2);
         assert_eq!(extended.windows[..plain.windows.len()], plain.windows);
-        assert_eq!(extended.expected_arrivals(), plain.expected_arrivals());
+        // The load goes on while it is looked at.
+        let meanwhile = (options().rate_per_s * LOOK_US as f64 / 1e6) as u64;
+        assert_eq!(extended.expected_arrivals(), plain.expected_arrivals() + meanwhile);
         // A look is unmeasured, and what follows it are whole pairs with numbers of their own.
         for look in &extended.looks {
             assert_eq!(extended.windows[look - 1].pair, None);

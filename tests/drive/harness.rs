@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use cutover::act::ActContext;
 use cutover::config::{Config, RoutingConfig, RoutingKind};
-use cutover::drive::{self, Options};
+use cutover::drive::{self, Extension, Options};
 use cutover::error::Result;
 use cutover::evidence::drive::{DriveEvidence, Mode};
 use cutover::routing::Switch;

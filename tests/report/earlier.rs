@@ -9,6 +9,9 @@ use cutover::run_folder::{read_record, write_record};
 
 use crate::build;
 
+/// What makes a night another one.
+type Change = fn(&mut RunRecord);
+
 /// A night whose partitioned side took so many microseconds at p95.
 fn night(number: usize, p95_us: u64) -> RunRecord {
     let mut record = build::go();
@@ -87,7 +90,7 @@ fn the_night_with_which_the_level_changed_is_named() {
 
 #[test]
 fn what_cannot_be_compared_is_refused_with_the_reason() {
-    let others: [(fn(&mut RunRecord), &str); 6] = [
+    let others: [(Change, &str); 6] = [
         (|record| record.environment.cpu = "Apple M3".into(), "another machine"),
         (|record| record.environment.cores = 64, "another machine"),
         (|record| record.scenario_sha256 = "another".into(), "another scenario"),

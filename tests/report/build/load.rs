@@ -243,7 +243,6 @@ fn windows(slower: f64) -> Vec<Window> {
                 all,
                 operations: operations_of_window(by * wobble(i)),
                 org_sizes: sizes_of_window(by * wobble(i)),
-                ..Window::default()
             }
         })
         .collect()
