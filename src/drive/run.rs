@@ -51,6 +51,8 @@ pub struct Options {
     pub org_sizes: Option<Arc<OrgSizes>>,
     /// Where to listen for Prometheus.
     pub metrics_listen: Option<SocketAddr>,
+    /// Where Goose serves its own page, on the loopback interface: it asks for no password.
+    pub dashboard: Option<SocketAddr>,
 }
 
 /// What the act leaves behind.
@@ -110,6 +112,7 @@ async fn drain(
     mode_before: Mode,
 ) -> Result<Outcome> {
     let watched = options.database_url.is_some();
+    let page = attack::Page::claim(options.dashboard, out, context)?;
     let (ledger, confirmer) = Ledger::begin(out, &scenario, &options.tables, watched)?;
     let (expected, (hot_orgs, _)) = (plan.expected_arrivals(), plan.hot_orgs());
     let flag = switch.flag().cloned().map(Arc::new);
@@ -131,12 +134,11 @@ async fn drain(
     make_rows_ahead(&shared, mode_before).await?;
     let total = (!options.closed_loop).then_some(expected);
     context.started(format!("drive: {}", scenario.name), total, "requests");
-    let begin = Instant::now();
-    let cpu_before_s = usage::cpu_time_s();
+    let (begin, cpu_before_s) = (Instant::now(), usage::cpu_time_s());
     let tally = Tally::new(scenario, options.org_sizes.clone());
     let collector = Collector::start(Arc::clone(&shared), tally, begin, out)?;
     let watchers = Watchers::start(&shared, &collector, options, live, begin, context);
-    let attacked = attack::run(&shared, options.connections, flag, context).await;
+    let attacked = attack::run(&shared, options.connections, flag, page.as_ref(), context).await;
     let watched = watchers.stop().await;
     context.emit(Event::Finished);
     let elapsed_s = begin.elapsed().as_secs_f64();

@@ -304,6 +304,7 @@ async fn load(
         tables: options.config.tables.clone(),
         org_sizes: sizes_of_orgs(&options.config, database_url, context).await,
         metrics_listen: None,
+        dashboard: None,
     };
     let switch = Switch::new(&options.config, base_url)?;
     let scenario = Arc::clone(&options.scenario);

@@ -34,6 +34,7 @@ pub struct Load {
     pub closed_loop: bool,
     pub context: ActContext,
     pub database_url: Option<String>,
+    pub dashboard: Option<SocketAddr>,
     /// Samples and histograms.
     pub out: tempfile::TempDir,
 }
@@ -60,6 +61,7 @@ impl Load {
             closed_loop: false,
             context: ActContext::silent(),
             database_url: None,
+            dashboard: None,
             out: tempfile::tempdir().expect("a folder"),
         }
     }
@@ -79,6 +81,7 @@ impl Load {
             tables: self.config.tables.clone(),
             org_sizes: None,
             metrics_listen: None,
+            dashboard: self.dashboard,
         };
         let run = drive::run(scenario, plan, switch, &options, self.out.path(), &self.context);
         let ended = tokio::time::timeout(Duration::from_secs(60), run).await;

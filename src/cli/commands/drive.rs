@@ -60,6 +60,11 @@ pub struct DriveArgs {
     /// Answer Prometheus here while the load runs
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = values::listen)]
     pub metrics_listen: Option<SocketAddr>,
+    /// Serve Goose's own page while the load runs, fed with response times from the moment a request
+    /// was due, and write Goose's own report into the run's folder, goose/report.html
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = values::page)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:5118")]
+    pub dashboard: Option<SocketAddr>,
 }
 
 /// A plan needs some rate even where nobody keeps to it.
@@ -133,6 +138,7 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
         tables: config.tables.clone(),
         org_sizes,
         metrics_listen: args.metrics_listen,
+        dashboard: args.dashboard,
     };
     let outcome = drive::run(scenario, plan, switch, &options, folder.path(), &context).await?;
     if outcome.evidence.requests == outcome.evidence.errors && context.check_stop().is_ok() {
