@@ -40,6 +40,14 @@ impl TargetArgs {
         }
     }
 
+    /// The database's URL, checked where it is given.
+    ///
+    /// # Errors
+    /// A usage error where it does not parse.
+    pub fn checked_database_url(&self) -> Result<Option<&str>> {
+        self.database_url.as_deref().map(|url| pg::options(url).map(|_| url)).transpose()
+    }
+
     /// The database's URL, checked.
     ///
     /// # Errors

@@ -26,6 +26,15 @@ pub(super) fn interval(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "give a duration such as 10s or 500ms".into())
 }
 
+/// A response time.
+pub(super) fn latency(text: &str) -> Result<Duration, String> {
+    let (least, most) = (Duration::from_millis(1), Duration::from_secs(10));
+    match humantime::parse_duration(text) {
+        Ok(limit) if (least..=most).contains(&limit) => Ok(limit),
+        _ => Err("give a duration from 1ms to 10s, for example 100ms".into()),
+    }
+}
+
 /// A day around which a calendar of some years fits into every type that has to hold it.
 pub(super) fn day(text: &str) -> Result<NaiveDate, String> {
     match text.parse::<NaiveDate>() {

@@ -8,6 +8,7 @@
 
 mod aftermath;
 mod attack;
+mod capacity;
 mod collector;
 mod database;
 mod flag;
@@ -29,6 +30,7 @@ mod usage;
 mod windows;
 mod worker;
 
+pub use capacity::{CapacityOptions, find_capacity};
 pub use database::org_sizes;
 pub use ledger::reconcile;
 pub use org_sizes::OrgSizes;

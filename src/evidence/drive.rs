@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::capacity::CapacityEvidence;
 use super::ledger::LedgerEvidence;
 
 /// Which side reads are routed to.
@@ -123,6 +124,10 @@ pub struct DriveEvidence {
     pub statements: Vec<StatementShare>,
     /// What became of the writes; `None` where no operation of the scenario writes.
     pub ledger: Option<LedgerEvidence>,
+    /// What each mode can take, where that was searched (`--find-capacity`); then nothing of the
+    /// above is measured by mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<CapacityEvidence>,
 }
 
 /// Answers that asked to be left alone for a while. They were counted, and not sent again.

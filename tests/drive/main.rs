@@ -1,5 +1,6 @@
 //! The load generator against servers whose behaviour is known.
 
+mod capacity;
 mod dashboard;
 mod failures;
 mod harness;

@@ -9,8 +9,10 @@ use chrono::NaiveDate;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use super::capacity;
 use crate::cli::{Exit, Printer, TargetArgs, values, verdict_text};
 use crate::config::{RoutingConfig, RoutingKind};
+use crate::drive::CapacityOptions;
 use crate::error::{Error, Result};
 use crate::evidence::drive::{DriveEvidence, Mode};
 use crate::evidence::run_record::{Act, ActState};
@@ -19,7 +21,7 @@ use crate::rehearsal::{self, LoadShape, Profile};
 use crate::routing::Switch;
 use crate::run_folder::RunFolder;
 use crate::scenario::{FINANCE, Plan, Scenario};
-use crate::{drive, gate, pg};
+use crate::{drive, gate};
 
 /// Arguments of `drive`.
 #[derive(Debug, Args)]
@@ -65,10 +67,26 @@ pub struct DriveArgs {
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = values::page)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:5118")]
     pub dashboard: Option<SocketAddr>,
+    /// Search the highest rate that each mode sustains, from --rate on: steps twice as high until
+    /// one fails, then bisection, the modes in turns. A figure, never a GO
+    #[arg(long, conflicts_with_all = ["pairs", "duration", "dashboard", "metrics_listen"])]
+    pub find_capacity: bool,
+    /// Response time p95 that a step of --find-capacity may have at most
+    #[arg(long, value_name = "D", default_value = "100ms", value_parser = values::latency)]
+    pub p95_limit: Duration,
+    /// Measured time of a step of --find-capacity
+    #[arg(long, value_name = "D", default_value = "6s", value_parser = values::duration)]
+    pub capacity_step: Duration,
 }
 
 /// A plan needs some rate even where nobody keeps to it.
 const NOMINAL_RATE_PER_S: f64 = 1000.0;
+/// The handbook's share of requests that may fail.
+const ERROR_LIMIT: f64 = 0.001;
+/// Failed over passed rate at which a search of the capacity ends.
+const CAPACITY_PRECISION: f64 = 1.05;
+/// As many as a machine takes without a word to its administrator.
+const MOST_CONNECTIONS: usize = 2000;
 
 impl DriveArgs {
     /// The modes to drive; refuses to compare what cannot be told apart.
@@ -83,6 +101,31 @@ impl DriveArgs {
             }
             Some(values::Modes(modes)) => Ok(modes.clone()),
         }
+    }
+
+    /// What `--find-capacity` looks for.
+    fn search(&self, modes: &[Mode], routing: &RoutingConfig) -> Result<CapacityOptions> {
+        let values::Rate::PerSecond(first_per_s) = self.rate else {
+            let what = "--rate max: a search of the capacity begins at a rate";
+            return Err(Error::usage(what, "give a number, or leave --find-capacity out"));
+        };
+        // A flag that is switched needs its time before each step.
+        let settle = match routing.switches_a_flag() {
+            true => routing.settle(),
+            false => Duration::ZERO,
+        };
+        Ok(CapacityOptions {
+            modes: modes.to_vec(),
+            first_per_s,
+            p95_limit: self.p95_limit,
+            error_limit: ERROR_LIMIT,
+            step: self.capacity_step,
+            warm_up: settle.max(Duration::from_secs(1)),
+            precision: CAPACITY_PRECISION,
+            most_connections: MOST_CONNECTIONS.max(self.connections),
+            orgs: self.orgs,
+            rng_seed: self.target.rng_seed,
+        })
     }
 
     /// Size and pace of the load.
@@ -116,9 +159,9 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
         Some(path) => Scenario::read(path)?,
         None => Scenario::parse("the built-in finance scenario", FINANCE)?,
     });
-    let database_url = args.target.database_url.as_deref();
-    database_url.map(pg::options).transpose()?;
+    let database_url = args.target.checked_database_url()?;
     let (modes, rng_seed) = (args.modes(&config.routing)?, args.target.rng_seed);
+    let search = args.find_capacity.then(|| args.search(&modes, &config.routing)).transpose()?;
     let load = args.load(&config.routing, modes.len())?;
     let plan = Plan::new(&scenario, &load.plan_options(&modes, args.orgs, rng_seed))?;
     let folder = RunFolder::create(args.target.out.as_deref())?;
@@ -140,6 +183,10 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
         metrics_listen: args.metrics_listen,
         dashboard: args.dashboard,
     };
+    if let Some(search) = search {
+        let (record, target) = ((folder, record), (scenario, switch));
+        return capacity::run(record, target, &search, &options, printer, &context).await;
+    }
     let outcome = drive::run(scenario, plan, switch, &options, folder.path(), &context).await?;
     if outcome.evidence.requests == outcome.evidence.errors && context.check_stop().is_ok() {
         let kinds: Vec<&str> = outcome.evidence.errors_by_kind.keys().map(String::as_str).collect();

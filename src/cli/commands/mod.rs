@@ -1,5 +1,6 @@
 //! One file a command: raw arguments to resolved ones, the call of the acts, the outcome to print.
 
+mod capacity;
 pub mod diff;
 pub mod drive;
 pub mod gate;
