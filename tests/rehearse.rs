@@ -163,9 +163,9 @@ async fn a_trigger_disabled_under_load_is_named_row_by_row() {
     assert_eq!(found, expected);
     let disabled = findings(&out).iter().any(|finding| finding["class"] == "trigger_disabled");
     assert!(disabled, "the catalog finding is missing");
-    let diverged = findings(&out).iter().any(|finding| {
-        finding["class"] == "transaction_diverged" && finding["table"] == "expense"
-    });
+    let diverged = findings(&out)
+        .iter()
+        .any(|finding| finding["class"] == "transaction_diverged" && finding["table"] == "expense");
     assert!(diverged, "the log names no transaction");
     rig.has_no_slot().await;
 }

@@ -103,6 +103,13 @@ pub(super) fn shard(text: &str) -> Result<(u64, u64), String> {
     }
 }
 
+/// A moment.
+pub(super) fn moment(text: &str) -> Result<DateTime<Utc>, String> {
+    DateTime::parse_from_rfc3339(text)
+        .map(Into::into)
+        .map_err(|_| "give a time as RFC 3339, for example 2026-03-01T10:15:00Z".into())
+}
+
 /// Arrivals per second.
 pub(super) fn rate(text: &str) -> Result<f64, String> {
     within(text, 1.0..=1e6, "a number of requests per second")

@@ -25,6 +25,24 @@ pub struct Config {
     pub tls: TlsConfig,
     /// Limits that are not the handbook's, each with its reason.
     pub limits: Vec<OtherLimit>,
+    /// Which reads are asked of both sides after the load.
+    pub parity: ParityConfig,
+}
+
+/// Which reads are asked of both sides after the load, to see whether they answer alike.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ParityConfig {
+    /// Their share of the reads of the load, 0 to 1; at least 200 and at most 5000 are asked.
+    pub share: f64,
+    /// JSON pointers to fields of answers that may differ; `*` is each element.
+    pub mask: Vec<String>,
+}
+
+impl Default for ParityConfig {
+    fn default() -> Self {
+        Self { share: 0.01, mask: Vec::new() }
+    }
 }
 
 /// Whom to trust behind https.
@@ -145,6 +163,7 @@ impl Default for Config {
             routing: RoutingConfig::default(),
             tls: TlsConfig::default(),
             limits: Vec::new(),
+            parity: ParityConfig::default(),
         }
     }
 }
@@ -199,6 +218,14 @@ impl Config {
             }
         }
         self.limits.iter().try_for_each(check_limit)?;
+        if !(0.0..=1.0).contains(&self.parity.share) {
+            let what = format!("[parity] share = {} is out of range", self.parity.share);
+            return Err(Error::usage(what, "allowed: 0 to 1, a share of the reads"));
+        }
+        if let Some(mask) = self.parity.mask.iter().find(|mask| !mask.starts_with('/')) {
+            let what = format!("[parity] mask: `{mask}` is no JSON pointer");
+            return Err(Error::usage(what, "it begins with /, as in /items/*/updatedAt"));
+        }
         self.routing.check()
     }
 }

@@ -3,5 +3,5 @@
 mod file;
 mod tables;
 
-pub use file::{Config, FlagRequest, Probe, RoutingConfig, RoutingKind, TlsConfig};
+pub use file::{Config, FlagRequest, ParityConfig, Probe, RoutingConfig, RoutingKind, TlsConfig};
 pub use tables::TablePair;

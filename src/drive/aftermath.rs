@@ -7,14 +7,19 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::ledger::{Confirmer, reconcile};
+use super::ledger::{Confirmer, State, reconcile, state_of};
+
 use super::run::Options;
 use super::worker::{Shared, Worker};
 use crate::act::{ActContext, Event};
+use crate::evidence::answers::{IsolationEvidence, ParityEvidence};
+use crate::evidence::drive::{DriveEvidence, Mode};
 use crate::evidence::ledger::LedgerEvidence;
 
 /// How long doubtful writes are sent again.
 const RETRY_LIMIT: Duration = Duration::from_secs(30);
+/// Where so many on end are in vain, nobody is there to take the others.
+const PATIENCE: u32 = 3;
 /// What the platform still does behind its answers belongs to the load: a late write that overwrites a
 /// newer one is to be found, too.
 const QUIET: Duration = Duration::from_secs(1);
@@ -54,27 +59,84 @@ impl Drop for Confirming {
     }
 }
 
+/// What was seen when all was over.
+pub(super) struct Looked {
+    pub ledger: Option<LedgerEvidence>,
+    pub isolation: Option<IsolationEvidence>,
+    pub parity: Option<ParityEvidence>,
+}
+
+impl Looked {
+    /// Looks back on a load that has ended.
+    pub(super) async fn back(
+        shared: &Arc<Shared>,
+        confirming: Confirming,
+        options: &Options,
+        measured: &DriveEvidence,
+        out: &Path,
+        context: &ActContext,
+    ) -> Self {
+        send_doubts_again(shared).await;
+        confirming.stop().await;
+        let isolation = shared.isolation.evidence();
+        let parity = parity(shared, options, measured, context).await;
+        let ledger = account(shared, options, out, context).await;
+        Self { ledger, isolation, parity }
+    }
+}
+
 /// Sends the writes that nobody knows of once more, one after the other.
-pub(super) async fn send_doubts_again(shared: &Arc<Shared>) {
+async fn send_doubts_again(shared: &Arc<Shared>) {
     let end = Instant::now() + RETRY_LIMIT;
     let mut worker = Worker::new(Arc::clone(shared), 0);
+    let mut in_vain = 0;
     for doubt in shared.ledger.take_doubts() {
         if shared.queue.stopped() || Instant::now() > end {
             return;
         }
-        worker.again(doubt).await;
+        let unknown = state_of(worker.again(doubt).await) == State::Unknown;
+        in_vain = if unknown { in_vain + 1 } else { 0 };
+        if in_vain == PATIENCE {
+            return;
+        }
+    }
+}
+
+/// Asks a share of the reads of both sides; `None` where the load did not compare them.
+async fn parity(
+    shared: &Arc<Shared>,
+    options: &Options,
+    measured: &DriveEvidence,
+    context: &ActContext,
+) -> Option<ParityEvidence> {
+    let asked = |mode| shared.queue.windows.iter().any(|window| window.mode == mode);
+    let reads = measured.operations.iter().filter(|operation| !operation.writes);
+    let reads = reads.flat_map(|operation| operation.modes.values()).map(|m| m.requests).sum();
+    let routed = shared.switch.routes();
+    let compares = routed && Mode::ALL.into_iter().all(asked) && !options.closed_loop;
+    let has_reads = shared.scenario.operations.iter().any(|operation| !operation.writes);
+    match compares && has_reads && !shared.queue.stopped() {
+        true => Some(super::parity::ask(shared, &options.parity, reads, context).await),
+        false => None,
     }
 }
 
 /// Holds the ledger against the database; `None` where nothing was written. That it cannot be done is
 /// told, and no reason to lose what was measured.
-pub(super) async fn account(
+async fn account(
     shared: &Shared,
     options: &Options,
     out: &Path,
     context: &ActContext,
 ) -> Option<LedgerEvidence> {
     let not_noted = shared.ledger.not_noted();
+    let shared_rows = options.shard.filter(|shard| shard.of > 1);
+    if let Some(shard) = shared_rows.filter(|_| shared.ledger.path().is_some()) {
+        // What another shard wrote over a row would look like a fault here.
+        let incomplete_reason =
+            format!("other shards wrote at the same time as shard {}", shard.index);
+        return Some(LedgerEvidence { not_noted, incomplete_reason, ..LedgerEvidence::default() });
+    }
     let Some(path) = shared.ledger.path() else {
         let reason = "the scenario does not say what its operations write".to_owned();
         return (!not_noted.is_empty()).then(|| LedgerEvidence {

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::flag;
 use super::recorder::{Outcome, Sample};
+use super::run::Options;
 use super::worker::{Shared, Worker};
 use crate::act::ActContext;
 use crate::error::{Context, Error, Result};
@@ -72,11 +73,12 @@ pub(super) struct Attacked {
 /// Where Goose refuses to start or does not launch its users in time.
 pub(super) async fn run(
     shared: &Arc<Shared>,
-    connections: usize,
+    options: &Options,
     flag: Option<Arc<Flag>>,
     page: Option<&Page>,
     context: &ActContext,
 ) -> Result<Attacked> {
+    let connections = options.connections;
     let (start_sender, start) = watch::channel(None::<Instant>);
     let ready = Arc::new(AtomicUsize::new(0));
     let scenario = Scenario::new("drain the plan").register_transaction(Transaction::new(
@@ -98,7 +100,7 @@ pub(super) async fn run(
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let begin = Instant::now() + Duration::from_millis(20);
+    let begin = first_moment(options)?;
     shared.queue.begin(begin);
     let pacer = {
         let shared = Arc::clone(shared);
@@ -135,6 +137,19 @@ pub(super) async fn run(
         .map_err(|_| Error::run("the pacer thread panicked", ""))?;
     let lost_workers = (connections - shared.recorder.finished_workers()) as u64;
     Ok(Attacked { lost_workers, to_the_end, ran_s, unproven_windows })
+}
+
+/// The first moment of the plan.
+fn first_moment(options: &Options) -> Result<Instant> {
+    const BREATH: Duration = Duration::from_millis(20);
+    let Some(start_at) = options.start_at else { return Ok(Instant::now() + BREATH) };
+    match (start_at - chrono::Utc::now()).to_std() {
+        Ok(wait) => Ok(Instant::now() + wait),
+        Err(_) => Err(Error::run(
+            format!("--start-at {start_at} passed before the users were ready"),
+            "give a later time, the same to every shard",
+        )),
+    }
 }
 
 fn drain_transaction(

@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::run::{self, Options};
 use crate::act::{ActContext, Event};
 use crate::error::{Context, Error, Result};
+use crate::evidence::answers::IsolationEvidence;
 use crate::evidence::capacity::{Capacity, CapacityEvidence, CapacityStep, LimitedBy, StepOutcome};
 use crate::evidence::drive::{DriveEvidence, Mode};
 use crate::routing::Switch;
@@ -130,6 +131,7 @@ pub async fn find_capacity(
         searches.insert(*mode, Search::new(search.first_per_s, search.precision));
     }
     let mut steps: Vec<CapacityStep> = Vec::new();
+    let mut isolation: Option<IsolationEvidence> = None;
     let mut turn: Vec<Mode> = searches.keys().copied().collect();
     context.started("capacity", None, "steps");
     let mut stopped = false;
@@ -144,7 +146,11 @@ pub async fn find_capacity(
             for _ in 0..2 {
                 let folder = out.join(format!("capacity/{:02}-{}", steps.len() + 1, mode.as_str()));
                 let driven = Step { scenario: &scenario, switch, search, options, context };
-                let step = driven.drive(*mode, rate, &folder).await?;
+                let (step, saw) = driven.drive(*mode, rate, &folder).await?;
+                isolation = match (isolation, saw) {
+                    (Some(known), Some(saw)) => Some(known.and(saw)),
+                    (known, saw) => known.or(saw),
+                };
                 outcome = step.outcome;
                 context.note(said(&step));
                 context.emit(Event::Advanced(1));
@@ -167,24 +173,21 @@ pub async fn find_capacity(
     context.emit(Event::Finished);
     let complete = !stopped && searches.values().all(|state| state.next().is_none());
     let modes = searches.iter().map(|(mode, state)| (*mode, state.found())).collect();
-    Ok(evidence(
-        &scenario.name,
-        complete,
-        CapacityEvidence {
-            p95_limit_us: micros(search.p95_limit),
-            error_limit: search.error_limit,
-            modes,
-            steps,
-        },
-    ))
+    let capacity = CapacityEvidence {
+        p95_limit_us: micros(search.p95_limit),
+        error_limit: search.error_limit,
+        modes,
+        steps,
+    };
+    // A leak is one, whatever else was looked for.
+    Ok(DriveEvidence { complete, isolation, ..evidence(&scenario.name, capacity) })
 }
 
-fn evidence(scenario: &str, complete: bool, capacity: CapacityEvidence) -> DriveEvidence {
+fn evidence(scenario: &str, capacity: CapacityEvidence) -> DriveEvidence {
     let sum = |of: fn(&CapacityStep) -> u64| capacity.steps.iter().map(of).sum();
     DriveEvidence {
         scenario: scenario.to_owned(),
         closed_loop: true,
-        complete,
         requests: sum(|step| step.requests),
         errors: sum(|step| step.errors),
         skipped: sum(|step| step.skipped),
@@ -205,7 +208,12 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    async fn drive(&self, mode: Mode, rate_per_s: f64, out: &Path) -> Result<CapacityStep> {
+    async fn drive(
+        &self,
+        mode: Mode,
+        rate_per_s: f64,
+        out: &Path,
+    ) -> Result<(CapacityStep, Option<IsolationEvidence>)> {
         let search = self.search;
         std::fs::create_dir_all(out).or_run(format!("cannot create {}", out.display()), "")?;
         let measured_s = search.step.as_secs_f64().max(LEAST_REQUESTS / rate_per_s);
@@ -228,6 +236,8 @@ impl Step<'_> {
             rate_per_s,
             closed_loop: false,
             database_url: None,
+            shard: None,
+            start_at: None,
             metrics_listen: None,
             dashboard: None,
             ..self.options.clone()
@@ -239,7 +249,8 @@ impl Step<'_> {
         if let Some(why) = outcome.evidence.flag_left_changed {
             return Err(Error::run(why, "put the flag back by hand"));
         }
-        Ok(self.judge(mode, rate_per_s, &options, &outcome.evidence))
+        let step = self.judge(mode, rate_per_s, &options, &outcome.evidence);
+        Ok((step, outcome.evidence.isolation))
     }
 
     /// Twice as many as a target within the limit can keep busy (Little's law), so that waiting for

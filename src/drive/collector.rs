@@ -11,8 +11,9 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use tokio_util::sync::CancellationToken;
 
-use super::samples::SampleFile;
-use super::tally::Tally;
+use super::org_sizes::OrgSizes;
+use super::samples::{FirstLine, SampleFile};
+use super::tally::{Frame, Names, Tally};
 use super::usage::Usage;
 use super::worker::Shared;
 use crate::error::{Context, Error, Result};
@@ -35,18 +36,22 @@ pub(super) struct Collector {
 impl Collector {
     pub(super) fn start(
         shared: Arc<Shared>,
-        tally: Tally,
+        sizes: Option<Arc<OrgSizes>>,
         begin: Instant,
         out: &Path,
     ) -> Result<Self> {
-        let file = SampleFile::create(out, &shared.scenario)?;
-        let tally = Arc::new(Mutex::new(tally));
+        let classes = sizes.as_ref().map_or_else(Vec::new, |sizes| sizes.classes());
+        let names = Names::of(&shared.scenario, classes);
+        let operations = names.operations.iter().map(|(name, _)| name.clone()).collect();
+        let first_line = FirstLine::new(operations, shared.queue.windows.clone());
+        let file = SampleFile::create(out, &first_line)?;
+        let tally = Arc::new(Mutex::new(Tally::new(names)));
         let done = CancellationToken::new();
         let thread = {
             let (tally, done) = (Arc::clone(&tally), done.clone());
             std::thread::Builder::new()
                 .name("collector".into())
-                .spawn(move || collect(&shared, &tally, file, begin, &done))
+                .spawn(move || collect(&shared, &tally, sizes.as_deref(), file, begin, &done))
                 .or_run("cannot start the collector thread", "")?
         };
         Ok(Self { tally, thread, done, out: out.to_owned() })
@@ -73,10 +78,18 @@ impl Collector {
 fn collect(
     shared: &Shared,
     tally: &Mutex<Tally>,
+    sizes: Option<&OrgSizes>,
     mut file: SampleFile,
     begin: Instant,
     done: &CancellationToken,
 ) -> Result<(SampleFile, Vec<GeneratorPoint>)> {
+    let planned = |window| shared.queue.planned(window);
+    let frame = Frame {
+        windows: &shared.queue.windows,
+        planned: &planned,
+        settles: shared.switch.flag().is_some(),
+        closed_loop: shared.closed_loop,
+    };
     let mut usage = Usage::new(begin);
     let mut points = Vec::new();
     let open_s = shared.timeout.as_secs() + STRAGGLER_S;
@@ -85,8 +98,9 @@ fn collect(
         let last = done.is_cancelled();
         let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
         let mut failed = None;
-        shared.recorder.collect(|sample| {
-            tally.record(&sample, shared);
+        shared.recorder.collect(|mut sample| {
+            sample.org_class = sizes.and_then(|sizes| sizes.class_of(sample.arrival.org));
+            tally.record(&sample, frame);
             let window = &shared.queue.windows[usize::from(sample.arrival.window)];
             if let Err(error) = file.write(&sample, window) {
                 failed = Some(error);
@@ -108,7 +122,7 @@ fn collect(
 
 /// Writes `latency/<mode>.hlog`: one histogram of response times per window, for HdrHistogram's own
 /// tools. Failed arrivals stand at the ceiling of 60 s.
-fn histogram_logs(out: &Path, tally: &Tally) -> Result<()> {
+pub(super) fn histogram_logs(out: &Path, tally: &Tally) -> Result<()> {
     let folder = out.join("latency");
     std::fs::create_dir_all(&folder).or_run(format!("cannot create {}", folder.display()), "")?;
     for mode in Mode::ALL {

@@ -21,6 +21,8 @@ pub(super) enum Outcome {
     BadBody,
     /// A right status, but a check of the scenario does not hold.
     CheckFailed,
+    /// A right answer, with another org's data in it.
+    ForeignOrg,
     /// Its blanks were filled with what no URL or header may hold: the scenario's fault.
     Unsendable,
     /// Never sent: nobody was free in time, or there was no row to work on.
@@ -37,6 +39,7 @@ impl Outcome {
             Self::WrongMode => "wrong_mode".into(),
             Self::BadBody => "bad_body".into(),
             Self::CheckFailed => "check_failed".into(),
+            Self::ForeignOrg => "foreign_org".into(),
             Self::Unsendable => "unsendable".into(),
             Self::Skipped => "skipped".into(),
         }
@@ -44,7 +47,7 @@ impl Outcome {
 }
 
 /// What became of one arrival.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sample {
     pub arrival: Arrival,
     /// Sent minus due, microseconds.
@@ -61,6 +64,8 @@ pub(super) struct Sample {
     pub queued: bool,
     /// Whether the platform's cache answered, where it says so.
     pub cached: Option<bool>,
+    /// The size class of its org, where sizes are known; filled in by the collector.
+    pub org_class: Option<u8>,
     /// Seconds the target asked to be left alone for.
     pub retry_after_s: Option<u32>,
 }

@@ -4,30 +4,30 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::aftermath::{self, Confirming};
+use super::aftermath::{Confirming, Looked};
 use super::collector::Collector;
+use super::isolation::Isolation;
 use super::ledger::Ledger;
 use super::org_sizes::OrgSizes;
 use super::pacer::Queue;
 use super::recorder::{Outcome as RequestOutcome, Recorder};
 use super::request::Requests;
 use super::rows::Rows;
-use super::tally::Tally;
+use super::unique::Unique;
 use super::worker::{Shared, Worker};
 use super::{attack, database, flag, live, sampler, usage};
 use crate::act::{ActContext, Event};
-use crate::config::TablePair;
+use crate::config::{ParityConfig, TablePair};
 use crate::error::{Error, Result};
-use crate::evidence::drive::{DatabasePoint, DriveEvidence, Mode, StatementShare};
+use crate::evidence::drive::{DatabasePoint, DriveEvidence, Mode, Shard, StatementShare};
 use crate::evidence::observation::Observation;
-use crate::routing::Switch;
+use crate::routing::{Flag, Switch};
 use crate::scenario::{Arrival, Plan, Scenario};
 
 /// How the plan is drained.
@@ -47,8 +47,14 @@ pub struct Options {
     pub database_url: Option<String>,
     /// The table pairs whose writes are noted.
     pub tables: Vec<TablePair>,
+    /// Which reads are asked of both sides after the load.
+    pub parity: ParityConfig,
     /// How large the orgs are.
     pub org_sizes: Option<Arc<OrgSizes>>,
+    /// Which part of the plan is this generator's.
+    pub shard: Option<Shard>,
+    /// When the plan's clock starts, for shards that have to start together.
+    pub start_at: Option<DateTime<Utc>>,
     /// Where to listen for Prometheus.
     pub metrics_listen: Option<SocketAddr>,
     /// Where Goose serves its own page, on the loopback interface: it asks for no password.
@@ -83,16 +89,23 @@ pub async fn run(
     out: &Path,
     context: &ActContext,
 ) -> Result<Outcome> {
+    let plan = match options.shard {
+        Some(shard) => plan.of_shard(shard),
+        None => plan,
+    };
     let live = match options.metrics_listen {
         Some(address) => Some(live::Listener::bind(address)?),
         None => None,
     };
-    let Some(flag) = switch.flag().cloned().map(Arc::new) else {
+    // Of several shards one switches for all.
+    let switches = options.shard.is_none_or(|shard| shard.index == 1);
+    let Some(flag) = switch.flag().filter(|_| switches).cloned().map(Arc::new) else {
         let mode = plan.windows.first().map_or(Mode::Legacy, |window| window.mode);
-        return drain(scenario, plan, switch, options, out, context, live, mode).await;
+        return drain(scenario, plan, switch, options, out, context, live, mode, None).await;
     };
     let found = flag::found(&flag).await?;
-    let outcome = drain(scenario, plan, switch, options, out, context, live, found).await;
+    let switched = Some(Arc::clone(&flag));
+    let outcome = drain(scenario, plan, switch, options, out, context, live, found, switched).await;
     let left_changed = flag::put_back(&flag, found, context).await;
     outcome.map(|mut outcome| {
         outcome.evidence.flag_left_changed = left_changed;
@@ -110,35 +123,21 @@ async fn drain(
     context: &ActContext,
     live: Option<live::Listener>,
     mode_before: Mode,
+    flag: Option<Arc<Flag>>,
 ) -> Result<Outcome> {
-    let watched = options.database_url.is_some();
     let page = attack::Page::claim(options.dashboard, out, context)?;
-    let (ledger, confirmer) = Ledger::begin(out, &scenario, &options.tables, watched)?;
+    let (ledger, confirmer) = Ledger::begin(out, &scenario, options)?;
     let (expected, (hot_orgs, _)) = (plan.expected_arrivals(), plan.hot_orgs());
-    let flag = switch.flag().cloned().map(Arc::new);
-    let shared = Arc::new(Shared {
-        requests: Requests::new(&scenario, &switch),
-        rows: Rows::new(scenario.rows.len()),
-        ledger,
-        scenario: Arc::clone(&scenario),
-        switch,
-        queue: Queue::new(plan, options.closed_loop, context.stop.clone()),
-        recorder: Recorder::default(),
-        // Differs between runs, so that a text or key made from it never meets one of before.
-        unique: AtomicU64::new(chrono::Utc::now().timestamp_micros().unsigned_abs() << 8),
-        as_of: options.as_of,
-        timeout: options.timeout,
-        closed_loop: options.closed_loop,
-    });
+    let shared = share(&scenario, plan, switch, ledger, options, context);
     let confirming = Confirming::start(&shared, confirmer, options);
     make_rows_ahead(&shared, mode_before).await?;
     let total = (!options.closed_loop).then_some(expected);
     context.started(format!("drive: {}", scenario.name), total, "requests");
+    until_soon_before(options.start_at, context).await;
     let (begin, cpu_before_s) = (Instant::now(), usage::cpu_time_s());
-    let tally = Tally::new(scenario, options.org_sizes.clone());
-    let collector = Collector::start(Arc::clone(&shared), tally, begin, out)?;
+    let collector = Collector::start(Arc::clone(&shared), options.org_sizes.clone(), begin, out)?;
     let watchers = Watchers::start(&shared, &collector, options, live, begin, context);
-    let attacked = attack::run(&shared, options.connections, flag, page.as_ref(), context).await;
+    let attacked = attack::run(&shared, options, flag, page.as_ref(), context).await;
     let watched = watchers.stop().await;
     context.emit(Event::Finished);
     let elapsed_s = begin.elapsed().as_secs_f64();
@@ -146,9 +145,7 @@ async fn drain(
     // What was measured is on disk even where Goose broke.
     let measured = collector.finish(&measured_s(&shared, attacked.as_ref().ok(), elapsed_s));
     let (attacked, measured) = (attacked?, measured?);
-    aftermath::send_doubts_again(&shared).await;
-    confirming.stop().await;
-    let ledger = aftermath::account(&shared, options, out, context).await;
+    let looked = Looked::back(&shared, confirming, options, &measured, out, context).await;
     let windows = &shared.queue.windows;
     let candidate = windows.iter().find(|window| window.candidate);
     let evidence = DriveEvidence {
@@ -166,10 +163,55 @@ async fn drain(
         hot_orgs,
         database: watched.database,
         statements: watched.statements,
-        ledger,
+        shard: options.shard,
+        start_at: options.start_at.map(|at| at.to_rfc3339_opts(SecondsFormat::Millis, true)),
+        ledger: looked.ledger,
+        isolation: looked.isolation,
+        parity: looked.parity,
         ..measured
     };
     Ok(Outcome { evidence, observations: watched.observations })
+}
+
+/// What all workers share.
+fn share(
+    scenario: &Arc<Scenario>,
+    plan: Plan,
+    switch: Switch,
+    ledger: Ledger,
+    options: &Options,
+    context: &ActContext,
+) -> Arc<Shared> {
+    Arc::new(Shared {
+        requests: Requests::new(scenario, &switch),
+        rows: Rows::new(scenario.rows.len()),
+        ledger,
+        isolation: Isolation::default(),
+        scenario: Arc::clone(scenario),
+        switch,
+        queue: Queue::new(plan, options.closed_loop, context.stop.clone()),
+        recorder: Recorder::default(),
+        unique: Unique::new(options.shard),
+        as_of: options.as_of,
+        timeout: options.timeout,
+        closed_loop: options.closed_loop,
+    })
+}
+
+/// How long before the start Goose gets to launch its users.
+const LEAD: Duration = Duration::from_secs(2);
+
+/// Waits until it is nearly time.
+async fn until_soon_before(start_at: Option<DateTime<Utc>>, context: &ActContext) {
+    let Some(start_at) = start_at else { return };
+    let wait = (start_at - Utc::now()).to_std().unwrap_or_default().saturating_sub(LEAD);
+    if !wait.is_zero() {
+        context.note(format!("waiting for {start_at}"));
+    }
+    tokio::select! {
+        () = context.stop.cancelled() => {}
+        () = tokio::time::sleep(wait) => {}
+    }
 }
 
 /// Whoever looks on while the load runs.

@@ -1,24 +1,49 @@
 //! From samples to evidence, one sample at a time.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::latency::Latency;
-use super::org_sizes::OrgSizes;
 use super::recorder::{Outcome, Sample};
 use super::timeline::Timeline;
-use super::windows::{Names, Windows};
-use super::worker::Shared;
+use super::windows::Windows;
 use crate::evidence::drive::{
-    DriveEvidence, Mode, ModeLatency, OperationEvidence, Slice, Throttled,
+    DriveEvidence, Mode, ModeLatency, OperationEvidence, OrgClass, Slice, Throttled,
 };
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, WindowPlan};
+
+/// What the numbers in samples stand for.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Names {
+    pub scenario: String,
+    /// Name, and whether it writes.
+    pub operations: Vec<(String, bool)>,
+    /// Classes of orgs by size; empty where sizes are not known.
+    pub org_classes: Vec<OrgClass>,
+}
+
+impl Names {
+    pub(super) fn of(scenario: &Scenario, org_classes: Vec<OrgClass>) -> Self {
+        let operations = scenario.operations.iter().map(|o| (o.name.clone(), o.writes));
+        Self { scenario: scenario.name.clone(), operations: operations.collect(), org_classes }
+    }
+}
+
+/// The plan, as far as it says what a sample is part of.
+#[derive(Clone, Copy)]
+pub(super) struct Frame<'a> {
+    pub windows: &'a [WindowPlan],
+    /// How many measured arrivals a window has; `None` as long as nobody knows.
+    pub planned: &'a dyn Fn(usize) -> Option<u64>,
+    /// Whether a flag is switched, so that answers from the other side are to be expected while it
+    /// settles.
+    pub settles: bool,
+    /// Whether requests are sent as fast as they are answered.
+    pub closed_loop: bool,
+}
 
 /// Everything that is counted while the load runs.
 pub(super) struct Tally {
-    scenario: Arc<Scenario>,
-    sizes: Option<Arc<OrgSizes>>,
-    class_names: Vec<String>,
+    names: Names,
     /// By operation, mode and what is behind it.
     measured: BTreeMap<(u16, Mode, Behind), Latency>,
     windows: Windows,
@@ -43,13 +68,9 @@ enum Behind {
 }
 
 impl Tally {
-    pub(super) fn new(scenario: Arc<Scenario>, sizes: Option<Arc<OrgSizes>>) -> Self {
-        let classes = sizes.as_ref().map(|sizes| sizes.classes());
-        let class_names = classes.into_iter().flatten().map(|class| class.name).collect();
+    pub(super) fn new(names: Names) -> Self {
         Self {
-            scenario,
-            sizes,
-            class_names,
+            names,
             measured: BTreeMap::new(),
             windows: Windows::default(),
             timeline: Timeline::default(),
@@ -62,13 +83,11 @@ impl Tally {
         }
     }
 
-    pub(super) fn record(&mut self, sample: &Sample, shared: &Shared) {
-        let queue = &shared.queue;
-        let window = &queue.windows[usize::from(sample.arrival.window)];
+    pub(super) fn record(&mut self, sample: &Sample, frame: Frame<'_>) {
+        let window = &frame.windows[usize::from(sample.arrival.window)];
         self.done += 1;
         self.failed += u64::from(sample.outcome != Outcome::Ok);
-        // While a switched flag settles, answers from the other side are to be expected.
-        let settled = sample.arrival.measured || shared.switch.flag().is_none();
+        let settled = sample.arrival.measured || !frame.settles;
         self.wrong_mode += u64::from(sample.outcome == Outcome::WrongMode && settled);
         if let Some(seconds) = sample.retry_after_s {
             self.throttled.answers += 1;
@@ -83,11 +102,10 @@ impl Tally {
             *self.errors_by_kind.entry(sample.outcome.name()).or_default() += 1;
             self.skipped += u64::from(sample.outcome == Outcome::Skipped);
         }
-        let size = self.sizes.as_ref().and_then(|sizes| sizes.class_of(sample.arrival.org));
         let behind = [
             Some(Behind::All),
             Some(Behind::Hot(sample.arrival.hot)),
-            size.map(Behind::OrgSize),
+            sample.org_class.map(Behind::OrgSize),
             sample.cached.map(Behind::Cached),
         ];
         for behind in behind.into_iter().flatten() {
@@ -95,9 +113,8 @@ impl Tally {
             self.measured.entry(key).or_default().record(sample);
         }
         // As fast as it goes, a window has no number of requests at which it is whole.
-        if !shared.closed_loop {
-            let names = Names { scenario: &self.scenario, org_classes: &self.class_names };
-            self.windows.record(sample, size, queue, &names);
+        if !frame.closed_loop {
+            self.windows.record(sample, frame, &self.names);
         }
     }
 
@@ -110,7 +127,7 @@ impl Tally {
     pub(super) fn live(&self) -> impl Iterator<Item = (&str, Mode, &Latency)> {
         self.measured.iter().filter(|((_, _, behind), _)| *behind == Behind::All).map(
             |((operation, mode, _), latency)| {
-                (self.scenario.operations[usize::from(*operation)].name.as_str(), *mode, latency)
+                (self.names.operations[usize::from(*operation)].0.as_str(), *mode, latency)
             },
         )
     }
@@ -130,7 +147,7 @@ impl Tally {
         }
         let sent: u64 = overall.values().map(|latency| latency.requests).sum();
         DriveEvidence {
-            scenario: self.scenario.name.clone(),
+            scenario: self.names.scenario.clone(),
             requests: sent,
             errors: overall.values().map(|latency| latency.errors).sum(),
             skipped: self.skipped,
@@ -140,7 +157,7 @@ impl Tally {
             overall,
             operations: self.operations(measured_s),
             slices: self.slices(measured_s),
-            org_sizes: self.sizes.as_ref().map_or_else(Vec::new, |sizes| sizes.classes()),
+            org_sizes: self.names.org_classes.clone(),
             windows: self.windows.whole().map(|(window, _)| window.clone()).collect(),
             errors_by_kind: self.errors_by_kind,
             timeline: self.timeline.points(),
@@ -149,12 +166,12 @@ impl Tally {
     }
 
     fn operations(&self, measured_s: &BTreeMap<Mode, f64>) -> Vec<OperationEvidence> {
-        let of = |(index, operation): (usize, &crate::scenario::Operation)| OperationEvidence {
-            name: operation.name.clone(),
-            writes: operation.writes,
+        let of = |(index, (name, writes)): (usize, &(String, bool))| OperationEvidence {
+            name: name.clone(),
+            writes: *writes,
             modes: self.sum(measured_s, Some(index as u16), Behind::All, true),
         };
-        self.scenario.operations.iter().enumerate().map(of).collect()
+        self.names.operations.iter().enumerate().map(of).collect()
     }
 
     fn slices(&self, measured_s: &BTreeMap<Mode, f64>) -> Vec<Slice> {
@@ -164,18 +181,18 @@ impl Tally {
             ("cache", "hit", Behind::Cached(true)),
             ("cache", "miss", Behind::Cached(false)),
         ];
-        for (class, name) in self.class_names.iter().enumerate() {
-            kinds.push(("org_size", name, Behind::OrgSize(class as u8)));
+        for (number, class) in self.names.org_classes.iter().enumerate() {
+            kinds.push(("org_size", &class.name, Behind::OrgSize(number as u8)));
         }
         let mut slices = Vec::new();
-        let numbers = (0..self.scenario.operations.len()).map(|index| Some(index as u16));
+        let numbers = (0..self.names.operations.len()).map(|index| Some(index as u16));
         for operation in std::iter::once(None).chain(numbers) {
             for (by, class, behind) in &kinds {
                 let modes = self.sum(measured_s, operation, *behind, false);
                 if modes.is_empty() {
                     continue;
                 }
-                let name = |index: u16| self.scenario.operations[usize::from(index)].name.clone();
+                let name = |index: u16| self.names.operations[usize::from(index)].0.clone();
                 let (by, class) = ((*by).to_owned(), (*class).to_owned());
                 slices.push(Slice { operation: operation.map(name), by, class, modes });
             }

@@ -7,10 +7,9 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
 use super::latency::{CEILING_US, exact_p95, histogram};
-use super::pacer::Queue;
 use super::recorder::{Outcome, Sample};
+use super::tally::{Frame, Names};
 use crate::evidence::drive::{Window, WindowLatency};
-use crate::scenario::Scenario;
 
 /// Windows by their index in the plan.
 #[derive(Default)]
@@ -38,35 +37,29 @@ struct Answered {
 
 impl Windows {
     /// Adds a measured sample; reduces its window where that was the last one missing.
-    pub(super) fn record(
-        &mut self,
-        sample: &Sample,
-        org_class: Option<u8>,
-        queue: &Queue,
-        names: &Names<'_>,
-    ) {
+    pub(super) fn record(&mut self, sample: &Sample, frame: Frame<'_>, names: &Names) {
         let index = sample.arrival.window;
         let ok = sample.outcome == Outcome::Ok;
         let answered = Answered {
             response_us: if ok { sample.response_us() } else { u64::MAX },
             without_own_lag_us: if ok { sample.response_without_own_lag_us() } else { u64::MAX },
             operation: sample.arrival.operation,
-            org_class,
+            org_class: sample.org_class,
         };
         let open = self.open.entry(index).or_default();
         open.push(answered);
-        if queue.planned(usize::from(index)) != Some(open.len() as u64) {
+        if (frame.planned)(usize::from(index)) != Some(open.len() as u64) {
             return;
         }
         let answers = self.open.remove(&index).unwrap_or_default();
-        let window = queue.windows[usize::from(index)];
+        let window = frame.windows[usize::from(index)];
         let evidence = Window {
             pair: window.pair.unwrap_or_default(),
             mode: Some(window.mode),
             candidate: window.candidate,
             start_s: window.measured_from_us as f64 / 1e6,
             end_s: window.end_us as f64 / 1e6,
-            ..names.reduce(&answers)
+            ..reduce(&answers, names)
         };
         let histogram = self.compress(&answers);
         self.done.insert(index, Done { evidence, histogram });
@@ -91,34 +84,27 @@ impl Windows {
     }
 }
 
-/// What operations and classes of org sizes are called.
-pub(super) struct Names<'a> {
-    pub scenario: &'a Scenario,
-    pub org_classes: &'a [String],
-}
-
-impl Names<'_> {
-    fn reduce(&self, answers: &[Answered]) -> Window {
-        let mut operations: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-        let mut org_sizes: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-        for answer in answers {
-            let operation = &self.scenario.operations[usize::from(answer.operation)].name;
-            list_of(&mut operations, operation).push(answer.response_us);
-            let class = answer.org_class.and_then(|class| self.org_classes.get(usize::from(class)));
-            if let Some(class) = class {
-                list_of(&mut org_sizes, class).push(answer.response_us);
-            }
+/// The figures of a window.
+fn reduce(answers: &[Answered], names: &Names) -> Window {
+    let mut operations: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    let mut org_sizes: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for answer in answers {
+        let (operation, _) = &names.operations[usize::from(answer.operation)];
+        list_of(&mut operations, operation).push(answer.response_us);
+        let class = answer.org_class.and_then(|class| names.org_classes.get(usize::from(class)));
+        if let Some(class) = class {
+            list_of(&mut org_sizes, &class.name).push(answer.response_us);
         }
-        let reduce = |lists: BTreeMap<String, Vec<u64>>| {
-            lists.into_iter().map(|(name, list)| (name, window_latency(list))).collect()
-        };
-        Window {
-            all: window_latency(answers.iter().map(|a| a.response_us).collect()),
-            without_own_lag: window_latency(answers.iter().map(|a| a.without_own_lag_us).collect()),
-            operations: reduce(operations),
-            org_sizes: reduce(org_sizes),
-            ..Window::default()
-        }
+    }
+    let reduce = |lists: BTreeMap<String, Vec<u64>>| {
+        lists.into_iter().map(|(name, list)| (name, window_latency(list))).collect()
+    };
+    Window {
+        all: window_latency(answers.iter().map(|a| a.response_us).collect()),
+        without_own_lag: window_latency(answers.iter().map(|a| a.without_own_lag_us).collect()),
+        operations: reduce(operations),
+        org_sizes: reduce(org_sizes),
+        ..Window::default()
     }
 }
 

@@ -1,19 +1,21 @@
 //! Takes arrivals one after the other: fill the blanks, send, read, check, record.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use chrono::NaiveDate;
 use hyper::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use super::isolation::Isolation;
 use super::ledger::{Doubt, Ledger, Noted, State, state_of};
 use super::pacer::{Due, Queue};
 use super::recorder::{Outcome, Recorder, Sample};
 use super::request::Requests;
 use super::rows::{Kept, Rows};
+use super::unique::Unique;
 use crate::evidence::drive::Mode;
 use crate::http::{Answer, Client};
 use crate::routing::{Served, Switch};
@@ -27,9 +29,10 @@ pub(super) struct Shared {
     pub queue: Queue,
     pub rows: Rows,
     pub ledger: Ledger,
+    pub isolation: Isolation,
     pub recorder: Recorder,
-    /// Numbers every request of the run, beginning at a value that differs between runs.
-    pub unique: AtomicU64,
+    /// Numbers every request.
+    pub unique: Unique,
     pub as_of: NaiveDate,
     pub timeout: Duration,
     /// Whether requests are sent as fast as they are answered.
@@ -72,6 +75,7 @@ pub(super) struct Reply {
     noted: Option<Noted>,
     /// The row that the answer tells of, to be kept.
     fresh: Option<Row>,
+    body: Bytes,
 }
 
 /// The platform's word for where an answer came from: `hit` or `miss`.
@@ -126,6 +130,7 @@ impl Worker {
                 "miss" => Some(false),
                 _ => None,
             }),
+            org_class: None,
             retry_after_s: header(RETRY_AFTER.as_str()).and_then(|seconds| seconds.parse().ok()),
         }
     }
@@ -139,7 +144,7 @@ impl Worker {
             Some(Some(row)) => Some(row),
             Some(None) => return Reply::unsent(Outcome::Skipped, Instant::now()),
         };
-        let unique = shared.unique.fetch_add(1, Ordering::Relaxed);
+        let unique = shared.unique.next();
         let mut reply = self.exchange(arrival, mode, unique, row.as_ref(), None).await;
         if let Some(noted) = reply.noted.take_if(|_| state_of(reply.outcome) == State::Unknown) {
             shared.ledger.doubt(Doubt { arrival: *arrival, mode, unique, noted });
@@ -159,10 +164,24 @@ impl Worker {
     }
 
     /// Sends a doubtful write once more, under the same idempotency key.
-    pub(super) async fn again(&mut self, doubt: Doubt) {
+    pub(super) async fn again(&mut self, doubt: Doubt) -> Outcome {
         self.shared.ledger.retry(&doubt.noted);
         let Doubt { arrival, mode, unique, noted } = doubt;
-        self.exchange(&arrival, mode, unique, None, Some(noted)).await;
+        self.exchange(&arrival, mode, unique, None, Some(noted)).await.outcome
+    }
+
+    /// Asks a read by itself, for its answer.
+    pub(super) async fn ask(
+        &mut self,
+        arrival: &Arrival,
+        mode: Mode,
+        row: Option<&Kept>,
+    ) -> Result<Bytes, Outcome> {
+        let reply = self.exchange(arrival, mode, arrival.turn, row, None).await;
+        match reply.outcome {
+            Outcome::Ok => Ok(reply.body),
+            outcome => Err(outcome),
+        }
     }
 
     /// Fills a request, notes it where it writes, sends it and checks the answer. `noted` where it was
@@ -212,7 +231,7 @@ impl Worker {
         reply.done = done;
         let checked = match &answer {
             Err(failure) => Err(Outcome::Failed(*failure)),
-            Ok(answer) => check(operation, &shared.switch, mode, answer, &values),
+            Ok(answer) => check(&shared, operation, mode, answer, (&values, row)),
         };
         match checked {
             Ok(fresh) => reply.fresh = fresh,
@@ -225,9 +244,11 @@ impl Worker {
                 state => state,
             };
             let told = answer.as_ref().ok().map(|answer| answer.body.as_ref());
-            shared.ledger.answered(noted, state, &values, (&body, told));
+            shared.ledger.answered(noted, (state, reply.outcome), &values, (&body, told));
         }
-        reply.headers = answer.map(|answer| answer.headers).unwrap_or_default();
+        if let Ok(answer) = answer {
+            (reply.headers, reply.body) = (answer.headers, answer.body);
+        }
         reply
     }
 }
@@ -243,6 +264,7 @@ impl Reply {
             done: at,
             noted: None,
             fresh: None,
+            body: Bytes::new(),
         }
     }
 }
@@ -260,20 +282,22 @@ fn give_back(rows: &Rows, operation: &Operation, row: Option<Kept>) {
 
 /// Whether an answer is what the scenario expects; the row it tells of, where one is to be kept.
 fn check(
+    shared: &Shared,
     operation: &Operation,
-    switch: &Switch,
     mode: Mode,
     answer: &Answer,
-    values: &Values<'_>,
+    (values, row): (&Values<'_>, Option<&Kept>),
 ) -> Result<Option<Row>, Outcome> {
     if !operation.expect.contains(&answer.status) {
         return Err(Outcome::Status(answer.status));
     }
-    if switch.check(mode, &answer.headers) == Served::Wrong {
+    if shared.switch.check(mode, &answer.headers) == Served::Wrong {
         return Err(Outcome::WrongMode);
     }
     if operation.reads_answer() {
         let whole: Value = serde_json::from_slice(&answer.body).map_err(|_| Outcome::BadBody)?;
+        let org = row.map_or(values.org, |row| row.org);
+        shared.isolation.check(operation, mode, org, &whole)?;
         if !operation.checks.iter().all(|check| check.holds(&whole, values)) {
             return Err(Outcome::CheckFailed);
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::answers::{IsolationEvidence, ParityEvidence};
 use super::capacity::CapacityEvidence;
 use super::ledger::LedgerEvidence;
 
@@ -122,12 +123,39 @@ pub struct DriveEvidence {
     /// The statements that took most of the database's time during the load, where
     /// `pg_stat_statements` is there.
     pub statements: Vec<StatementShare>,
+    /// Which part of the plan this generator had; `None` where it had all of it, or where the parts
+    /// were put together.
+    pub shard: Option<Shard>,
+    /// The moment of the plan's start that all shards were given, RFC 3339.
+    pub start_at: Option<String>,
+    /// Shards that were not there when the parts were put together.
+    pub missing_shards: Vec<u64>,
     /// What became of the writes; `None` where no operation of the scenario writes.
     pub ledger: Option<LedgerEvidence>,
     /// What each mode can take, where that was searched (`--find-capacity`); then nothing of the
     /// above is measured by mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<CapacityEvidence>,
+    /// Whether answers held other orgs' data; `None` where no answer was looked at.
+    pub isolation: Option<IsolationEvidence>,
+    /// Whether both sides answer alike; `None` where not both were to be compared.
+    pub parity: Option<ParityEvidence>,
+}
+
+/// One of several generators that share a plan among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Shard {
+    /// Which one, from 1.
+    pub index: u64,
+    /// How many there are.
+    pub of: u64,
+}
+
+impl Shard {
+    /// Whether the arrival with this number is its own.
+    pub fn holds(self, arrival: u64) -> bool {
+        arrival % self.of == self.index - 1
+    }
 }
 
 /// Answers that asked to be left alone for a while. They were counted, and not sent again.

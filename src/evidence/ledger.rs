@@ -85,6 +85,9 @@ pub struct Answered {
     pub write: u64,
     /// When, microseconds since the ledger was begun.
     pub at_us: u64,
+    /// The HTTP status, where it was not one that the scenario expects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
     /// The key that the answer tells, where the write could not.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub key: Columns,
@@ -132,6 +135,31 @@ pub struct LedgerEvidence {
 }
 
 impl LedgerEvidence {
+    /// The ledgers of two generators that wrote at the same time.
+    pub fn and(mut self, other: Self) -> Self {
+        for (operation, writes) in other.not_noted {
+            *self.not_noted.entry(operation).or_default() += writes;
+        }
+        self.findings.extend(other.findings);
+        self.findings.truncate(Self::KEPT_FINDINGS);
+        let reasons = [self.incomplete_reason, other.incomplete_reason];
+        let reasons: Vec<String> = reasons.into_iter().filter(|text| !text.is_empty()).collect();
+        Self {
+            writes: self.writes + other.writes,
+            ok: self.ok + other.ok,
+            fail: self.fail + other.fail,
+            unknown: self.unknown + other.unknown,
+            retried: self.retried + other.retried,
+            not_noted: self.not_noted,
+            complete: self.complete && other.complete,
+            incomplete_reason: reasons.join("; "),
+            rows_checked: self.rows_checked + other.rows_checked,
+            counts: self.counts.and(other.counts),
+            findings: self.findings,
+            duration_s: self.duration_s.max(other.duration_s),
+        }
+    }
+
     /// Findings kept in the run record; `ledger_findings.jsonl` holds all of them.
     pub const KEPT_FINDINGS: usize = 50;
 }
@@ -167,6 +195,18 @@ impl LedgerCounts {
         };
         *counter += 1;
         true
+    }
+
+    /// The sums of both.
+    fn and(self, other: Self) -> Self {
+        Self {
+            lost: self.lost + other.lost,
+            phantom: self.phantom + other.phantom,
+            doubled: self.doubled + other.doubled,
+            torn: self.torn + other.torn,
+            stale: self.stale + other.stale,
+            altered: self.altered + other.altered,
+        }
     }
 
     /// All findings.

@@ -1,7 +1,7 @@
 //! Worst state decides: the precedence of the contract, the action of the handbook's matrix.
 
 use super::statistics::compare;
-use super::{criteria, history, ledger, limits, load, observed, steps};
+use super::{answers, criteria, history, ledger, limits, load, observed, steps};
 use crate::evidence::run_record::RunRecord;
 use crate::evidence::verdict::{Action, Criterion, Decision, Kind, State, Verdict};
 
@@ -13,6 +13,7 @@ pub fn judge(record: &mut RunRecord) {
     }
     record.criteria = criteria::all(record);
     record.criteria.extend(ledger::all(record));
+    record.criteria.extend(answers::all(record));
     record.criteria.extend(load::all(record));
     record.criteria.extend(observed::all(record));
     record.criteria.extend(history::against_earlier_runs(record));
@@ -135,6 +136,7 @@ fn urgency(action: Action) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::answers::{IsolationEvidence, ParityEvidence};
     use crate::evidence::drive::{
         DriveEvidence, Mode, ModeLatency, OperationEvidence, Percentiles, Window, WindowLatency,
     };
@@ -178,6 +180,13 @@ mod tests {
                     ..OperationEvidence::default()
                 }],
                 requests: 20_000,
+                isolation: Some(IsolationEvidence { answers_checked: 9, ..Default::default() }),
+                parity: Some(ParityEvidence {
+                    asked: 9,
+                    compared: 9,
+                    complete: true,
+                    ..ParityEvidence::default()
+                }),
                 overall: [
                     (Mode::Legacy, latency(5000)),
                     (Mode::Partitioned, latency(slow(5000.0))),

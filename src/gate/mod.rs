@@ -1,5 +1,6 @@
 //! Criteria × evidence → verdict. Pure: no clock, no network, no database.
 
+mod answers;
 mod criteria;
 mod decide;
 mod history;
@@ -15,3 +16,4 @@ mod validity;
 pub use decide::{is_trustworthy, judge};
 pub use history::past_run;
 pub use statistics::{MIN_PAIRS, compare};
+pub use validity::WHOLE_PLAN;

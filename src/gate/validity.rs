@@ -6,6 +6,9 @@ use super::statistics::{MIN_PAIRS, without_own_lag};
 use crate::evidence::drive::{DriveEvidence, Mode, Window};
 use crate::evidence::verdict::{Criterion, Kind};
 
+/// The criterion that a single shard can never meet.
+pub const WHOLE_PLAN: &str = "whole_plan";
+
 /// Arrivals that nobody could send.
 const SKIPPED_LIMIT: f64 = 0.001;
 /// Share of the processors the generator may use itself.
@@ -21,8 +24,33 @@ const CALIBRATION_TOLERANCE: f64 = 1.01;
 pub(super) fn all(drive: Option<&DriveEvidence>, limit: f64) -> Vec<Criterion> {
     let mut criteria =
         vec![right_mode(drive), generator(drive), scheduling_lag(drive, limit), clock(drive)];
+    criteria.extend(drive.and_then(whole_plan));
     criteria.extend(drive.filter(|drive| drive.calibration).map(|d| calibration(d, limit)));
     criteria
+}
+
+/// Where the plan was shared among several generators: that all of them are there.
+fn whole_plan(drive: &DriveEvidence) -> Option<Criterion> {
+    let criterion = criterion(
+        WHOLE_PLAN,
+        Kind::Validity,
+        "Every shard of the load is there",
+        "Phase 2, load testing",
+        "drive",
+        "none missing",
+    );
+    if let Some(shard) = drive.shard.filter(|shard| shard.of > 1) {
+        let note = "cutover merge puts shards together";
+        let measured = format!("shard {} of {} alone", shard.index, shard.of);
+        return Some(criterion.measured(false, measured).note(note));
+    }
+    drive.start_at.as_ref()?;
+    let missing: Vec<String> = drive.missing_shards.iter().map(u64::to_string).collect();
+    let measured = match missing.as_slice() {
+        [] => "all there".to_owned(),
+        missing => format!("missing: {}", missing.join(", ")),
+    };
+    Some(criterion.measured(missing.is_empty(), measured))
 }
 
 fn right_mode(drive: Option<&DriveEvidence>) -> Criterion {

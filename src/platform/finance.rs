@@ -54,7 +54,10 @@ pub(super) async fn list(
         let (days, limit) = (params.days()?, params.limit()?);
         let question = format!("list:{}:{}:{limit}", days.0, days.1);
         let compute = async {
-            let items = app.store.list(kind, side, org_id, days, limit).await?;
+            let mut items = app.store.list(kind, side, org_id, days, limit).await?;
+            if side == Side::Partitioned && app.mischief.strikes(Fault::TwinOrder) {
+                items.reverse();
+            }
             Ok(to_json(&json!({ "count": items.len(), "items": items })))
         };
         app.cached((kind.name(), org_id), side, &question, compute).await
@@ -121,6 +124,9 @@ async fn summarise(
     match *period {
         Period::Month(first, after) => {
             let mut groups = app.store.by_category(kind, side, org_id, (first, after)).await?;
+            if side == Side::Partitioned && app.mischief.strikes(Fault::TwinRounding) {
+                groups.iter_mut().for_each(|group| group.total = rounded(&group.total));
+            }
             let whole = groups.pop().ok_or_else(|| Failure::Internal("no total came".into()))?;
             let by_category: Vec<_> = groups
                 .into_iter()
@@ -138,6 +144,14 @@ async fn summarise(
             Ok(to_json(&json!({ "orgId": org_id, "year": first.year(), "months": months })))
         }
     }
+}
+
+/// A total without its last digit.
+fn rounded(total: &str) -> String {
+    total.parse().map_or_else(
+        |_| total.to_owned(),
+        |exact: rust_decimal::Decimal| format!("{:.2}", exact.round_dp(1)),
+    )
 }
 
 fn month_of(groups: &[Group<i32>], year: i32, month: i32) -> serde_json::Value {

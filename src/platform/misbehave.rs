@@ -29,6 +29,10 @@ pub(super) enum Fault {
     StaleUpdate,
     /// Cached reads are served from another org's entry.
     CrossOrgCache,
+    /// Totals read from the twin are rounded.
+    TwinRounding,
+    /// Lists read from the twin come in the wrong order.
+    TwinOrder,
     /// Requests are served by the other side, which the answer admits.
     WrongMode,
     /// Requests fail with 500 before they do anything.
@@ -57,7 +61,7 @@ pub struct Misbehaviour {
 }
 
 /// Name, fault, and the amount where none is given, which also says what kind of value is wanted.
-const KNOWN: [(&str, Fault, Amount); 13] = [
+const KNOWN: [(&str, Fault, Amount); 15] = [
     ("slow-partitioned", Fault::SlowPartitioned, Amount::Share(0.25)),
     ("unpruned-by-id", Fault::UnprunedById, Amount::Always),
     ("stale-cache", Fault::StaleCache, Amount::Always),
@@ -67,6 +71,8 @@ const KNOWN: [(&str, Fault, Amount); 13] = [
     ("double-write", Fault::DoubleWrite, Amount::Share(0.01)),
     ("stale-update", Fault::StaleUpdate, Amount::Share(0.01)),
     ("cross-org-cache", Fault::CrossOrgCache, Amount::Share(0.01)),
+    ("twin-rounding", Fault::TwinRounding, Amount::Always),
+    ("twin-order", Fault::TwinOrder, Amount::Always),
     ("wrong-mode", Fault::WrongMode, Amount::Share(0.01)),
     ("error-rate", Fault::ErrorRate, Amount::Share(0.01)),
     ("slow", Fault::Slow, Amount::Delay(Duration::from_millis(10))),

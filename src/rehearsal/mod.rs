@@ -302,7 +302,10 @@ async fn load(
         closed_loop: false,
         database_url: Some(database_url.to_owned()),
         tables: options.config.tables.clone(),
+        parity: options.config.parity.clone(),
         org_sizes: sizes_of_orgs(&options.config, database_url, context).await,
+        shard: None,
+        start_at: None,
         metrics_listen: None,
         dashboard: None,
     };

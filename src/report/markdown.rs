@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::facts::{self, LatencyRow, latency_rows};
 use super::text::{self, NOTHING, count, ms, signed_count, tame};
 use crate::evidence::drive::{DriveEvidence, Mode};
-use crate::evidence::finding::DiffEvidence;
+use crate::evidence::finding::{DiffEvidence, Finding};
 use crate::evidence::run_record::RunRecord;
 use crate::evidence::verdict::{Decision, State};
 
@@ -26,12 +26,13 @@ type Section = fn(&RunRecord) -> String;
 pub fn render(record: &RunRecord) -> String {
     let mut out = verdict(record);
     let mut left_out = Vec::new();
-    let sections: [(&str, Section); 6] = [
+    let sections: [(&str, Section); 7] = [
         ("What is missing", missing),
         ("Criteria", criteria),
         ("p95 by operation", latency),
         ("Rows", rows),
         ("Writes", writes),
+        ("Answers", answers),
         ("The run", run),
     ];
     for (title, section) in sections {
@@ -203,20 +204,47 @@ fn writes(record: &RunRecord) -> String {
         |n: u64| if n > 0 { format!(" **{}** |", count(n)) } else { format!(" {} |", count(n)) };
     let cells: String = classes.iter().map(|(_, n)| bold(*n)).collect();
     let _ = writeln!(out, "|{heads}\n|{rules}\n|{cells}");
-    let named = ledger.findings.iter().take(MOST_ORGS).map(|finding| {
-        let org = code(finding.org_id.as_deref().unwrap_or(NOTHING));
-        let detail = escape(finding.detail.as_deref().unwrap_or_default());
-        format!(
-            "- **{}** in {}, org {org}: {detail}",
-            escape(&finding.class),
-            escape(&finding.table)
-        )
-    });
-    let named = list(named, "");
-    if !named.is_empty() {
-        let _ = write!(out, "\n{named}");
+    out.push_str(&findings(&ledger.findings));
+    out
+}
+
+fn answers(record: &RunRecord) -> String {
+    let mut out = String::new();
+    let Some(drive) = &record.drive else { return out };
+    if let Some(isolation) = &drive.isolation {
+        let (leaks, checked) = (count(isolation.leaks), count(isolation.answers_checked));
+        let _ = writeln!(out, "{leaks} of {checked} answers held another org's data.");
+        out.push_str(&findings(&isolation.findings));
+    }
+    if let Some(parity) = &drive.parity {
+        let (asked, compared) = (count(parity.asked), count(parity.compared));
+        let differing = count(parity.differing);
+        let _ = writeln!(
+            out,
+            "\n{differing} of {compared} answers differ between the sides; {asked} questions asked."
+        );
+        if !parity.complete {
+            let reason = escape(&parity.incomplete_reason);
+            let _ = writeln!(out, "**Not asked to the end**: {reason}.");
+        }
+        out.push_str(&findings(&parity.findings));
     }
     out
+}
+
+/// The first findings, one a line.
+fn findings(findings: &[Finding]) -> String {
+    let line = |finding: &Finding| {
+        let org = code(finding.org_id.as_deref().unwrap_or(NOTHING));
+        let (class, table) = (escape(&finding.class), escape(&finding.table));
+        let detail = escape(finding.detail.as_deref().unwrap_or_default());
+        format!("\n- **{class}** in {table}, org {org}: {detail}")
+    };
+    let mut lines: String = findings.iter().take(MOST_ORGS).map(line).collect();
+    if !lines.is_empty() {
+        lines.push('\n');
+    }
+    lines
 }
 
 fn diff_table(diff: &DiffEvidence) -> String {

@@ -95,6 +95,11 @@ impl Switch {
         self.header.as_ref().map(|name| (name, HeaderValue::from_static(mode.as_str())))
     }
 
+    /// Whether requests can be sent to one side or the other.
+    pub fn routes(&self) -> bool {
+        self.header.is_some() || self.flag.is_some() || self.legacy != self.partitioned
+    }
+
     /// Whether answers say which side served them, or a probe does.
     pub fn proves(&self) -> bool {
         self.served_by.is_some() || self.flag.is_some()

@@ -78,6 +78,10 @@ pub(super) struct RawOperation {
     /// What a right answer holds.
     #[serde(default)]
     pub check: Vec<RawCheck>,
+    /// Where the answer names the org that it belongs to: JSON pointers in which `*` is each element.
+    /// Another org there than the one that asked is a leak.
+    #[serde(default)]
+    pub own: Vec<String>,
     /// Whether it changes data, or which data. Default: true unless GET or HEAD.
     pub writes: Option<RawWrites>,
     /// Which orgs ask for it how often.

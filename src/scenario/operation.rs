@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::answer::{self, Check};
 use super::blank::Names;
 use super::file::{RawOperation, RawWrite, RawWrites, Spread};
+use super::places::Places;
 use super::template::{Place, Row, Template, Values, url_encode};
 use crate::evidence::ledger::WriteKind;
 
@@ -31,6 +32,8 @@ pub struct Operation {
     pub expect: Vec<u16>,
     /// What a right answer holds.
     pub checks: Vec<Check>,
+    /// Where a right answer names the org that asked, and no other.
+    pub own: Vec<Places>,
     /// Whether it changes data.
     pub writes: bool,
     /// Which data it changes, where the scenario says so.
@@ -75,7 +78,7 @@ pub enum WrittenValue {
 impl Operation {
     /// Whether the answer has to be taken apart.
     pub fn reads_answer(&self) -> bool {
-        self.remember.is_some() || !self.checks.is_empty()
+        self.remember.is_some() || !self.checks.is_empty() || !self.own.is_empty()
     }
 
     /// The row that an answer tells of; `None` where it lacks a field.
@@ -118,6 +121,8 @@ impl RawOperation {
         for check in self.check {
             checks.push(Check::new(check, names).map_err(|why| ("check", why))?);
         }
+        let own = self.own.iter().map(|text| Places::parse(text));
+        let own = own.collect::<Result<_, _>>().map_err(|why| ("own", why))?;
         for pointer in self.take.values() {
             answer::check_pointer(pointer).map_err(|why| ("take", why))?;
         }
@@ -151,6 +156,7 @@ impl RawOperation {
             headers,
             expect: self.expect,
             checks,
+            own,
             writes,
             write,
             orgs,

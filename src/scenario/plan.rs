@@ -9,13 +9,14 @@
 use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 use super::arrivals::Intensity;
 use super::check::Scenario;
 use super::popularity::Popularity;
 use super::random;
 use crate::error::{Error, Result};
-use crate::evidence::drive::Mode;
+use crate::evidence::drive::{Mode, Shard};
 
 /// What a plan is made from, beside the scenario.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,7 +69,7 @@ impl Arrival {
 }
 
 /// One window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowPlan {
     /// Its pair; `None` for warm-up.
     pub pair: Option<u32>,
@@ -90,6 +91,7 @@ pub struct Plan {
     /// In time order, without a gap.
     pub windows: Vec<WindowPlan>,
     source: Arc<Source>,
+    shard: Option<Shard>,
 }
 
 /// Streams of randomness, so that one use never shifts another.
@@ -121,6 +123,7 @@ impl Plan {
         let plan = Self {
             windows: lay_out(options),
             source: Arc::new(Source::new(scenario, options.clone())),
+            shard: None,
         };
         let measured = plan.windows.iter().map(|window| plan.source.expected(window)).sum::<f64>();
         if measured < 1.0 {
@@ -128,6 +131,11 @@ impl Plan {
             return Err(Error::usage(what, "raise --rate or --duration"));
         }
         Ok(plan)
+    }
+
+    /// The same plan with the arrivals of one shard alone; their numbers and times stay.
+    pub fn of_shard(self, shard: Shard) -> Self {
+        Self { shard: Some(shard), ..self }
     }
 
     /// Length of the run, microseconds.
@@ -148,12 +156,13 @@ impl Plan {
             let from_s = self.source.virtual_start_s(window);
             self.source.intensity.area(from_s + length_s) - self.source.intensity.area(from_s)
         };
-        self.windows.iter().map(of).sum::<f64>() as u64
+        let all = self.windows.iter().map(of).sum::<f64>() as u64;
+        self.shard.map_or(all, |shard| all / shard.of)
     }
 
     /// The arrivals window by window, each in the order in which they are due.
     pub fn walk(&self) -> impl Iterator<Item = Vec<Arrival>> + use<> {
-        let Self { windows, source } = self.clone();
+        let Self { windows, source, shard } = self.clone();
         let mut pattern: (Option<u32>, Vec<Arrival>) = (None, Vec::new());
         let mut next_index = 0;
         let mut next_turn = 0;
@@ -164,7 +173,7 @@ impl Plan {
                 pattern = (window.pair, source.draw(index, &window));
             }
             let settle_us = window.measured_from_us - window.start_us;
-            let arrivals: Vec<Arrival> = (next_index..)
+            let mut arrivals: Vec<Arrival> = (next_index..)
                 .zip(&pattern.1)
                 .zip(next_turn..)
                 .map(|((number, arrival), turn)| Arrival {
@@ -177,6 +186,7 @@ impl Plan {
                 })
                 .collect();
             next_index += arrivals.len() as u64;
+            arrivals.retain(|arrival| shard.is_none_or(|shard| shard.holds(arrival.index)));
             arrivals
         })
     }
@@ -321,6 +331,15 @@ mod tests {
 
     fn arrivals(plan: &Plan) -> Vec<Arrival> {
         plan.walk().flatten().collect()
+    }
+
+    #[test]
+    fn shards_together_are_the_plan_each_arrival_once() {
+        let whole = plan(&options());
+        let shards = (1..=3).map(|index| whole.clone().of_shard(Shard { index, of: 3 }));
+        let mut parts: Vec<Arrival> = shards.flat_map(|shard| arrivals(&shard)).collect();
+        parts.sort_by_key(|arrival| arrival.index);
+        assert_eq!(parts, arrivals(&whole));
     }
 
     #[test]

@@ -68,6 +68,9 @@ async fn found(url: &str, search: &CapacityOptions, load: &Load) -> DriveEvidenc
         database_url: None,
         tables: load.config.tables.clone(),
         org_sizes: None,
+        parity: load.config.parity.clone(),
+        shard: None,
+        start_at: None,
         metrics_listen: None,
         dashboard: None,
     };

@@ -79,7 +79,10 @@ impl Load {
             closed_loop: self.closed_loop,
             database_url: self.database_url.clone(),
             tables: self.config.tables.clone(),
+            parity: self.config.parity.clone(),
             org_sizes: None,
+            shard: None,
+            start_at: None,
             metrics_listen: None,
             dashboard: self.dashboard,
         };

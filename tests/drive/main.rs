@@ -1,5 +1,6 @@
 //! The load generator against servers whose behaviour is known.
 
+mod answers;
 mod capacity;
 mod dashboard;
 mod failures;
@@ -10,6 +11,7 @@ mod platform;
 #[path = "../platform/harness.rs"]
 #[expect(dead_code, reason = "each test file uses the part it needs")]
 mod service;
+mod shards;
 #[path = "../support/mod.rs"]
 mod support;
 mod truth;

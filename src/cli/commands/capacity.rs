@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use crate::act::ActContext;
-use crate::cli::{Exit, Printer};
+use crate::cli::{Exit, Printer, verdict_text};
 use crate::drive::{self, CapacityOptions};
 use crate::error::{Error, Result};
 use crate::evidence::capacity::{Capacity, CapacityEvidence, LimitedBy};
 use crate::evidence::run_record::{Act, ActState, RunRecord};
+use crate::evidence::verdict::{Kind, State};
 use crate::rehearsal;
 use crate::routing::Switch;
 use crate::run_folder::RunFolder;
@@ -51,6 +52,10 @@ pub(super) async fn run(
             .result(&format!("{wrong_mode} answers came from the other side: not to be trusted"));
     }
     printer.result(&format!("record: {}", folder.path().join("run.json").display()));
+    if record.criteria.iter().any(|c| c.kind == Kind::Integrity && c.state == State::Fail) {
+        printer.result(&verdict_text::criteria(&record.criteria));
+        return Ok(Exit::NO_GO_INTEGRITY);
+    }
     let something = found.modes.values().all(|capacity| {
         capacity.passed_per_s.is_some() || capacity.limited_by == LimitedBy::Target
     });

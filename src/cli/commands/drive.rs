@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::capacity;
 use crate::cli::{Exit, Printer, TargetArgs, values, verdict_text};
-use crate::config::{RoutingConfig, RoutingKind};
+use crate::config::{Config, RoutingConfig, RoutingKind};
 use crate::drive::CapacityOptions;
 use crate::error::{Error, Result};
-use crate::evidence::drive::{DriveEvidence, Mode};
+use crate::evidence::drive::{DriveEvidence, Mode, Shard};
 use crate::evidence::run_record::{Act, ActState};
 use crate::evidence::verdict::{Criterion, Kind, State};
 use crate::rehearsal::{self, LoadShape, Profile};
@@ -59,6 +59,14 @@ pub struct DriveArgs {
     /// The day the data's calendar is anchored to [default: today]
     #[arg(long, value_name = "DATE", value_parser = values::day)]
     pub as_of: Option<NaiveDate>,
+    /// Only every Nth arrival of the plan, beginning with the Ith: N generators together are one.
+    /// `cutover merge` puts their runs together
+    #[arg(long, value_name = "I/N", value_parser = shard, requires = "start_at")]
+    pub shard: Option<Shard>,
+    /// When the plan's clock starts, the same for every shard: RFC 3339, for example
+    /// 2026-03-01T10:15:00Z
+    #[arg(long, value_name = "TIME", value_parser = values::moment)]
+    pub start_at: Option<DateTime<Utc>>,
     /// Answer Prometheus here while the load runs
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = values::listen)]
     pub metrics_listen: Option<SocketAddr>,
@@ -69,7 +77,8 @@ pub struct DriveArgs {
     pub dashboard: Option<SocketAddr>,
     /// Search the highest rate that each mode sustains, from --rate on: steps twice as high until
     /// one fails, then bisection, the modes in turns. A figure, never a GO
-    #[arg(long, conflicts_with_all = ["pairs", "duration", "dashboard", "metrics_listen"])]
+    #[arg(long, conflicts_with_all = ["pairs", "duration", "dashboard"])]
+    #[arg(conflicts_with_all = ["metrics_listen", "shard", "start_at"])]
     pub find_capacity: bool,
     /// Response time p95 that a step of --find-capacity may have at most
     #[arg(long, value_name = "D", default_value = "100ms", value_parser = values::latency)]
@@ -128,6 +137,45 @@ impl DriveArgs {
         })
     }
 
+    /// Refuses what several generators cannot share.
+    fn check_sharing(&self) -> Result<()> {
+        if self.shard.is_some() && self.rate == values::Rate::Max {
+            let what = "--shard: with --rate max there is no plan to share";
+            return Err(Error::usage(what, "give a --rate"));
+        }
+        match self.start_at.filter(|at| *at <= Utc::now()) {
+            Some(at) => Err(Error::usage(
+                format!("--start-at: {at} is over"),
+                "give a time far enough ahead for every shard to be ready",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// How the plan is drained.
+    fn options(
+        &self,
+        load: &LoadShape,
+        config: &Config,
+        org_sizes: Option<Arc<drive::OrgSizes>>,
+    ) -> drive::Options {
+        drive::Options {
+            connections: load.connections,
+            timeout: rehearsal::REQUEST_TIMEOUT,
+            as_of: self.as_of.unwrap_or_else(|| Utc::now().date_naive()),
+            rate_per_s: load.rate_per_s,
+            closed_loop: self.rate == values::Rate::Max,
+            database_url: self.target.database_url.clone(),
+            tables: config.tables.clone(),
+            parity: config.parity.clone(),
+            org_sizes,
+            shard: self.shard,
+            start_at: self.start_at,
+            metrics_listen: self.metrics_listen,
+            dashboard: self.dashboard,
+        }
+    }
+
     /// Size and pace of the load.
     fn load(&self, routing: &RoutingConfig, modes: usize) -> Result<LoadShape> {
         let rate_per_s = match self.rate {
@@ -145,11 +193,16 @@ impl DriveArgs {
     }
 }
 
+fn shard(text: &str) -> Result<Shard, String> {
+    values::shard(text).map(|(index, of)| Shard { index, of })
+}
+
 /// Drives, judges the measurement itself, and says what was measured.
 ///
 /// # Errors
 /// Where the platform is not named, does not take the first requests, or Goose does not start.
 pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) -> Result<Exit> {
+    args.check_sharing()?;
     let config = args.target.read_config()?;
     let base_url = args.target.base_url(&config)?.ok_or_else(|| {
         Error::usage("no platform is named", "give --base-url or CUTOVER_BASE_URL")
@@ -171,18 +224,7 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
         Some(url) => rehearsal::sizes_of_orgs(&config, url, &context).await,
         None => None,
     };
-    let options = drive::Options {
-        connections: load.connections,
-        timeout: rehearsal::REQUEST_TIMEOUT,
-        as_of: args.as_of.unwrap_or_else(|| chrono::Utc::now().date_naive()),
-        rate_per_s: load.rate_per_s,
-        closed_loop: args.rate == values::Rate::Max,
-        database_url: database_url.map(str::to_owned),
-        tables: config.tables.clone(),
-        org_sizes,
-        metrics_listen: args.metrics_listen,
-        dashboard: args.dashboard,
-    };
+    let options = args.options(&load, &config, org_sizes);
     if let Some(search) = search {
         let (record, target) = ((folder, record), (scenario, switch));
         return capacity::run(record, target, &search, &options, printer, &context).await;
@@ -208,7 +250,7 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
     let told = |c: &Criterion| c.kind != Kind::Integrity || c.evidence == "drive";
     record.criteria.retain(|c| told(c) && c.kind != Kind::Advice);
     if let Some(drive) = &record.drive {
-        printer.result(&capacity(drive));
+        printer.result(&rates(drive));
     }
     printer.result(&verdict_text::criteria(&record.criteria));
     printer.result(&format!("report: {}", folder.path().join("report.html").display()));
@@ -216,12 +258,14 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
     if record.criteria.iter().any(broken) {
         return Ok(Exit::NO_GO_INTEGRITY);
     }
+    // Of a shard nobody expects the whole plan.
+    record.criteria.retain(|c| args.shard.is_none() || c.id != gate::WHOLE_PLAN);
     let as_asked = record.drive.as_ref().is_some_and(|drive| drive.closed_loop && drive.complete);
     Ok(if as_asked || gate::is_trustworthy(&record.criteria) { Exit::OK } else { Exit::INVALID })
 }
 
 /// Requests a second in each mode.
-fn capacity(drive: &DriveEvidence) -> String {
+fn rates(drive: &DriveEvidence) -> String {
     let rates: Vec<String> = drive
         .overall
         .iter()

@@ -5,6 +5,7 @@ pub mod diff;
 pub mod drive;
 pub mod gate;
 pub mod init;
+pub mod merge;
 pub mod platform;
 pub mod rehearse;
 pub mod report;
@@ -30,6 +31,7 @@ pub(super) async fn dispatch(
         Command::Drive(args) => drive::run(args, printer, stop).await,
         Command::Diff(args) => diff::run(args, printer, stop).await,
         Command::Gate(args) => gate::run(&args, printer),
+        Command::Merge(args) => merge::run(&args, printer),
         Command::Report(args) => report::run(&args, printer),
         Command::Init(args) => init::run(&args, printer),
     }

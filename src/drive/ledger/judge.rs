@@ -165,7 +165,11 @@ fn refused_but_there(writes: &[Write], orders: &[Order], side: &Side) -> Option<
     let refused = |write: &Write| write.state == State::Fail;
     let Some(row) = side.rows.first() else {
         let due = orders.iter().all(|order| matches!(order.leaves, Expected::Present(_)));
-        let deletes = |write: &Write| refused(write) && write.sent.kind == Some(WriteKind::Delete);
+        // Refused because there is no such row: then it was gone before.
+        let by_absence = |write: &Write| matches!(write.status, Some(404 | 410));
+        let deletes = |write: &Write| {
+            refused(write) && write.sent.kind == Some(WriteKind::Delete) && !by_absence(write)
+        };
         let place = writes.iter().rposition(deletes).filter(|_| due)?;
         return Some(fault("phantom", writes, place, Vec::new()));
     };
@@ -299,6 +303,7 @@ mod tests {
             done_us: (*state != Unknown).then_some(10 * number as u64 + 5),
             key: Columns::new(),
             retried: false,
+            status: None,
             seen: false,
         };
         told.iter().enumerate().map(write).collect()
@@ -348,6 +353,9 @@ mod tests {
         let delete = writes(&[(Insert, Ok, "a=1"), (Delete, Fail, "")]);
         assert_eq!(both(&delete, &["a=1"]), []);
         assert_eq!(both(&delete, &[]), [("phantom", 1)]);
+        let mut not_found = delete;
+        not_found[1].status = Some(404);
+        assert_eq!(both(&not_found, &[]), [("lost", 0)]);
         let mut upsert = writes(&[(Upsert, Fail, "a=1 b=1")]);
         assert_eq!(both(&upsert, &["a=1 b=1"]), []);
         upsert[0].sent.tag = Some("a".into());

@@ -28,6 +28,7 @@ pub use reconcile::reconcile;
 
 use super::recorder::Outcome;
 use super::rows::Kept;
+use super::run::Options;
 use crate::config::TablePair;
 use crate::error::{Context, Error, Result};
 use crate::evidence::drive::Mode;
@@ -101,14 +102,14 @@ pub(super) struct Doubt {
 pub(super) struct CannotNote;
 
 impl Ledger {
-    /// Begins a ledger in `out`; `watched` where somebody looks acknowledged writes up, who gets the
-    /// other end.
+    /// Begins a ledger in `out`. Where a database is named, somebody gets the other end who looks
+    /// acknowledged writes up.
     pub(super) fn begin(
         out: &Path,
         scenario: &Scenario,
-        tables: &[TablePair],
-        watched: bool,
+        options: &Options,
     ) -> Result<(Self, Option<Confirmer>)> {
+        let tables = options.tables.as_slice();
         check_keys(scenario, tables)?;
         let cover = |operation: &crate::scenario::Operation| match &operation.write {
             _ if !operation.writes => Coverage::ReadsOnly,
@@ -130,7 +131,7 @@ impl Ledger {
             false => None,
         };
         let (sender, receiver) = mpsc::channel(MOST_WAITING);
-        let watched = watched && notes;
+        let watched = options.database_url.is_some() && notes;
         let ledger = Self {
             names: scenario.operations.iter().map(|operation| operation.name.clone()).collect(),
             operations,
@@ -208,7 +209,7 @@ impl Ledger {
     pub(super) fn answered(
         &self,
         noted: &Noted,
-        state: State,
+        (state, outcome): (State, Outcome),
         values: &Values<'_>,
         (sent, answer): (&[u8], Option<&[u8]>),
     ) {
@@ -222,7 +223,11 @@ impl Ledger {
             };
             key = write.key.iter().filter_map(told).collect();
         }
-        let answered = Answered { write: noted.write, at_us: self.now_us(), key };
+        let status = match outcome {
+            Outcome::Status(status) => Some(status),
+            _ => None,
+        };
+        let answered = Answered { write: noted.write, at_us: self.now_us(), status, key };
         self.note(&match state {
             State::Ok => Note::Ok(answered),
             State::Fail => Note::Fail(answered),
@@ -260,8 +265,8 @@ impl Ledger {
 
     /// Notes that a doubtful write is sent again.
     pub(super) fn retry(&self, noted: &Noted) {
-        let at_us = self.now_us();
-        self.note(&Note::Retry(Answered { write: noted.write, at_us, key: Columns::new() }));
+        let (write, at_us) = (noted.write, self.now_us());
+        self.note(&Note::Retry(Answered { write, at_us, ..Answered::default() }));
     }
 
     /// How many writes were noted, whatever became of them.
@@ -361,7 +366,11 @@ pub(super) enum State {
 pub(super) fn state_of(outcome: Outcome) -> State {
     match outcome {
         // The status is right; that the rest of the answer is not changes nothing about the write.
-        Outcome::Ok | Outcome::WrongMode | Outcome::BadBody | Outcome::CheckFailed => State::Ok,
+        Outcome::Ok
+        | Outcome::WrongMode
+        | Outcome::BadBody
+        | Outcome::CheckFailed
+        | Outcome::ForeignOrg => State::Ok,
         // The platform gave up waiting, or somebody in front of it did.
         Outcome::Status(408 | 502..=504) => State::Unknown,
         Outcome::Status(_) => State::Fail,

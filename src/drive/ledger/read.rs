@@ -23,6 +23,8 @@ pub(super) struct Write {
     /// The row's key, where the write or its answer tells it.
     pub key: Columns,
     pub retried: bool,
+    /// The status of a refusal.
+    pub status: Option<u16>,
     /// Whether it was looked up soon after, and there.
     pub seen: bool,
 }
@@ -30,12 +32,14 @@ pub(super) struct Write {
 impl Write {
     fn new(sent: SentWrite) -> Self {
         let key = sent.key.clone();
-        Self { sent, state: State::Unknown, done_us: None, key, retried: false, seen: false }
+        let (state, done_us, status) = (State::Unknown, None, None);
+        Self { sent, state, done_us, key, retried: false, status, seen: false }
     }
 
     fn settle(&mut self, state: State, answered: Answered) {
         self.state = state;
         self.done_us = (state != State::Unknown).then_some(answered.at_us);
+        self.status = answered.status;
         self.key.extend(answered.key);
     }
 
@@ -199,7 +203,7 @@ mod tests {
     }
 
     fn answered(write: u64, key: Columns) -> Answered {
-        Answered { write, at_us: 10 * write, key }
+        Answered { write, at_us: 10 * write, key, status: None }
     }
 
     #[test]

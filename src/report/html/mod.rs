@@ -3,6 +3,7 @@
 //! The views of the sections hold finished text; the templates only place it. Every foreign text
 //! passes one gate on its way out: [`write_value`] makes acting characters visible, then escapes.
 
+mod answers;
 mod decision;
 mod integrity;
 mod ledger;
@@ -18,7 +19,7 @@ use super::text::{self, tame};
 use crate::evidence::run_record::RunRecord;
 
 /// The templates by the name under which they include each other.
-const TEMPLATES: [(&str, &str); 10] = [
+const TEMPLATES: [(&str, &str); 11] = [
     ("page.html", include_str!("../templates/page.html")),
     ("macros.html", include_str!("../templates/macros.html")),
     ("decision.html", include_str!("../templates/decision.html")),
@@ -27,6 +28,7 @@ const TEMPLATES: [(&str, &str); 10] = [
     ("platform.html", include_str!("../templates/platform.html")),
     ("integrity.html", include_str!("../templates/integrity.html")),
     ("ledger.html", include_str!("../templates/ledger.html")),
+    ("answers.html", include_str!("../templates/answers.html")),
     ("run.html", include_str!("../templates/run.html")),
     ("glossary.html", include_str!("../templates/glossary.html")),
 ];
@@ -48,6 +50,7 @@ struct Page {
     platform: run::Platform,
     integrity: integrity::View,
     ledger: Option<ledger::View>,
+    answers: Option<answers::View>,
     run: run::View,
 }
 
@@ -63,6 +66,7 @@ pub fn render(record: &RunRecord) -> String {
         platform: run::platform(&record.observations),
         integrity: integrity::view(record),
         ledger: record.drive.as_ref().and_then(|drive| drive.ledger.as_ref()).map(ledger::view),
+        answers: record.drive.as_ref().map(answers::view),
         run: run::view(record),
     };
     environment()

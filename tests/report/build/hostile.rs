@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cutover::evidence::finding::Finding;
 use cutover::evidence::run_record::RunRecord;
 
 use super::no_go_integrity;
@@ -33,6 +34,19 @@ pub fn hostile() -> RunRecord {
     finding.detail = Some(evil.clone());
     finding.expected = Some(BTreeMap::from([(evil.clone(), Some(long.clone()))]));
     finding.class = long.clone();
+    let leak = Finding {
+        table: evil.clone(),
+        org_id: Some(long.clone()),
+        class: "foreign_org".into(),
+        detail: Some(evil.clone()),
+        ..Finding::default()
+    };
+    let isolation = drive.isolation.as_mut().expect("answers were looked at");
+    isolation.findings = vec![leak.clone()];
+    let parity = drive.parity.as_mut().expect("both sides were asked");
+    parity.findings = vec![leak];
+    parity.complete = false;
+    parity.incomplete_reason = evil.clone();
     let diff = record.diff.as_mut().expect("has a diff");
     diff.complete = false;
     diff.incomplete_reason = evil.clone();

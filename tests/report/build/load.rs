@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cutover::evidence::answers::{IsolationEvidence, ParityEvidence};
 use cutover::evidence::drive::*;
 use cutover::evidence::finding::Finding;
 use cutover::evidence::ledger::{LedgerCounts, LedgerEvidence};
@@ -78,6 +79,15 @@ pub fn drive(slower: f64) -> DriveEvidence {
             org_sizes: Vec::new(),
         }),
         timeline: timeline(slower),
+        isolation: Some(IsolationEvidence { answers_checked: 75_600, ..Default::default() }),
+        parity: Some(ParityEvidence {
+            asked: 700,
+            compared: 698,
+            unsettled: 2,
+            complete: true,
+            duration_s: 2.1,
+            ..ParityEvidence::default()
+        }),
         ledger: Some(LedgerEvidence {
             writes: 18_900,
             ok: 18_897,

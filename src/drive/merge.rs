@@ -1,0 +1,195 @@
+//! Several shards of one load, put together: from their samples, so that every figure is what one
+//! generator would have written. Percentiles are never averaged.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::collector::histogram_logs;
+use super::samples::{self, SampleFile, SampleReader};
+use super::tally::{Frame, Names, Tally};
+use crate::error::{Error, Result};
+use crate::evidence::answers::{IsolationEvidence, ParityEvidence};
+use crate::evidence::drive::{DriveEvidence, Mode, Throttled, Window};
+use crate::evidence::ledger::LedgerEvidence;
+use crate::scenario::WindowPlan;
+
+/// One shard: its folder and what its record says of the load.
+pub type Part<'a> = (&'a Path, &'a DriveEvidence);
+
+/// Shards that belong together.
+pub struct Shards<'a> {
+    parts: Vec<Part<'a>>,
+    missing: Vec<u64>,
+    readers: Vec<SampleReader>,
+    planned: Vec<Option<u64>>,
+}
+
+impl<'a> Shards<'a> {
+    /// Looks whether the parts are shards of one load. One that is missing is none that is wrong.
+    ///
+    /// # Errors
+    /// A usage error where they do not belong together; a run error where samples cannot be read.
+    pub fn new(parts: Vec<Part<'a>>) -> Result<Self> {
+        let missing = check(&parts)?;
+        let mut readers = Vec::new();
+        for (folder, _) in &parts {
+            readers.push(SampleReader::open(&folder.join(samples::FILE))?);
+        }
+        if readers.iter().any(|reader| reader.first_line != readers[0].first_line) {
+            return Err(no_shards("their samples belong to different plans"));
+        }
+        let planned = planned(&parts, &readers[0].first_line.windows)?;
+        Ok(Self { parts, missing, readers, planned })
+    }
+
+    /// Writes their samples and histograms into `out` and counts them, every arrival once.
+    ///
+    /// # Errors
+    /// A run error where samples cannot be read or written.
+    pub fn merge(mut self, out: &Path) -> Result<DriveEvidence> {
+        let (_, first) = self.parts[0];
+        let first_line = self.readers[0].first_line.clone();
+        let frame = Frame {
+            windows: &first_line.windows,
+            planned: &|window| self.planned[window],
+            settles: false,
+            closed_loop: false,
+        };
+        let mut tally = Tally::new(Names {
+            scenario: first.scenario.clone(),
+            operations: first.operations.iter().map(|o| (o.name.clone(), o.writes)).collect(),
+            org_classes: first.org_sizes.clone(),
+        });
+        let mut file = SampleFile::create(out, &first_line)?;
+        for reader in &mut self.readers {
+            while let Some(sample) = reader.next()? {
+                tally.record(&sample, frame);
+                file.write(&sample, &frame.windows[usize::from(sample.arrival.window)])?;
+            }
+        }
+        file.finish(out)?;
+        histogram_logs(out, &tally)?;
+        let measured = tally.evidence(&measured_s(&first.windows));
+        Ok(together(&self.parts, measured, self.missing))
+    }
+}
+
+fn no_shards(why: &str) -> Error {
+    Error::usage(
+        format!("these runs are not shards of one load: {why}"),
+        "merge runs of `cutover drive --shard I/N --start-at T` that were given the same options",
+    )
+}
+
+/// The shards that are missing; an error where the parts do not belong together.
+fn check(parts: &[Part<'_>]) -> Result<Vec<u64>> {
+    let Some((_, first)) = parts.first() else {
+        return Err(no_shards("none is named"));
+    };
+    let plan = |load: &DriveEvidence| {
+        (load.scenario.clone(), load.rate_per_s.to_bits(), load.start_at.clone(), load.hot_orgs)
+    };
+    let mut seen = Vec::new();
+    for (folder, load) in parts {
+        let folder = folder.display();
+        let Some(shard) = load.shard else {
+            return Err(no_shards(&format!("{folder} is a load of its own")));
+        };
+        if load.start_at.is_none() {
+            return Err(no_shards(&format!("{folder} was given no --start-at")));
+        }
+        if plan(load) != plan(first) || first.shard.map(|first| first.of) != Some(shard.of) {
+            return Err(no_shards(&format!("{folder} has another scenario, rate or start")));
+        }
+        if seen.contains(&shard.index) {
+            return Err(no_shards(&format!("shard {} is there twice", shard.index)));
+        }
+        seen.push(shard.index);
+    }
+    let of = first.shard.map_or(0, |shard| shard.of);
+    Ok((1..=of).filter(|index| !seen.contains(index)).collect())
+}
+
+/// The measured arrivals of each window over all parts; `None` where not all of them were answered
+/// everywhere, so that the window is not whole.
+fn planned(parts: &[Part<'_>], windows: &[WindowPlan]) -> Result<Vec<Option<u64>>> {
+    let mut sums = vec![Some(0); windows.len()];
+    for (folder, load) in parts {
+        let mut counts = vec![0; windows.len()];
+        let mut reader = SampleReader::open(&folder.join(samples::FILE))?;
+        while let Some(sample) = reader.next()? {
+            counts[usize::from(sample.arrival.window)] += u64::from(sample.arrival.measured);
+        }
+        for ((sum, window), count) in sums.iter_mut().zip(windows).zip(counts) {
+            let whole = load.complete || load.windows.iter().any(|found| is_same(found, window));
+            *sum = sum.filter(|_| whole).map(|sum| sum + count);
+        }
+    }
+    Ok(sums)
+}
+
+fn is_same(found: &Window, planned: &WindowPlan) -> bool {
+    planned.pair == Some(found.pair) && planned.candidate == found.candidate
+}
+
+/// Seconds that were measured in each mode: the shards measured the same windows.
+fn measured_s(windows: &[Window]) -> BTreeMap<Mode, f64> {
+    let mut seconds = BTreeMap::new();
+    for window in windows {
+        if let Some(mode) = window.mode {
+            *seconds.entry(mode).or_default() += window.end_s - window.start_s;
+        }
+    }
+    seconds
+}
+
+/// What does not follow from the samples: sums of what adds up, the worst of what does not.
+fn together(
+    parts: &[Part<'_>],
+    measured: DriveEvidence,
+    missing_shards: Vec<u64>,
+) -> DriveEvidence {
+    let loads = || parts.iter().map(|(_, load)| *load);
+    let (_, first) = parts[0];
+    let most = |of: fn(&DriveEvidence) -> f64| loads().map(of).fold(0.0, f64::max);
+    let busiest = loads().max_by(|a, b| a.generator_cpu_share.total_cmp(&b.generator_cpu_share));
+    DriveEvidence {
+        rate_per_s: first.rate_per_s,
+        connections: loads().map(|load| load.connections).sum(),
+        duration_s: most(|load| load.duration_s),
+        complete: missing_shards.is_empty() && loads().all(|load| load.complete),
+        arrivals_planned: loads().map(|load| load.arrivals_planned).sum(),
+        wrong_mode: loads().map(|load| load.wrong_mode).sum(),
+        mode_proven: loads().all(|load| load.mode_proven),
+        unproven_windows: loads().map(|load| load.unproven_windows).max().unwrap_or(0),
+        flag_left_changed: loads().find_map(|load| load.flag_left_changed.clone()),
+        calibration: first.calibration,
+        lost_workers: loads().map(|load| load.lost_workers).sum(),
+        generator_cpu_share: most(|load| load.generator_cpu_share),
+        generator_memory_bytes: loads().map(|l| l.generator_memory_bytes).max().unwrap_or(0),
+        generator: busiest.map(|load| load.generator.clone()).unwrap_or_default(),
+        throttled: Throttled {
+            answers: loads().map(|load| load.throttled.answers).sum(),
+            longest_retry_after_s: loads()
+                .map(|load| load.throttled.longest_retry_after_s)
+                .max()
+                .unwrap_or(0),
+        },
+        hot_orgs: first.hot_orgs,
+        database: first.database.clone(),
+        statements: first.statements.clone(),
+        start_at: first.start_at.clone(),
+        missing_shards,
+        ledger: sum(loads().map(|load| load.ledger.clone()), LedgerEvidence::and),
+        isolation: sum(loads().map(|load| load.isolation.clone()), IsolationEvidence::and),
+        parity: sum(loads().map(|load| load.parity.clone()), ParityEvidence::and),
+        ..measured
+    }
+}
+
+/// The sum of what was looked at; `None` where one shard did not look, because then nobody knows of
+/// its part.
+fn sum<T>(parts: impl Iterator<Item = Option<T>>, and: fn(T, T) -> T) -> Option<T> {
+    let all: Option<Vec<T>> = parts.collect();
+    all?.into_iter().reduce(and)
+}

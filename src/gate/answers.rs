@@ -1,0 +1,127 @@
+//! The criteria about what the answers held.
+
+use super::criteria::criterion;
+use crate::evidence::drive::{DriveEvidence, Mode};
+use crate::evidence::finding::Finding;
+use crate::evidence::run_record::RunRecord;
+use crate::evidence::verdict::{Action, Criterion, Kind};
+
+/// Questions that may stay without a comparison because the data changed meanwhile.
+const UNSETTLED_LIMIT: f64 = 0.05;
+/// Findings that a note names.
+const NAMED: usize = 3;
+
+/// Criteria about what the answers held, where there was a load.
+pub(super) fn all(record: &RunRecord) -> Vec<Criterion> {
+    let Some(drive) = record.drive.as_ref().filter(|drive| drive.requests > 0) else {
+        return Vec::new();
+    };
+    let both = Mode::ALL.iter().all(|mode| drive.overall.contains_key(mode));
+    let reads = drive.operations.iter().any(|operation| !operation.writes);
+    let compares = both && reads && !drive.closed_loop;
+    let mut criteria = vec![isolation(drive)];
+    criteria.extend((compares || drive.parity.is_some()).then(|| parity(drive)));
+    criteria
+}
+
+fn isolation(drive: &DriveEvidence) -> Criterion {
+    let criterion = criterion(
+        "org_isolation",
+        Kind::Integrity,
+        "No answer held another org's data",
+        "Phase 3, data integrity maintained",
+        "drive",
+        "0 answers",
+    );
+    let Some(isolation) = drive.isolation.as_ref().filter(|i| i.answers_checked > 0) else {
+        let why = "no answer was looked at: say in the scenario where answers name their org (own)";
+        return criterion.note(why);
+    };
+    let leaks = isolation.leaks.max(isolation.findings.len() as u64);
+    criterion
+        .measured(leaks == 0, format!("{leaks} of {} answers", isolation.answers_checked))
+        .note(named(&isolation.findings))
+        .asks_for(Action::EmergencyRollback)
+}
+
+fn parity(drive: &DriveEvidence) -> Criterion {
+    let criterion = criterion(
+        "answers_alike",
+        Kind::Integrity,
+        "Both sides answer the same question alike",
+        "Phase 2, no data inconsistencies detected",
+        "drive",
+        "0 answers that differ",
+    );
+    let Some(parity) = &drive.parity else {
+        return criterion.note("no question was asked of both sides");
+    };
+    let differing = parity.differing.max(parity.findings.len() as u64);
+    if differing > 0 {
+        return criterion
+            .measured(false, format!("{differing} of {} answers", parity.compared))
+            .note(named(&parity.findings))
+            .asks_for(Action::StandardRollback);
+    }
+    if !parity.complete {
+        return criterion.note(parity.incomplete_reason.clone());
+    }
+    let left = parity.unsettled + parity.unanswered;
+    if parity.compared == 0 || left as f64 > UNSETTLED_LIMIT * parity.asked as f64 {
+        return criterion.note(format!(
+            "of {} questions, {} were not answered and {} changed from one time to the next",
+            parity.asked, parity.unanswered, parity.unsettled
+        ));
+    }
+    criterion.measured(true, format!("0 of {} answers", parity.compared))
+}
+
+fn named(findings: &[Finding]) -> String {
+    let name = |finding: &Finding| {
+        let detail = finding.detail.as_deref().unwrap_or_default();
+        format!("{}: {detail}", finding.class)
+    };
+    findings.iter().take(NAMED).map(name).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::answers::{IsolationEvidence, ParityEvidence};
+    use crate::evidence::verdict::State;
+
+    fn state(criterion: &Criterion) -> State {
+        criterion.state
+    }
+
+    #[test]
+    fn what_was_not_looked_at_is_not_known() {
+        let with = |answers_checked, leaks| {
+            let seen = IsolationEvidence { answers_checked, leaks, ..IsolationEvidence::default() };
+            isolation(&DriveEvidence { isolation: Some(seen), ..DriveEvidence::default() }).state
+        };
+        assert_eq!(state(&isolation(&DriveEvidence::default())), State::Unknown);
+        assert_eq!(
+            (with(0, 0), with(9, 0), with(9, 1)),
+            (State::Unknown, State::Pass, State::Fail)
+        );
+    }
+
+    #[test]
+    fn answers_are_alike_only_where_they_were_compared() {
+        let with = |change: fn(&mut ParityEvidence)| {
+            let mut asked =
+                ParityEvidence { asked: 100, compared: 100, complete: true, ..Default::default() };
+            change(&mut asked);
+            parity(&DriveEvidence { parity: Some(asked), ..DriveEvidence::default() }).state
+        };
+        assert_eq!(state(&parity(&DriveEvidence::default())), State::Unknown);
+        assert_eq!(with(|_| ()), State::Pass);
+        assert_eq!(with(|p| p.complete = false), State::Unknown);
+        assert_eq!(with(|p| p.compared = 0), State::Unknown);
+        assert_eq!(with(|p| p.unsettled = 6), State::Unknown);
+        assert_eq!(with(|p| p.unanswered = 6), State::Unknown);
+        assert_eq!(with(|p| p.differing = 1), State::Fail);
+        assert_eq!(with(|p| p.findings = vec![Finding::default()]), State::Fail);
+    }
+}

@@ -1,0 +1,125 @@
+//! What answers hold, on the reference platform with a real database: no other org's rows, and the
+//! same on both sides.
+
+use cutover::config::RoutingConfig;
+use cutover::evidence::answers::ParityEvidence;
+use cutover::evidence::drive::DriveEvidence;
+
+use crate::harness::Load;
+use crate::service;
+use crate::support::{TestDatabase, database};
+
+/// Lists and sums, over rows that are there before.
+const READS: &str = r#"
+    name = "reads"
+    [[operation]]
+    name = "create"
+    weight = 1
+    method = "POST"
+    path = "/finance/revenue"
+    body = '{"orgId":{{org}},"amount":{{amount:10..900}},"description":"Booking {{unique}}"}'
+    expect = [201]
+    own = ["/orgId"]
+    remember = "revenue"
+    [[operation]]
+    name = "list"
+    weight = 5
+    path = "/finance/revenue?orgId={{org}}"
+    own = ["/items/*/orgId"]
+    [[operation]]
+    name = "get"
+    weight = 2
+    path = "/finance/revenue/{{row.id}}?orgId={{row.orgId}}"
+    row = "revenue"
+    own = ["/orgId"]
+    [[operation]]
+    name = "summary"
+    weight = 4
+    path = "/finance/revenue/summary?orgId={{org}}&month=2026-01"
+    own = ["/orgId"]
+"#;
+
+/// Rows of each org in January, several a day.
+const ROWS: &str = "INSERT INTO revenue_transactions (org_id, date, amount, category)
+    SELECT 1 + n % 10, date '2026-01-01' + n % 28, 10 + n + n * n % 97 * 0.01, (ARRAY['a', 'b'])[1 + n % 2]
+      FROM generate_series(1, 600) AS n";
+
+async fn driven(database: &TestDatabase, misbehave: &[&str], mask: &[&str]) -> DriveEvidence {
+    let platform = service::start(database, misbehave).await;
+    service::execute(database, "SELECT ensure_month_partitions('2026-01-01', '2026-01-31')").await;
+    service::execute(database, ROWS).await;
+    let mut load = Load::new(150.0, 1000);
+    load.scenario = READS.replace("?orgId={{org}}\"", "?orgId={{org}}&from=2026-01-01\"");
+    load.config.routing = RoutingConfig::default();
+    load.config.parity.mask = mask.iter().map(|mask| (*mask).to_owned()).collect();
+    load.evidence(&format!("http://{}", platform.address)).await
+}
+
+fn parity(evidence: &DriveEvidence) -> &ParityEvidence {
+    evidence.parity.as_ref().expect("both modes were driven")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn honest_sides_answer_alike_and_each_org_sees_its_own() {
+    let database = database();
+    let evidence = driven(&database, &[], &[]).await;
+    assert_eq!(evidence.errors, 0, "{:?}", evidence.errors_by_kind);
+    let isolation = evidence.isolation.as_ref().expect("the scenario says where orgs stand");
+    assert!(isolation.answers_checked > 200, "{isolation:?}");
+    assert_eq!(isolation.leaks, 0);
+    let parity = parity(&evidence);
+    assert!(parity.complete && parity.compared >= 190, "{parity:?}");
+    assert_eq!((parity.differing, parity.unanswered), (0, 0), "{parity:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_from_another_orgs_cache_entry_is_a_leak() {
+    let database = database();
+    let evidence = driven(&database, &["cross-org-cache=20%"], &[]).await;
+    let isolation = evidence.isolation.as_ref().expect("the scenario says where orgs stand");
+    assert!(isolation.leaks > 5, "{isolation:?}");
+    let finding = &isolation.findings[0];
+    assert_eq!((finding.class.as_str(), finding.org_id.is_some()), ("foreign_org", true));
+    assert!(evidence.errors_by_kind["foreign_org"] > 0, "{:?}", evidence.errors_by_kind);
+    // Rows by id come from no cache.
+    assert!(isolation.findings.iter().all(|finding| finding.table != "get"), "{isolation:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sides_that_answer_otherwise_are_told_field_by_field() {
+    for (misbehaviour, operation, class, field) in [
+        ("twin-rounding", "summary", "answer_value", "/total"),
+        ("twin-order", "list", "answer_order", "/items"),
+    ] {
+        let database = database();
+        let evidence = driven(&database, &[misbehaviour], &[]).await;
+        let parity = parity(&evidence);
+        assert!(parity.complete && parity.differing > 10, "{misbehaviour}: {parity:?}");
+        for finding in &parity.findings {
+            assert_eq!((finding.table.as_str(), finding.class.as_str()), (operation, class));
+            let named = finding.columns.iter().any(|column| column == field);
+            assert!(named, "{misbehaviour}: {finding:?}");
+        }
+        assert_eq!(evidence.isolation.as_ref().map(|isolation| isolation.leaks), Some(0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn known_noise_is_masked() {
+    let database = database();
+    let masks = ["/total", "/byCategory/*/total"];
+    let evidence = driven(&database, &["twin-rounding"], &masks).await;
+    let parity = parity(&evidence);
+    assert_eq!((parity.complete, parity.differing), (true, 0), "{:#?}", parity.findings);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_one_side_does_not_find_is_told() {
+    let database = database();
+    let evidence = driven(&database, &["torn-write=40%"], &[]).await;
+    let parity = parity(&evidence);
+    assert!(parity.differing > 0, "{parity:?}");
+    let classes: std::collections::BTreeSet<&str> =
+        parity.findings.iter().map(|finding| finding.class.as_str()).collect();
+    assert!(classes.contains("answer_status") || classes.contains("answer_shape"), "{classes:?}");
+}
