@@ -233,7 +233,7 @@ pub(super) fn gaps(type_name: &str, children: &[Bound]) -> Option<String> {
     let rows: Vec<String> = children.iter().filter_map(range).map(row).collect();
     (rows.len() > 1).then(|| {
         format!(
-            "SELECT upper || ' to ' || next
+            "SELECT upper::text || ' to ' || next::text
                FROM (SELECT upper, lead(lower) OVER (ORDER BY lower NULLS FIRST) AS next
                        FROM (VALUES {}) AS r (lower, upper)) AS ranges
               WHERE next > upper

@@ -31,6 +31,11 @@ pub fn is_trustworthy(criteria: &[Criterion]) -> bool {
         .all(|c| c.state == State::Pass)
 }
 
+/// Whether a row or a write is known not to be as it must be.
+pub fn fails_integrity(criteria: &[Criterion]) -> bool {
+    criteria.iter().any(|c| c.kind == Kind::Integrity && c.state == State::Fail)
+}
+
 /// Exit codes of the contract.
 const GO: i32 = 0;
 const PERFORMANCE: i32 = 10;

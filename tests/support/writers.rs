@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cutover::pg;
 use sqlx::{AssertSqlSafe, Executor};
@@ -11,7 +11,10 @@ use tokio::task::JoinHandle;
 /// Sessions that write at once.
 const SESSIONS: u64 = 3;
 
-/// Correct writes of every kind, as fast as the server takes them.
+/// Between the writes of a session: some hundred writes a second each, with room for whoever reads.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Correct writes of every kind, one after the other.
 pub struct Writers {
     stop: Arc<AtomicBool>,
     written: Arc<AtomicU64>,
@@ -66,15 +69,19 @@ async fn write(url: String, writer: u64, stop: Arc<AtomicBool>, written: Arc<Ato
             }
             connection.execute(AssertSqlSafe(statement)).await.expect("a correct write");
             written.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(PAUSE).await;
         }
     }
 }
 
-/// Each writer has rows of its own, so that none waits for another's lock.
-fn statements(writer: u64, turn: u64) -> [String; 7] {
+/// Each writer has rows of its own, so that none waits for another's lock; what it made goes again a
+/// few turns later, so that the tables do not grow however long it writes.
+fn statements(writer: u64, turn: u64) -> [String; 8] {
+    const TURNS: u64 = 20;
     let (id, org) = (1_000_000 * (writer + 1) + turn, turn % 7 + 1);
-    let [moved, deleted] = [2, 3].map(|part| 1_000_000 * (writer + 1) + turn / part);
+    let (moved, deleted) = (id.saturating_sub(TURNS / 2), id.saturating_sub(TURNS));
     let one_of_old = 10_000 + turn * 7919 % 6_000 * SESSIONS + writer;
+    let day = |turn: u64| format!("date '2020-01-01' + {}", turn % 10_000);
     let table = "revenue_transactions";
     [
         format!(
@@ -92,7 +99,13 @@ fn statements(writer: u64, turn: u64) -> [String; 7] {
         format!("DELETE FROM {table} WHERE id = {one_of_old} AND id % 4 = 0"),
         format!(
             "INSERT INTO daily_cash_balances (org_id, property_id, balance_date, opening, closing)
-             VALUES ({org}, {writer} + 2, date '2020-01-01' + {turn}, 1, 2)"
+             VALUES ({org}, {writer} + 2, {}, 1, 2)",
+            day(turn)
+        ),
+        format!(
+            "DELETE FROM daily_cash_balances
+              WHERE property_id = {writer} + 2 AND balance_date = {}",
+            day(turn + 10_000 - TURNS)
         ),
     ]
 }

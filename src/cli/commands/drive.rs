@@ -16,7 +16,7 @@ use crate::drive::CapacityOptions;
 use crate::error::{Error, Result};
 use crate::evidence::drive::{DriveEvidence, Mode, Shard};
 use crate::evidence::run_record::{Act, ActState};
-use crate::evidence::verdict::{Criterion, Kind, State};
+use crate::evidence::verdict::{Criterion, Kind};
 use crate::rehearsal::{self, LoadShape, Profile};
 use crate::routing::Switch;
 use crate::run_folder::RunFolder;
@@ -254,8 +254,7 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
     }
     printer.result(&verdict_text::criteria(&record.criteria));
     printer.result(&format!("report: {}", folder.path().join("report.html").display()));
-    let broken = |c: &Criterion| c.kind == Kind::Integrity && c.state == State::Fail;
-    if record.criteria.iter().any(broken) {
+    if gate::fails_integrity(&record.criteria) {
         return Ok(Exit::NO_GO_INTEGRITY);
     }
     // Of a shard nobody expects the whole plan.
