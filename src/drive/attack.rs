@@ -27,6 +27,9 @@ use crate::routing::Flag;
 /// How long Goose may take to launch its users.
 const LAUNCH_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long Goose may take over its report once the last answer is there.
+const REPORT_LIMIT: Duration = Duration::from_secs(30);
+
 /// Goose's own page while the load runs, and its report afterwards.
 #[derive(Debug, Clone)]
 pub(super) struct Page {
@@ -116,7 +119,7 @@ pub(super) async fn run(
     });
     start_sender.send_replace(Some(begin));
     let closed = match page {
-        Some(page) => close_page(&users, page).await,
+        Some(page) => close_page(&users, page, &pacer, options.timeout).await,
         None => false,
     };
     let ended = users.await;
@@ -198,12 +201,22 @@ async fn tell(user: &mut GooseUser, shared: &Shared, sample: &Sample) {
 
 /// Waits until Goose has written its report and ends it then, for with its page open anywhere it would
 /// wait until somebody closes that. True where it had to be ended.
-async fn close_page<T>(users: &tokio::task::JoinHandle<T>, page: &Page) -> bool {
+async fn close_page<T>(
+    users: &tokio::task::JoinHandle<T>,
+    page: &Page,
+    pacer: &std::thread::JoinHandle<bool>,
+    timeout: Duration,
+) -> bool {
     // The last of its files, whole as soon as it is there. (Goose's own switch would end every other
     // load of this process as well.)
     let report = page.out.join("report.json");
+    let mut drained = None;
     while !users.is_finished() {
-        if report.exists() {
+        if drained.is_none() && pacer.is_finished() {
+            drained = Some(Instant::now());
+        }
+        let overdue = drained.is_some_and(|at| at.elapsed() > timeout + REPORT_LIMIT);
+        if overdue || report.exists() {
             users.abort();
             return true;
         }

@@ -50,6 +50,8 @@ const THIRDS: u32 = 3;
 const LEAST_REQUESTS: f64 = 100.0;
 /// Growth of p95 from the first third to the last, as a share of its limit, that is no chance.
 const GROWTH: f64 = 0.25;
+/// What a target gets to recover from a step that was too much for it.
+const RECOVERY: Duration = Duration::from_secs(5);
 /// As the judge of a load has it: see `gate::validity`.
 const GENERATOR_CPU_LIMIT: f64 = 0.8;
 const LOWEST_PER_S: f64 = 1.0;
@@ -146,7 +148,15 @@ pub async fn find_capacity(
             for _ in 0..2 {
                 let folder = out.join(format!("capacity/{:02}-{}", steps.len() + 1, mode.as_str()));
                 let driven = Step { scenario: &scenario, switch, search, options, context };
-                let (step, saw) = driven.drive(*mode, rate, &folder).await?;
+                let (step, saw) = match driven.drive(*mode, rate, &folder).await {
+                    Ok(driven) => driven,
+                    Err(error) if steps.is_empty() => return Err(error),
+                    Err(error) => {
+                        // What was found until now is worth keeping.
+                        context.note(format!("the search ends here: {error}"));
+                        break;
+                    }
+                };
                 isolation = match (isolation, saw) {
                     (Some(known), Some(saw)) => Some(known.and(saw)),
                     (known, saw) => known.or(saw),
@@ -208,7 +218,26 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
+    /// Drives the step; where the target is still too busy with the last one to take the first
+    /// requests, it gets time to recover.
     async fn drive(
+        &self,
+        mode: Mode,
+        rate_per_s: f64,
+        out: &Path,
+    ) -> Result<(CapacityStep, Option<IsolationEvidence>)> {
+        let driven = self.try_to_drive(mode, rate_per_s, out).await;
+        if driven.is_ok() || self.context.check_stop().is_err() {
+            return driven;
+        }
+        tokio::select! {
+            () = self.context.stop.cancelled() => return driven,
+            () = tokio::time::sleep(RECOVERY) => {}
+        }
+        self.try_to_drive(mode, rate_per_s, &out.join("again")).await
+    }
+
+    async fn try_to_drive(
         &self,
         mode: Mode,
         rate_per_s: f64,

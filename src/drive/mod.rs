@@ -37,6 +37,6 @@ mod worker;
 pub use capacity::{CapacityOptions, find_capacity};
 pub use database::org_sizes;
 pub use ledger::reconcile;
-pub use merge::Shards;
+pub use merge::{Shards, merged_ledger};
 pub use org_sizes::OrgSizes;
 pub use run::{Options, Outcome, run};

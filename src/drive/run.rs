@@ -137,7 +137,7 @@ async fn drain(
     let (begin, cpu_before_s) = (Instant::now(), usage::cpu_time_s());
     let collector = Collector::start(Arc::clone(&shared), options.org_sizes.clone(), begin, out)?;
     let watchers = Watchers::start(&shared, &collector, options, live, begin, context);
-    let attacked = attack::run(&shared, options, flag, page.as_ref(), context).await;
+    let attacked = attack::run(&shared, options, flag.clone(), page.as_ref(), context).await;
     let watched = watchers.stop().await;
     context.emit(Event::Finished);
     let elapsed_s = begin.elapsed().as_secs_f64();
@@ -145,7 +145,9 @@ async fn drain(
     // What was measured is on disk even where Goose broke.
     let measured = collector.finish(&measured_s(&shared, attacked.as_ref().ok(), elapsed_s));
     let (attacked, measured) = (attacked?, measured?);
-    let looked = Looked::back(&shared, confirming, options, &measured, out, context).await;
+    let looked =
+        Looked::back(&shared, confirming, options, &measured, (out, flag.as_deref()), context)
+            .await;
     let windows = &shared.queue.windows;
     let candidate = windows.iter().find(|window| window.candidate);
     let evidence = DriveEvidence {
@@ -189,7 +191,7 @@ fn share(
         isolation: Isolation::default(),
         scenario: Arc::clone(scenario),
         switch,
-        queue: Queue::new(plan, options.closed_loop, context.stop.clone()),
+        queue: Queue::new(plan, options.closed_loop, &context.stop),
         recorder: Recorder::default(),
         unique: Unique::new(options.shard),
         as_of: options.as_of,

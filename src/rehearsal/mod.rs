@@ -15,7 +15,7 @@ use chrono::NaiveDate;
 use url::Url;
 
 pub use load_shape::{LoadShape, Profile};
-pub use record::begin as begin_record;
+pub use record::{begin as begin_record, pairs};
 
 use crate::act::{ActContext, Event};
 use crate::config::Config;

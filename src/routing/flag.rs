@@ -25,6 +25,7 @@ pub struct Flag {
     partitioned: Action,
     restore: Option<Action>,
     probe: Sight,
+    settle: Duration,
 }
 
 /// One way to change the flag.
@@ -90,7 +91,12 @@ impl Flag {
             headers: probe.headers.clone(),
         };
         let probe = Sight { question: Question::new(&request, roots)?, probe };
-        Ok(Some(Self { legacy, partitioned, restore, probe }))
+        Ok(Some(Self { legacy, partitioned, restore, probe, settle: routing.settle() }))
+    }
+
+    /// How long after a switch some answers may still come from the other side.
+    pub fn settle(&self) -> Duration {
+        self.settle
     }
 
     /// Sends reads to one side.

@@ -10,7 +10,9 @@ use sqlx::{AssertSqlSafe, Executor};
 
 use crate::support::writers::Writers;
 use crate::support::{self, compare, reference_database};
-use crate::{BOTH, MANY_ROWS, compare_into, key, repair, is_something_saved, revenue, something_is_saved};
+use crate::{
+    BOTH, MANY_ROWS, compare_into, is_something_saved, key, repair, revenue, something_is_saved,
+};
 
 /// A write that goes to both sides by trigger must never look like a difference, however the diff
 /// and the writers interleave.

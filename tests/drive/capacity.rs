@@ -1,11 +1,12 @@
 //! Capacity: against servers whose capacity is known to the request.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::http::HeaderMap;
-use axum::routing::get;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::{get, post};
 use cutover::act::ActContext;
 use cutover::config::RoutingConfig;
 use cutover::drive::{CapacityOptions, Options, find_capacity};
@@ -57,7 +58,7 @@ fn options(modes: &[Mode]) -> CapacityOptions {
 }
 
 async fn found(url: &str, search: &CapacityOptions, load: &Load) -> DriveEvidence {
-    let scenario = Scenario::parse("test", ONE_GET).expect("a scenario");
+    let scenario = Scenario::parse("test", &load.scenario).expect("a scenario");
     let switch = Switch::new(&load.config, &url.parse().expect("a URL")).expect("a switch");
     let options = Options {
         connections: 16,
@@ -139,6 +140,26 @@ async fn what_the_generator_cannot_send_is_not_called_the_targets_capacity() {
     let found = &capacity.modes[&Mode::Legacy];
     assert_eq!(found.limited_by, LimitedBy::Generator, "{:#?}", capacity.steps);
     assert!(found.passed_per_s.is_some_and(|low| (40.0..=67.0).contains(&low)), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_dies_meanwhile_leaves_what_was_found() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    // The first step and its rows, and little more.
+    let answer = async move || match asked.fetch_add(1, Ordering::SeqCst) {
+        ..500 => (StatusCode::CREATED, "{\"id\":1}"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "{}"),
+    };
+    let url = serve(Router::new().route("/", post(answer))).await;
+    let scenario = ONE_GET
+        .replace("weight = 1", "weight = 1\nmethod = \"POST\"\nexpect = [201]\nremember = \"row\"");
+    let load = Load { scenario, ..Load::new(1.0, 1) };
+    let drive = found(&url, &options(&[Mode::Legacy]), &load).await;
+    assert!(!drive.complete);
+    let capacity = drive.capacity.expect("a search");
+    assert_eq!(capacity.steps[0].outcome, StepOutcome::Passed, "{:#?}", capacity.steps);
+    assert_eq!(capacity.modes[&Mode::Legacy].limited_by, LimitedBy::Search);
+    assert_eq!(capacity.modes[&Mode::Legacy].passed_per_s, Some(60.0));
 }
 
 #[test]

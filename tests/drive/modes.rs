@@ -86,6 +86,7 @@ fn switched(url: &str) -> Load {
             partitioned: "partitioned".into(),
             headers: [].into(),
         }),
+        settle_s: 0.4,
         ..RoutingConfig::default()
     };
     load

@@ -47,6 +47,9 @@ pub(super) async fn run(
     let found = record.drive.as_ref().and_then(|drive| drive.capacity.as_ref());
     let Some(found) = found else { return Ok(Exit::INVALID) };
     printer.result(&told(found));
+    if record.drive.as_ref().is_some_and(|drive| !drive.complete) {
+        printer.result("the search did not come to its end: not to be trusted");
+    }
     if wrong_mode > 0 {
         printer
             .result(&format!("{wrong_mode} answers came from the other side: not to be trusted"));

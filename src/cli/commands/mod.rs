@@ -31,7 +31,7 @@ pub(super) async fn dispatch(
         Command::Drive(args) => drive::run(args, printer, stop).await,
         Command::Diff(args) => diff::run(args, printer, stop).await,
         Command::Gate(args) => gate::run(&args, printer),
-        Command::Merge(args) => merge::run(&args, printer),
+        Command::Merge(args) => merge::run(&args, printer, stop).await,
         Command::Report(args) => report::run(&args, printer),
         Command::Init(args) => init::run(&args, printer),
     }

@@ -10,6 +10,7 @@ mod lookup;
 mod read;
 mod reconcile;
 mod sql;
+mod together;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,12 +20,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
 pub(super) use confirm::Confirmer;
 pub use reconcile::reconcile;
+pub(super) use together::{Waiting, put_together};
 
 use super::recorder::Outcome;
 use super::rows::Kept;
@@ -59,6 +62,7 @@ pub(super) struct Ledger {
     book: Option<Mutex<Book>>,
     path: PathBuf,
     begin: Instant,
+    begun_at: DateTime<Utc>,
     acknowledged: Option<mpsc::Sender<Acknowledged>>,
     doubts: Mutex<Vec<Doubt>>,
 }
@@ -138,6 +142,7 @@ impl Ledger {
             book,
             path,
             begin: Instant::now(),
+            begun_at: Utc::now(),
             acknowledged: watched.then_some(sender),
             doubts: Mutex::default(),
         };
@@ -183,6 +188,7 @@ impl Ledger {
         });
         let mut sent = SentWrite {
             write: 0,
+            shard: None,
             over: row.and_then(|row| row.version),
             at_us: 0,
             arrival: (arrival.window != Arrival::AHEAD).then_some(arrival.index),
@@ -273,6 +279,11 @@ impl Ledger {
     pub(super) fn sums(&self) -> LedgerEvidence {
         let writes = self.book().map_or(0, |book| book.next - 1);
         LedgerEvidence { writes, ..LedgerEvidence::default() }
+    }
+
+    /// When the times of the notes begin, RFC 3339.
+    pub(super) fn begun_at(&self) -> String {
+        self.begun_at.to_rfc3339_opts(SecondsFormat::Micros, true)
     }
 
     /// Writes of operations that are not noted, by operation.
