@@ -132,8 +132,7 @@ pub async fn find_capacity(
     for mode in &search.modes {
         searches.insert(*mode, Search::new(search.first_per_s, search.precision));
     }
-    let mut steps: Vec<CapacityStep> = Vec::new();
-    let mut isolation: Option<IsolationEvidence> = None;
+    let mut seen = Seen::default();
     let mut turn: Vec<Mode> = searches.keys().copied().collect();
     context.started("capacity", None, "steps");
     let mut stopped = false;
@@ -143,32 +142,8 @@ pub async fn find_capacity(
             let Some(state) = searches.get_mut(mode) else { continue };
             let Some(rate) = state.next() else { continue };
             tried = true;
-            // Twice, so that one bad moment of the machine is no limit of the target.
-            let mut outcome = StepOutcome::Incomplete;
-            for _ in 0..2 {
-                let folder = out.join(format!("capacity/{:02}-{}", steps.len() + 1, mode.as_str()));
-                let driven = Step { scenario: &scenario, switch, search, options, context };
-                let (step, saw) = match driven.drive(*mode, rate, &folder).await {
-                    Ok(driven) => driven,
-                    Err(error) if steps.is_empty() => return Err(error),
-                    Err(error) => {
-                        // What was found until now is worth keeping.
-                        context.note(format!("the search ends here: {error}"));
-                        break;
-                    }
-                };
-                isolation = match (isolation, saw) {
-                    (Some(known), Some(saw)) => Some(known.and(saw)),
-                    (known, saw) => known.or(saw),
-                };
-                outcome = step.outcome;
-                context.note(said(&step));
-                context.emit(Event::Advanced(1));
-                steps.push(step);
-                if matches!(outcome, StepOutcome::Passed | StepOutcome::Incomplete) {
-                    break;
-                }
-            }
+            let step = Step { scenario: &scenario, switch, search, options, context };
+            let outcome = step.try_rate(*mode, rate, out, &mut seen).await?;
             stopped = outcome == StepOutcome::Incomplete || context.check_stop().is_err();
             if stopped {
                 break;
@@ -187,10 +162,10 @@ pub async fn find_capacity(
         p95_limit_us: micros(search.p95_limit),
         error_limit: search.error_limit,
         modes,
-        steps,
+        steps: seen.steps,
     };
     // A leak is one, whatever else was looked for.
-    Ok(DriveEvidence { complete, isolation, ..evidence(&scenario.name, capacity) })
+    Ok(DriveEvidence { complete, isolation: seen.isolation, ..evidence(&scenario.name, capacity) })
 }
 
 fn evidence(scenario: &str, capacity: CapacityEvidence) -> DriveEvidence {
@@ -208,6 +183,13 @@ fn evidence(scenario: &str, capacity: CapacityEvidence) -> DriveEvidence {
     }
 }
 
+/// What the steps have seen.
+#[derive(Default)]
+struct Seen {
+    steps: Vec<CapacityStep>,
+    isolation: Option<IsolationEvidence>,
+}
+
 /// What every step is made from.
 struct Step<'a> {
     scenario: &'a Arc<Scenario>,
@@ -218,6 +200,42 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
+    /// Drives a rate, twice where it fails, so that one bad moment of the machine is no limit of the
+    /// target.
+    async fn try_rate(
+        &self,
+        mode: Mode,
+        rate_per_s: f64,
+        out: &Path,
+        seen: &mut Seen,
+    ) -> Result<StepOutcome> {
+        let mut outcome = StepOutcome::Incomplete;
+        for _ in 0..2 {
+            let name = format!("capacity/{:02}-{}", seen.steps.len() + 1, mode.as_str());
+            let (step, saw) = match self.drive(mode, rate_per_s, &out.join(name)).await {
+                Ok(driven) => driven,
+                Err(error) if seen.steps.is_empty() => return Err(error),
+                Err(error) => {
+                    // What was found until now is worth keeping.
+                    self.context.note(format!("the search ends here: {error}"));
+                    return Ok(StepOutcome::Incomplete);
+                }
+            };
+            seen.isolation = match (seen.isolation.take(), saw) {
+                (Some(known), Some(saw)) => Some(known.and(saw)),
+                (known, saw) => known.or(saw),
+            };
+            outcome = step.outcome;
+            self.context.note(said(&step));
+            self.context.emit(Event::Advanced(1));
+            seen.steps.push(step);
+            if matches!(outcome, StepOutcome::Passed | StepOutcome::Incomplete) {
+                break;
+            }
+        }
+        Ok(outcome)
+    }
+
     /// Drives the step; where the target is still too busy with the last one to take the first
     /// requests, it gets time to recover.
     async fn drive(

@@ -119,6 +119,8 @@ fn collect(
         if let Some(error) = failed {
             return Err(error);
         }
+        // Writes that nobody can note are not sent: what goes on is no longer the load that was asked for.
+        shared.ledger.check()?;
         points.extend(usage.once_a_second());
         if last {
             return Ok((file, points));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ use crate::config::{ParityConfig, TablePair};
 use crate::error::{Error, Result};
 use crate::evidence::drive::{DatabasePoint, DriveEvidence, Mode, Shard, StatementShare};
 use crate::evidence::observation::Observation;
-use crate::routing::{Flag, Switch};
+use crate::routing::{Flag, FlagKeeper, Switch};
 use crate::scenario::{Arrival, Plan, Scenario};
 
 /// How the plan is drained.
@@ -57,6 +57,8 @@ pub struct Options {
     pub start_at: Option<DateTime<Utc>>,
     /// Where to listen for Prometheus.
     pub metrics_listen: Option<SocketAddr>,
+    /// This program, to keep a switched flag where we are killed; without it nobody does.
+    pub executable: Option<PathBuf>,
     /// Where Goose serves its own page, on the loopback interface: it asks for no password.
     pub dashboard: Option<SocketAddr>,
 }
@@ -104,9 +106,15 @@ pub async fn run(
         return drain(scenario, plan, switch, options, out, context, live, mode, None).await;
     };
     let found = flag::found(&flag).await?;
+    let executable = options.executable.as_deref();
+    let keeper = executable.map(|program| FlagKeeper::start(program, &flag, found)).transpose()?;
     let switched = Some(Arc::clone(&flag));
     let outcome = drain(scenario, plan, switch, options, out, context, live, found, switched).await;
     let left_changed = flag::put_back(&flag, found, context).await;
+    // Where that did not work, the keeper tries on after us.
+    if let Some(keeper) = keeper.filter(|_| left_changed.is_none()) {
+        keeper.release();
+    }
     outcome.map(|mut outcome| {
         outcome.evidence.flag_left_changed = left_changed;
         outcome

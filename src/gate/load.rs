@@ -2,7 +2,7 @@
 
 use super::criteria::criterion;
 use super::{limits, validity};
-use crate::evidence::drive::{Comparison, DriveEvidence};
+use crate::evidence::drive::{Comparison, DriveEvidence, Mode};
 use crate::evidence::run_record::RunRecord;
 use crate::evidence::verdict::{Action, Criterion, Kind, State};
 use crate::gate::statistics::MIN_PAIRS;
@@ -31,9 +31,12 @@ pub(super) fn all(record: &RunRecord) -> Vec<Criterion> {
 
 pub(super) const NO_LOAD: &str = "no request was measured";
 
+/// The criterion's name.
+pub(super) const ERROR_RATE: &str = "error_rate";
+
 fn error_rate(drive: Option<&DriveEvidence>, limit: f64) -> Criterion {
     let criterion = criterion(
-        "error_rate",
+        ERROR_RATE,
         Kind::Performance,
         "Requests succeed",
         "Phase 4, error rate < 0.1 %",
@@ -51,12 +54,16 @@ fn error_rate(drive: Option<&DriveEvidence>, limit: f64) -> Criterion {
     };
     let worst = rates().max_by(|a, b| a.1.total_cmp(&b.1));
     let fewest = drive.overall.values().map(|latency| latency.requests).min().unwrap_or(0);
-    let (Some((mode, rate)), 2) = (worst, drive.overall.len()) else {
+    let Some((mode, rate)) = worst else {
         return criterion.note("not both modes were measured");
     };
     // The sum and the modes must tell one story; the worse one counts.
     let rate = rate.max(drive.errors as f64 / drive.requests as f64);
     let pass = rate < limit;
+    // One mode alone can fail, and never pass.
+    if pass && drive.overall.len() < Mode::ALL.len() {
+        return criterion.note("not both modes were measured");
+    }
     if pass && fewest < MIN_REQUESTS {
         return criterion.note(format!("{fewest} requests in a mode are too few to tell"));
     }

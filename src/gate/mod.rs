@@ -13,7 +13,7 @@ mod statistics;
 mod steps;
 mod validity;
 
-pub use decide::{fails_integrity, is_trustworthy, judge};
+pub use decide::{fails_integrity, fails_requests, is_trustworthy, judge};
 pub use history::past_run;
 pub use statistics::{MIN_PAIRS, compare};
 pub use validity::WHOLE_PLAN;

@@ -308,6 +308,7 @@ async fn load(
         start_at: None,
         metrics_listen: None,
         dashboard: None,
+        executable: Some(options.executable.clone()),
     };
     let switch = Switch::new(&options.config, base_url)?;
     let scenario = Arc::clone(&options.scenario);

@@ -85,6 +85,7 @@ impl Load {
             start_at: None,
             metrics_listen: None,
             dashboard: self.dashboard,
+            executable: None,
         };
         let run = drive::run(scenario, plan, switch, &options, self.out.path(), &self.context);
         let ended = tokio::time::timeout(Duration::from_secs(60), run).await;

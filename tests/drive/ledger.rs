@@ -230,6 +230,12 @@ async fn a_killed_load_leaves_a_ledger_that_can_be_held_against_the_tables() {
     child.kill().expect("our child");
     child.wait().expect("our child");
     assert!(begun, "{} notes", notes(&path).len());
+    // What it left is taken neither for a run nor for a place to write another into.
+    let gate = cutover_command().arg("gate").arg(&out).output().expect("cutover runs");
+    assert_eq!(gate.status.code(), Some(30), "{}", String::from_utf8_lossy(&gate.stdout));
+    let mut again = cutover_command();
+    again.args(["drive", "--base-url", &url, "--out"]).arg(&out);
+    assert_eq!(again.output().expect("cutover runs").status.code(), Some(2));
     let ledger = reconcile(&path, &database.url, &TablePair::reference(), folder.path()).await;
     let ledger = ledger.expect("the ledger can be read");
     assert!(ledger.complete && ledger.ok > 250, "{ledger:?}");

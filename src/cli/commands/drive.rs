@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, Utc};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use super::capacity;
 use crate::cli::{Exit, Printer, TargetArgs, values, verdict_text};
@@ -173,6 +174,8 @@ impl DriveArgs {
             start_at: self.start_at,
             metrics_listen: self.metrics_listen,
             dashboard: self.dashboard,
+            // Without it a flag is left switched where we are killed; nothing else depends on it.
+            executable: std::env::current_exe().ok(),
         }
     }
 
@@ -219,6 +222,8 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
     let plan = Plan::new(&scenario, &load.plan_options(&modes, args.orgs, rng_seed))?;
     let folder = RunFolder::create(args.target.out.as_deref())?;
     let mut record = rehearsal::begin_record(&folder, &config, Some(&scenario), rng_seed);
+    // What a load that is killed leaves behind must say so.
+    folder.write_record(&record)?;
     let context = printer.context(stop);
     let org_sizes = match database_url {
         Some(url) => rehearsal::sizes_of_orgs(&config, url, &context).await,
@@ -230,11 +235,6 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
         return capacity::run(record, target, &search, &options, printer, &context).await;
     }
     let outcome = drive::run(scenario, plan, switch, &options, folder.path(), &context).await?;
-    if outcome.evidence.requests == outcome.evidence.errors && context.check_stop().is_ok() {
-        let kinds: Vec<&str> = outcome.evidence.errors_by_kind.keys().map(String::as_str).collect();
-        let what = format!("{base_url}: not one request succeeded: {}", kinds.join(", "));
-        return Err(Error::run(what, "is the platform up, and does the scenario fit it?"));
-    }
     let (state, note) = match context.check_stop() {
         Ok(()) => (ActState::Done, String::new()),
         Err(error) => (ActState::Interrupted, error.to_string()),
@@ -242,10 +242,14 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
     record.duration_s = outcome.evidence.duration_s;
     let act = Act { name: "drive".into(), state, duration_s: record.duration_s, note };
     record.acts.push(act);
+    let in_vain = in_vain(&outcome.evidence, &base_url).filter(|_| context.check_stop().is_ok());
     record.drive = Some(outcome.evidence);
     record.observations = outcome.observations;
     rehearsal::conclude(&folder, &mut record)?;
     printer.json(&record);
+    if let Some(error) = in_vain {
+        return Err(error);
+    }
     // The data was not looked at, so there is no verdict on the cut-over, only on the measurement.
     let told = |c: &Criterion| c.kind != Kind::Integrity || c.evidence == "drive";
     record.criteria.retain(|c| told(c) && c.kind != Kind::Advice);
@@ -260,7 +264,21 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
     // Of a shard nobody expects the whole plan.
     record.criteria.retain(|c| args.shard.is_none() || c.id != gate::WHOLE_PLAN);
     let as_asked = record.drive.as_ref().is_some_and(|drive| drive.closed_loop && drive.complete);
-    Ok(if as_asked || gate::is_trustworthy(&record.criteria) { Exit::OK } else { Exit::INVALID })
+    if !as_asked && !gate::is_trustworthy(&record.criteria) {
+        return Ok(Exit::INVALID);
+    }
+    // A load that was refused too often has measured something else than was asked for.
+    Ok(if gate::fails_requests(&record.criteria) { Exit::NO_GO_PERFORMANCE } else { Exit::OK })
+}
+
+/// The error of a load of which not one request succeeded.
+fn in_vain(drive: &DriveEvidence, base_url: &Url) -> Option<Error> {
+    if drive.requests > drive.errors {
+        return None;
+    }
+    let kinds: Vec<&str> = drive.errors_by_kind.keys().map(String::as_str).collect();
+    let what = format!("{base_url}: not one request succeeded: {}", kinds.join(", "));
+    Some(Error::run(what, "is the platform up, and does the scenario fit it?"))
 }
 
 /// Requests a second in each mode.

@@ -94,7 +94,10 @@ pub async fn run(args: &MergeArgs, printer: &Printer, stop: CancellationToken) -
     if gate::fails_integrity(&record.criteria) {
         return Ok(Exit::NO_GO_INTEGRITY);
     }
-    Ok(if gate::is_trustworthy(&record.criteria) { Exit::OK } else { Exit::INVALID })
+    if !gate::is_trustworthy(&record.criteria) {
+        return Ok(Exit::INVALID);
+    }
+    Ok(if gate::fails_requests(&record.criteria) { Exit::NO_GO_PERFORMANCE } else { Exit::OK })
 }
 
 /// The record of all shards, the load itself left out.
