@@ -4,7 +4,7 @@
 # From Debian's packages where it may (root, or sudo without a password); otherwise unpacked into a cache folder of
 # the user's, without any rights. On stdout it prints export lines, and nothing else:
 #     exports="$(scripts/install.sh)" && eval "$exports"
-# With --browser also Chromium, in which a test opens the report.
+# With --full also PgBouncer, with --browser Chromium, in which a test opens the report.
 # CUTOVER_INSTALL_IGNORE_SYSTEM=1 tries that second way on a machine that has everything.
 set -euo pipefail
 umask 022
@@ -194,6 +194,43 @@ redis() {
   export_line CUTOVER_REDIS_SERVER "$unpacked"
 }
 
+# --- PgBouncer -----------------------------------------------------------------------------------------------------
+
+unpacked_pooler() {
+  has apt-get && has dpkg-deb || return 1
+  say "unpacking PgBouncer into $cache"
+  local packages
+  mapfile -t packages < <(printf 'pgbouncer\n'; LC_ALL=C apt-cache depends pgbouncer 2>/dev/null |
+    awk '$1 == "Depends:" { print $2 }' | grep '^lib' | sort -u)
+  apt_unpack "$cache/pgbouncer/root" "${packages[@]}" || return 1
+  cat >"$cache/pgbouncer/pgbouncer" <<'WRAPPER'
+#!/bin/sh
+# PgBouncer with the libraries that were unpacked beside it.
+here="$(dirname "$(readlink -f "$0")")/root"
+libraries="$(echo "$here"/usr/lib/*-linux-gnu* "$here"/lib/*-linux-gnu* | tr ' ' ':')"
+export LD_LIBRARY_PATH="$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+exec "$here/usr/sbin/pgbouncer" "$@"
+WRAPPER
+  chmod 755 "$cache/pgbouncer/pgbouncer"
+  "$cache/pgbouncer/pgbouncer" --version >/dev/null 2>&1
+}
+
+pooler() {
+  [ -z "${CUTOVER_PGBOUNCER:-}" ] || return 0
+  if [ -z "$ignore_system" ] && PATH="$PATH:/usr/bin:/usr/sbin:/usr/local/bin" has pgbouncer; then return; fi
+  local unpacked="$cache/pgbouncer/pgbouncer"
+  if ! "$unpacked" --version >/dev/null 2>&1; then
+    if may_install && apt_install pgbouncer; then
+      dont_start_at_boot pgbouncer
+      return
+    fi
+    mkdir -p "$cache"
+    unpacked_pooler || fail 'no pgbouncer, and no way to install it' \
+      'install the Debian package pgbouncer, or set CUTOVER_PGBOUNCER'
+  fi
+  export_line CUTOVER_PGBOUNCER "$unpacked"
+}
+
 # --- Rust and C ----------------------------------------------------------------------------------------------------
 
 toolchain() {
@@ -225,4 +262,10 @@ browser() {
 toolchain
 postgres
 redis
-[ "${1:-}" != --browser ] || browser
+for option in "$@"; do
+  case "$option" in
+    --browser) browser ;;
+    --full) pooler ;;
+    *) fail "there is no option $option" 'options: --full, --browser' ;;
+  esac
+done

@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-exports="$(scripts/install.sh --browser)"
+exports="$(scripts/install.sh --full --browser)"
 eval "$exports"
 # The tests start their own servers; what the caller's shell points at is none of their business.
 unset CUTOVER_DATABASE_URL CUTOVER_BASE_URL

@@ -13,6 +13,7 @@ use super::method::{self, Choice};
 use super::options::Options;
 use super::outcome::Outcome;
 use super::probe::{Coverage, probe};
+use super::pruning;
 use super::repair::Repair;
 use super::scan::{
     Checkpoints, Digests, Epochs, Job, Method, OrgKey, PATIENCE_WITH_WORK, Scanned, Secret,
@@ -174,6 +175,7 @@ async fn look_at_catalogs(
         };
         findings.extend(checks::check(connection, &plan, &coverage).await?);
         findings.sort_by_key(|finding| finding.severity == Some(Severity::Advice));
+        outcome.planned(pruning::look(connection, &plan).await?);
         for finding in findings {
             outcome.catalog_finding(finding)?;
         }

@@ -180,6 +180,11 @@ pub(super) fn misrouted(plan: &PairPlan, side: Side, leaf: Option<&Leaf>) -> Opt
     Some(format!("CASE tableoid::bigint {arms} ELSE false END"))
 }
 
+/// The plan of a question for the rows that fulfil a condition, as JSON.
+pub(super) fn plan_of(table: &str, condition: &str) -> String {
+    format!("EXPLAIN (FORMAT JSON, VERBOSE) SELECT 1 FROM {table} WHERE {condition}")
+}
+
 /// Rows of a relation.
 pub(super) fn count(leaf: &Leaf) -> String {
     format!("SELECT count(*) FROM ONLY {}", leaf.qualified())

@@ -267,6 +267,8 @@ impl Step<'_> {
         let plan = PlanOptions {
             rate_per_s,
             pairs: THIRDS,
+            extensions: 0,
+            extension_pairs: 0,
             window_us: (measured_s / f64::from(THIRDS) * 1e6) as u64,
             settle_us: 0,
             warm_up_us: micros(search.warm_up),
@@ -287,6 +289,7 @@ impl Step<'_> {
             start_at: None,
             metrics_listen: None,
             dashboard: None,
+            extension: None,
             ..self.options.clone()
         };
         // The search tells how it goes, not each of its loads.

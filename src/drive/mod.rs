@@ -11,6 +11,7 @@ mod attack;
 mod capacity;
 mod collector;
 mod database;
+mod extension;
 mod flag;
 mod isolation;
 mod latency;
@@ -36,6 +37,7 @@ mod worker;
 
 pub use capacity::{CapacityOptions, find_capacity};
 pub use database::org_sizes;
+pub use extension::Extension;
 pub use ledger::reconcile;
 pub use merge::{Shards, merged_ledger};
 pub use org_sizes::OrgSizes;

@@ -5,6 +5,8 @@
 
 pub mod answers;
 pub mod capacity;
+pub mod comparison;
+pub mod drill;
 pub mod drive;
 pub mod finding;
 pub mod history;
@@ -14,6 +16,7 @@ pub mod manifest;
 pub mod observation;
 pub mod run_record;
 pub mod verdict;
+pub mod watch;
 
 /// The version of the run record's layout, raised whenever a reader would have to change.
 pub const SCHEMA_VERSION: u32 = 2;

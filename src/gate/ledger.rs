@@ -1,11 +1,12 @@
 //! The criterion about what the load wrote.
 
-use super::criteria::criterion;
+use super::catalogue::criterion;
+use super::criteria::count;
 use crate::evidence::drive::DriveEvidence;
 use crate::evidence::finding::Finding;
 use crate::evidence::ledger::LedgerEvidence;
 use crate::evidence::run_record::RunRecord;
-use crate::evidence::verdict::{Action, Criterion, Kind};
+use crate::evidence::verdict::{Action, Criterion};
 
 /// Findings that the note names.
 const NAMED: usize = 3;
@@ -22,14 +23,7 @@ pub(super) fn all(record: &RunRecord) -> Vec<Criterion> {
 }
 
 fn judged(drive: &DriveEvidence) -> Criterion {
-    let criterion = criterion(
-        "ledger",
-        Kind::Integrity,
-        "Every acknowledged write is there, whole, once, on both sides, and no refused one is",
-        "data validation, recent writes appear in both legacy and partitioned tables",
-        "drive",
-        "0 lost, phantom, doubled, torn, stale or altered writes",
-    );
+    let criterion = criterion("ledger");
     let Some(ledger) = &drive.ledger else {
         return criterion.note("the load wrote, and nobody remembered what");
     };
@@ -62,6 +56,8 @@ fn judged(drive: &DriveEvidence) -> Criterion {
 
 fn accounted(ledger: &LedgerEvidence) -> String {
     let LedgerEvidence { writes, ok, fail, unknown, rows_checked, .. } = ledger;
+    let [writes, ok, fail, unknown, rows_checked] =
+        [writes, ok, fail, unknown, rows_checked].map(|number| count(*number));
     format!(
         "{writes} writes ({ok} acknowledged, {fail} refused, {unknown} unknown) to {rows_checked} rows"
     )

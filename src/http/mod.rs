@@ -5,10 +5,12 @@ mod client;
 mod deadline;
 mod endpoint;
 mod failure;
+mod site;
 mod tls;
 mod wire;
 
 pub use client::{Answer, Client};
 pub use endpoint::Endpoint;
 pub use failure::Failure;
+pub use site::Site;
 pub use tls::TrustedRoots;

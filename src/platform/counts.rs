@@ -93,9 +93,10 @@ impl Counts {
     async fn count(&self, pool: &PgPool) -> sqlx::Result<Counted> {
         let (taken, at) = (Instant::now(), Utc::now());
         let mut transaction = pool.begin().await?;
-        sqlx::query(sql::COUNT_TIMEOUT).execute(&mut *transaction).await?;
+        // Without names: a pooler may hand the session to somebody else afterwards.
+        sqlx::query(sql::COUNT_TIMEOUT).persistent(false).execute(&mut *transaction).await?;
         let rows: Vec<(String, i64, i64, i64, Option<String>)> =
-            sqlx::query_as(sql::COUNTS).fetch_all(&mut *transaction).await?;
+            sqlx::query_as(sql::COUNTS).persistent(false).fetch_all(&mut *transaction).await?;
         transaction.commit().await?;
         let tables = rows
             .into_iter()

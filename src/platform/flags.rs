@@ -51,13 +51,16 @@ pub struct Flags {
     /// Orgs that do at any percentage.
     #[serde(rename = "pilotOrgs")]
     pub pilot_orgs: Vec<i64>,
+    /// Orgs that do at none: those that were affected by something.
+    #[serde(rename = "disabledOrgs")]
+    pub disabled_orgs: Vec<i64>,
 }
 
 /// A change to the flags, as `PUT /admin/flags` takes it.
 ///
 /// `USE_PARTITIONED_TABLES` and its percentage are one switch: where only one of them is given, it
 /// decides alone (true is 100 %, or none but the pilots where `pilotOrgs` comes with it; 0 % is
-/// off). Where neither is given the switch stays. `pilotOrgs` stays unless given.
+/// off). Where neither is given the switch stays. Each list stays unless given.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FlagChange {
@@ -70,6 +73,9 @@ pub struct FlagChange {
     /// The pilot list, whole.
     #[serde(default, rename = "pilotOrgs")]
     pub pilot_orgs: Option<Vec<i64>>,
+    /// The list of disabled orgs, whole.
+    #[serde(default, rename = "disabledOrgs")]
+    pub disabled_orgs: Option<Vec<i64>>,
 }
 
 impl Flags {
@@ -93,13 +99,15 @@ impl Flags {
             (None, None) => (self.enabled, self.percentage),
         };
         let pilot_orgs = change.pilot_orgs.unwrap_or_else(|| self.pilot_orgs.clone());
-        Ok(Self { enabled, percentage, pilot_orgs })
+        let disabled_orgs = change.disabled_orgs.unwrap_or_else(|| self.disabled_orgs.clone());
+        Ok(Self { enabled, percentage, pilot_orgs, disabled_orgs })
     }
 
     /// Which side this org reads from.
     pub fn side(&self, org_id: i64) -> Side {
         let listed = || self.pilot_orgs.contains(&org_id);
-        if self.enabled && (in_percentage(org_id, self.percentage) || listed()) {
+        let disabled = self.disabled_orgs.contains(&org_id);
+        if self.enabled && !disabled && (in_percentage(org_id, self.percentage) || listed()) {
             Side::Partitioned
         } else {
             Side::Legacy

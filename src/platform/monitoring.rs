@@ -22,7 +22,7 @@ const LOOKUPS_ENOUGH: u64 = 10_000;
 
 /// `GET /monitoring/partitions/metrics`: counts kept up to five minutes, `?fresh=true` counts now.
 pub(super) async fn partitions(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
-    let pool = &app.store.primary;
+    let pool = app.store.primary.pool();
     let counted = match Params::read(query.as_deref()).get("fresh") {
         Some("true") => app.counts.fresh(pool).await,
         _ => app.counts.recent(pool).await,
@@ -46,7 +46,7 @@ pub(super) async fn health(State(app): State<Arc<App>>) -> Response {
 
 /// `GET /monitoring/unified/metrics`: cheap enough to be polled every second.
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
-    app.counts.refresh_in_background(&app.store.primary);
+    app.counts.refresh_in_background(app.store.primary.pool());
     let state = Condition::look(&app).await;
     let alerts = state.alerts();
     let critical = alerts.iter().filter(|(critical, _)| *critical).count();
@@ -113,7 +113,7 @@ pub(super) async fn pool_stats(State(app): State<Arc<App>>) -> Response {
 
 fn pools(app: &App) -> Value {
     json!({
-        "primary": pool(&app.store.primary),
+        "primary": pool(app.store.primary.pool()),
         "replica": app.store.replica.as_ref().map(|replica| pool(replica.pool())),
     })
 }

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{Connection, Postgres};
+use sqlx::postgres::{
+    PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgQueryResult, PgRow,
+};
+use sqlx::{Connection, FromRow, Postgres};
 
 use super::flags::Side;
 use super::rows::Kind;
@@ -50,10 +52,10 @@ pub(super) async fn bounded<T>(work: impl Future<Output = sqlx::Result<T>>) -> s
 ///
 /// Opens every connection before it returns, so that none is opened while it is measured: one after
 /// the other, because sixteen at once would run into the timeout of each on a busy machine.
-pub(super) async fn open_pool(database_url: &str) -> Result<PgPool> {
+async fn open_pool(database_url: &str, way: Way) -> Result<PgPool> {
     // The pool knows only that it timed out; one plain connection says why.
     let plain = pg::connect(database_url).await?;
-    let pool = open_pool_lazily(database_url)?;
+    let pool = open_pool_lazily(database_url, way)?;
     let mut held = Vec::new();
     for _ in 0..CONNECTIONS {
         held.push(acquire_patiently(&pool).await.or_run(
@@ -77,16 +79,106 @@ async fn acquire_patiently(pool: &PgPool) -> sqlx::Result<PoolConnection<Postgre
 }
 
 /// The same, of a server that need not be there yet.
-pub(super) fn open_pool_lazily(database_url: &str) -> Result<PgPool> {
-    Ok(pool_options().connect_lazy_with(session(database_url)?))
+fn open_pool_lazily(database_url: &str, way: Way) -> Result<PgPool> {
+    let pool = match way {
+        Way::Direct => {
+            pool_options().after_connect(|connection, _| Box::pin(prepare_reads(connection)))
+        }
+        Way::Pooler => pool_options(),
+    };
+    Ok(pool.connect_lazy_with(session(database_url, way)?))
 }
 
-fn session(database_url: &str) -> Result<PgConnectOptions> {
+fn session(database_url: &str, way: Way) -> Result<PgConnectOptions> {
+    let options = pg::options(database_url)?.application_name("finance-platform");
     let timeout_ms = STATEMENT_TIMEOUT.as_millis().to_string();
-    Ok(pg::options(database_url)?
-        .application_name("finance-platform")
-        .options([("plan_cache_mode", "force_generic_plan"), ("statement_timeout", &*timeout_ms)]))
+    Ok(match way {
+        Way::Direct => options.options([
+            ("plan_cache_mode", "force_generic_plan"),
+            ("statement_timeout", &*timeout_ms),
+        ]),
+        Way::Pooler => options,
+    })
 }
+
+/// How a database is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Sessions of our own, with prepared statements and settings that last.
+    Direct,
+    /// Through a pooler in transaction mode, which lends a session for one transaction: nothing that
+    /// is prepared or set outlasts it, so each statement is a transaction of its own, without a name.
+    Pooler,
+}
+
+/// A database, and how it is reached.
+#[derive(Debug, Clone)]
+pub(super) struct Database {
+    pool: PgPool,
+    way: Way,
+}
+
+impl Database {
+    /// Opens every connection before it returns.
+    pub async fn open(url: &str, way: Way) -> Result<Self> {
+        Ok(Self { pool: open_pool(url, way).await?, way })
+    }
+
+    /// The same, of a server that need not be there yet.
+    pub fn open_lazily(url: &str, way: Way) -> Result<Self> {
+        Ok(Self { pool: open_pool_lazily(url, way)?, way })
+    }
+
+    /// The connections, for transactions of several statements.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    pub async fn fetch_all<'q, T>(&self, query: Asking<'q, T>) -> sqlx::Result<Vec<T>>
+    where
+        T: Send + Unpin + for<'r> FromRow<'r, PgRow> + 'q,
+    {
+        if self.way == Way::Direct {
+            return query.fetch_all(&self.pool).await;
+        }
+        let mut transaction = self.pool.begin().await?;
+        let rows = query.persistent(false).fetch_all(&mut *transaction).await?;
+        transaction.commit().await.map(|()| rows)
+    }
+
+    pub async fn fetch_optional<'q, T>(&self, query: Asking<'q, T>) -> sqlx::Result<Option<T>>
+    where
+        T: Send + Unpin + for<'r> FromRow<'r, PgRow> + 'q,
+    {
+        if self.way == Way::Direct {
+            return query.fetch_optional(&self.pool).await;
+        }
+        let mut transaction = self.pool.begin().await?;
+        let row = query.persistent(false).fetch_optional(&mut *transaction).await?;
+        transaction.commit().await.map(|()| row)
+    }
+
+    pub async fn fetch_one<'q, T>(&self, query: Asking<'q, T>) -> sqlx::Result<T>
+    where
+        T: Send + Unpin + for<'r> FromRow<'r, PgRow> + 'q,
+    {
+        self.fetch_optional(query).await?.ok_or(sqlx::Error::RowNotFound)
+    }
+
+    pub async fn execute(
+        &self,
+        query: sqlx::query::Query<'_, Postgres, PgArguments>,
+    ) -> sqlx::Result<PgQueryResult> {
+        if self.way == Way::Direct {
+            return query.execute(&self.pool).await;
+        }
+        let mut transaction = self.pool.begin().await?;
+        let done = query.persistent(false).execute(&mut *transaction).await?;
+        transaction.commit().await.map(|()| done)
+    }
+}
+
+type Asking<'q, T> = sqlx::query::QueryAs<'q, Postgres, T, PgArguments>;
 
 fn pool_options() -> PgPoolOptions {
     PgPoolOptions::new()
@@ -106,7 +198,6 @@ fn pool_options() -> PgPoolOptions {
                 Ok(true)
             })
         })
-        .after_connect(|connection, _| Box::pin(prepare_reads(connection)))
 }
 
 /// Prepares and plans every read once for an org that does not exist, so that the first requests

@@ -4,12 +4,12 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use super::pool::open_pool_lazily;
+use sqlx::PgPool;
+
+use super::pool::Database;
 use super::sql;
-use crate::error::Result;
 
 /// A replica further behind than this is not read from.
 const LAG_LIMIT_S: f64 = 5.0;
@@ -26,16 +26,16 @@ const WRITERS_SWEEP: usize = 10_000;
 
 /// The replica and what is known of it.
 pub(super) struct Replica {
-    pool: PgPool,
+    database: Database,
     /// Seconds behind; `None` while it does not answer.
     lag_s: Arc<RwLock<Option<f64>>>,
     writers: Mutex<HashMap<i64, Instant>>,
 }
 
 impl Replica {
-    pub async fn open(url: &str, primary: PgPool, stop: CancellationToken) -> Result<Self> {
-        let pool = open_pool_lazily(url)?;
-        let mut gauge = LagGauge { primary, replica: pool.clone(), ahead: VecDeque::new() };
+    /// Watches how far behind it is, until `stop`.
+    pub async fn watch(database: Database, primary: Database, stop: CancellationToken) -> Self {
+        let mut gauge = LagGauge { primary, replica: database.clone(), ahead: VecDeque::new() };
         let lag_s = Arc::new(RwLock::new(gauge.measure().await));
         let known = lag_s.clone();
         tokio::spawn(async move {
@@ -48,7 +48,7 @@ impl Replica {
             };
             stop.run_until_cancelled(watch).await;
         });
-        Ok(Self { pool, lag_s, writers: Mutex::default() })
+        Self { database, lag_s, writers: Mutex::default() }
     }
 
     /// Seconds behind the primary; `None` while it does not answer.
@@ -62,14 +62,14 @@ impl Replica {
     }
 
     pub fn pool(&self) -> &PgPool {
-        &self.pool
+        self.database.pool()
     }
 
-    /// The pool, where this org may read from it.
-    pub fn pool_for(&self, org_id: i64) -> Option<&PgPool> {
+    /// The database, where this org may read from it.
+    pub fn reader_for(&self, org_id: i64) -> Option<&Database> {
         let wrote = self.writers.lock().expect("no panic while held").get(&org_id).copied();
         let own_writes = wrote.is_some_and(|at| at.elapsed() < OWN_WRITES);
-        (self.healthy() && !own_writes).then_some(&self.pool)
+        (self.healthy() && !own_writes).then_some(&self.database)
     }
 
     pub fn note_write(&self, org_id: i64) {
@@ -86,8 +86,8 @@ impl Replica {
 /// The age of the last replayed transaction would be simpler, and wrong: after a quiet hour the
 /// first write makes it an hour for a moment.
 struct LagGauge {
-    primary: PgPool,
-    replica: PgPool,
+    primary: Database,
+    replica: Database,
     /// Positions of the primary that the replica has not reached, and when each was seen.
     ahead: VecDeque<(Instant, i64)>,
 }
@@ -97,10 +97,10 @@ impl LagGauge {
     async fn measure(&mut self) -> Option<f64> {
         let work = async {
             let seen = Instant::now();
-            let primary: i64 =
-                sqlx::query_scalar(sql::PRIMARY_POSITION).fetch_one(&self.primary).await.ok()?;
-            let replica: Option<i64> =
-                sqlx::query_scalar(sql::REPLICA_POSITION).fetch_one(&self.replica).await.ok()?;
+            let primary = sqlx::query_as::<_, (i64,)>(sql::PRIMARY_POSITION);
+            let (primary,) = self.primary.fetch_one(primary).await.ok()?;
+            let replica = sqlx::query_as::<_, (Option<i64>,)>(sql::REPLICA_POSITION);
+            let (replica,) = self.replica.fetch_one(replica).await.ok()?;
             Some((seen, primary, replica?))
         };
         let answered = tokio::time::timeout(MEASURE_TIMEOUT, work).await.ok().flatten();

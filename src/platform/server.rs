@@ -40,6 +40,10 @@ pub struct Options {
     pub redis_url: Option<String>,
     /// A streaming replica to read from while it is near enough.
     pub replica_url: Option<String>,
+    /// The same PostgreSQL behind a pooler in transaction mode.
+    pub pooler_url: Option<String>,
+    /// The same replica behind a pooler in transaction mode.
+    pub replica_pooler_url: Option<String>,
     /// Whether the header `X-Cutover-Mode` overrides the flags for its request.
     pub mode_header: bool,
     /// Who reads from the partitioned tables at the start.
@@ -56,7 +60,8 @@ impl Options {
     /// others can reach.
     pub fn check(&self) -> Result<()> {
         pg::options(&self.database_url)?;
-        self.replica_url.as_deref().map(pg::options).transpose()?;
+        let others = [&self.replica_url, &self.pooler_url, &self.replica_pooler_url];
+        others.into_iter().flatten().try_for_each(|url| pg::options(url).map(drop))?;
         self.redis_url.as_deref().map(cache::check_url).transpose()?;
         if self.is_local() || self.misbehave.is_empty() {
             return Ok(());
@@ -89,9 +94,8 @@ pub async fn serve(
         .or_run(format!("cannot listen on {}", options.listen), "is the port taken?")?;
     let address = listener.local_addr().or_run("cannot read our own address", "")?;
     let background = stop.child_token();
-    let replica_url = options.replica_url.as_deref();
     let app = Arc::new(App {
-        store: Store::open(&options.database_url, replica_url, background.clone()).await?,
+        store: Store::open(&options, background.clone()).await?,
         cache: Cache::open(options.redis_url.as_deref(), background.clone()).await?,
         flags: FlagStore::new(options.flags, options.mode_header),
         mischief: Mischief::new(options.misbehave),

@@ -1,4 +1,6 @@
 //! Writes that go wrong on purpose; what [`super::misbehave`] decides, this does.
+//!
+//! Statements have no names here: a pooler may hand the session to somebody else.
 
 use super::flags::Side;
 use super::pool::bounded;
@@ -9,9 +11,9 @@ use super::store::{Store, bind_balance, bind_change, bind_new};
 impl Store {
     /// Does a write and takes it back; the caller gets what it would have got.
     pub async fn lose_insert(&self, kind: Kind, new: &NewTransaction) -> sqlx::Result<Transaction> {
-        let mut transaction = self.primary.begin().await?;
+        let mut transaction = self.primary.pool().begin().await?;
         let query = bind_new(sql::writes(kind).insert, new);
-        let row = bounded(query.fetch_one(&mut *transaction)).await?;
+        let row = bounded(query.persistent(false).fetch_one(&mut *transaction)).await?;
         transaction.rollback().await?;
         Ok(row)
     }
@@ -21,9 +23,9 @@ impl Store {
         kind: Kind,
         change: &Change,
     ) -> sqlx::Result<Option<Transaction>> {
-        let mut transaction = self.primary.begin().await?;
+        let mut transaction = self.primary.pool().begin().await?;
         let query = bind_change(kind, change);
-        let row = bounded(query.fetch_optional(&mut *transaction)).await?;
+        let row = bounded(query.persistent(false).fetch_optional(&mut *transaction)).await?;
         transaction.rollback().await?;
         Ok(row)
     }
@@ -33,8 +35,8 @@ impl Store {
     }
 
     pub async fn lose_balance(&self, new: &NewBalance) -> sqlx::Result<CashBalance> {
-        let mut transaction = self.primary.begin().await?;
-        let row = bounded(bind_balance(new).fetch_one(&mut *transaction)).await?;
+        let mut transaction = self.primary.pool().begin().await?;
+        let row = bounded(bind_balance(new).persistent(false).fetch_one(&mut *transaction)).await?;
         transaction.rollback().await?;
         Ok(row)
     }
@@ -45,10 +47,12 @@ impl Store {
         kind: Kind,
         change: &Change,
     ) -> sqlx::Result<Option<(Transaction, Transaction)>> {
-        let mut transaction = self.primary.begin().await?;
+        let mut transaction = self.primary.pool().begin().await?;
         let lock = sqlx::query_as(sql::writes(kind).lock).bind(change.id).bind(change.org_id);
-        let before = bounded(lock.fetch_optional(&mut *transaction)).await?;
-        let after = bounded(bind_change(kind, change).fetch_optional(&mut *transaction)).await?;
+        let before = bounded(lock.persistent(false).fetch_optional(&mut *transaction)).await?;
+        let after =
+            bounded(bind_change(kind, change).persistent(false).fetch_optional(&mut *transaction))
+                .await?;
         transaction.commit().await?;
         Ok(before.zip(after))
     }
@@ -56,7 +60,7 @@ impl Store {
     /// Deletes the twin's row behind the trigger's back.
     pub async fn forget_twin(&self, kind: Kind, id: i64) -> sqlx::Result<()> {
         let query = sqlx::query(sql::writes(kind).forget_twin).bind(id);
-        bounded(query.execute(&self.primary)).await.map(|_| ())
+        bounded(self.primary.execute(query)).await.map(|_| ())
     }
 
     /// Writes a row back as it was.
@@ -69,6 +73,6 @@ impl Store {
             .bind(&old.category)
             .bind(&old.description)
             .bind(&old.status);
-        bounded(query.execute(&self.primary)).await.map(|_| ())
+        bounded(self.primary.execute(query)).await.map(|_| ())
     }
 }

@@ -1,20 +1,21 @@
 //! The database: one function a statement.
 
 use chrono::NaiveDate;
-use sqlx::postgres::{PgArguments, PgPool, PgRow};
+use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{FromRow, Postgres, Row};
 use tokio_util::sync::CancellationToken;
 
 use super::flags::Side;
-use super::pool::{PING_TIMEOUT, bounded, open_pool};
+use super::pool::{Database, PING_TIMEOUT, Way, bounded};
 use super::replica::Replica;
 use super::rows::{CashBalance, Change, Kind, NewBalance, NewTransaction, Transaction};
+use super::server::Options;
 use super::sql;
 use crate::error::Result;
 
 /// The pools.
 pub(super) struct Store {
-    pub primary: PgPool,
+    pub primary: Database,
     pub replica: Option<Replica>,
 }
 
@@ -26,27 +27,35 @@ pub(super) struct Group<T> {
 }
 
 impl Store {
-    /// Opens the pools.
-    pub async fn open(
-        database_url: &str,
-        replica_url: Option<&str>,
-        stop: CancellationToken,
-    ) -> Result<Self> {
-        let primary = open_pool(database_url).await?;
-        let replica = match replica_url {
-            Some(url) => Some(Replica::open(url, primary.clone(), stop).await?),
+    /// Opens the pools, through the pooler where there is one.
+    pub async fn open(options: &Options, stop: CancellationToken) -> Result<Self> {
+        let way = |direct: &Option<String>, pooler: &Option<String>| match pooler {
+            Some(url) => Some((url.clone(), Way::Pooler)),
+            None => direct.clone().map(|url| (url, Way::Direct)),
+        };
+        let (url, through) = way(&Some(options.database_url.clone()), &options.pooler_url)
+            .unwrap_or((options.database_url.clone(), Way::Direct));
+        let primary = Database::open(&url, through).await?;
+        let replica = match way(&options.replica_url, &options.replica_pooler_url) {
+            Some((url, through)) => {
+                let replica = Database::open_lazily(&url, through)?;
+                Some(Replica::watch(replica, primary.clone(), stop).await)
+            }
             None => None,
         };
         Ok(Self { primary, replica })
     }
 
     /// Where this org's reads go: the replica where it is near enough, else the primary.
-    fn reader(&self, org_id: i64) -> &PgPool {
-        self.replica.as_ref().and_then(|replica| replica.pool_for(org_id)).unwrap_or(&self.primary)
+    fn reader(&self, org_id: i64) -> &Database {
+        self.replica
+            .as_ref()
+            .and_then(|replica| replica.reader_for(org_id))
+            .unwrap_or(&self.primary)
     }
 
     /// Where writes go; the org then reads from the primary for a while.
-    fn writer(&self, org_id: i64) -> &PgPool {
+    fn writer(&self, org_id: i64) -> &Database {
         if let Some(replica) = &self.replica {
             replica.note_write(org_id);
         }
@@ -63,7 +72,7 @@ impl Store {
     ) -> sqlx::Result<Vec<Transaction>> {
         let query = sqlx::query_as(sql::reads(kind, side).list);
         let query = query.bind(org_id).bind(days.0).bind(days.1).bind(limit);
-        bounded(query.fetch_all(self.reader(org_id))).await
+        bounded(self.reader(org_id).fetch_all(query)).await
     }
 
     pub async fn by_id(
@@ -79,7 +88,7 @@ impl Store {
             Some(date) => sqlx::query_as(reads.by_id_and_date).bind(id).bind(org_id).bind(date),
             None => sqlx::query_as(reads.by_id).bind(id).bind(org_id),
         };
-        bounded(query.fetch_optional(self.reader(org_id))).await
+        bounded(self.reader(org_id).fetch_optional(query)).await
     }
 
     /// Count and total by category from the first day to the day before the second, the whole last.
@@ -116,26 +125,26 @@ impl Store {
         let writes = sql::writes(kind);
         let Some(key) = &new.idempotency_key else {
             let query = bind_new(writes.insert, new);
-            return bounded(query.fetch_one(pool)).await.map(Some);
+            return bounded(pool.fetch_one(query)).await.map(Some);
         };
-        let written = bind_new(writes.insert_once, new).bind(key).fetch_optional(pool);
+        let written = pool.fetch_optional(bind_new(writes.insert_once, new).bind(key));
         if let Some(row) = bounded(written).await? {
             return Ok(Some(row));
         }
         let earlier = sqlx::query_as(writes.by_key).bind(new.org_id).bind(key);
-        bounded(earlier.fetch_optional(pool)).await
+        bounded(pool.fetch_optional(earlier)).await
     }
 
     /// The row as it is after the change; `None` where org and id do not match.
     pub async fn update(&self, kind: Kind, change: &Change) -> sqlx::Result<Option<Transaction>> {
         let pool = self.writer(change.org_id);
-        bounded(bind_change(kind, change).fetch_optional(pool)).await
+        bounded(pool.fetch_optional(bind_change(kind, change))).await
     }
 
     /// Whether there was such a row.
     pub async fn delete(&self, kind: Kind, org_id: i64, id: i64) -> sqlx::Result<bool> {
         let query = sqlx::query(sql::writes(kind).delete).bind(id).bind(org_id);
-        let done = bounded(query.execute(self.writer(org_id))).await?;
+        let done = bounded(self.writer(org_id).execute(query)).await?;
         Ok(done.rows_affected() > 0)
     }
 
@@ -148,17 +157,17 @@ impl Store {
     ) -> sqlx::Result<Vec<CashBalance>> {
         let query = sqlx::query_as(sql::balances(side)).bind(org_id);
         let query = query.bind(days.0).bind(days.1).bind(limit);
-        bounded(query.fetch_all(self.reader(org_id))).await
+        bounded(self.reader(org_id).fetch_all(query)).await
     }
 
     pub async fn upsert_balance(&self, new: &NewBalance) -> sqlx::Result<CashBalance> {
         let pool = self.writer(new.org_id);
-        bounded(bind_balance(new).fetch_one(pool)).await
+        bounded(pool.fetch_one(bind_balance(new))).await
     }
 
     /// Whether the primary answers within a second.
     pub async fn ping(&self) -> bool {
-        let query = sqlx::query(sql::PING).execute(&self.primary);
+        let query = self.primary.execute(sqlx::query(sql::PING));
         matches!(tokio::time::timeout(PING_TIMEOUT, query).await, Ok(Ok(_)))
     }
 }
@@ -202,7 +211,7 @@ pub(super) fn bind_balance(new: &NewBalance) -> Fetch<CashBalance> {
 }
 
 async fn groups<T>(
-    pool: &PgPool,
+    pool: &Database,
     statement: &'static str,
     org_id: i64,
     days: (NaiveDate, NaiveDate),
@@ -210,7 +219,7 @@ async fn groups<T>(
 where
     Group<T>: for<'r> FromRow<'r, PgRow> + Send + Unpin,
 {
-    sqlx::query_as(statement).bind(org_id).bind(days.0).bind(days.1).fetch_all(pool).await
+    pool.fetch_all(sqlx::query_as(statement).bind(org_id).bind(days.0).bind(days.1)).await
 }
 
 impl<'r, T> FromRow<'r, PgRow> for Group<T>

@@ -4,6 +4,7 @@
 //! so that whatever happens next, what was measured is kept. However the run ends, the rig is
 //! stopped and the report is written.
 
+mod earlier;
 mod load_shape;
 mod record;
 
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use chrono::NaiveDate;
 use url::Url;
 
+pub use earlier::hold_against;
 pub use load_shape::{LoadShape, Profile};
 pub use record::{begin as begin_record, pairs};
 
@@ -22,6 +24,7 @@ use crate::config::Config;
 use crate::error::{Context, Error, Result};
 use crate::evidence::drive::Mode;
 use crate::evidence::finding::{DiffEvidence, WalEvidence};
+use crate::evidence::limits::Phase;
 use crate::evidence::manifest::Manifest;
 use crate::evidence::run_record::{Act, ActState, RunRecord};
 use crate::routing::Switch;
@@ -54,6 +57,8 @@ pub struct Options {
     pub keep_going: bool,
     /// Whether the write-ahead log is followed during the load.
     pub wal: bool,
+    /// Earlier runs that this one is held against, the newest so many of them.
+    pub baseline: Option<(PathBuf, usize)>,
     /// Misbehaviours of the rig's platform, `NAME[=VALUE]`.
     pub misbehave: Vec<String>,
     /// This program, for the rig's processes.
@@ -98,6 +103,9 @@ pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) ->
         }
     }
     run.record.duration_s = began.elapsed().as_secs_f64();
+    if let Some((baseline, newest)) = &options.baseline {
+        hold_against(&mut run.record, baseline, *newest)?;
+    }
     conclude(folder, &mut run.record)?;
     match run.broken {
         // What broke is why it is inconclusive; a measured failure or a signal says more.
@@ -309,10 +317,17 @@ async fn load(
         metrics_listen: None,
         dashboard: None,
         executable: Some(options.executable.clone()),
+        extension: extension(&options.config, options.load.extensions),
     };
     let switch = Switch::new(&options.config, base_url)?;
     let scenario = Arc::clone(&options.scenario);
     drive::run(scenario, plan, switch, &drive_options, folder.path(), context).await
+}
+
+/// The gate's eye on a load that runs; `None` where it may not go on anyway.
+pub fn extension(config: &Config, at_most: u32) -> Option<drive::Extension> {
+    let judge = gate::judge_of_looks(&config.limits, Phase::default());
+    (at_most > 0).then(|| drive::Extension { at_most, judge: Arc::new(judge) })
 }
 
 /// Classes of the orgs by size; without them the load is measured all the same.

@@ -13,6 +13,16 @@ pub enum Component {
     Platform,
     /// Redis.
     Redis,
+    /// PgBouncer, in front of PostgreSQL and of the replica.
+    Pgbouncer,
+    /// `pg_basebackup`, which copies the primary for the replica and then ends by itself.
+    Basebackup,
+    /// `pg_dump`, which takes a backup and then ends by itself.
+    Dump,
+    /// `pg_restore`, which makes a second database of it and then ends by itself.
+    Restore,
+    /// A streaming replica, a hot standby.
+    Replica,
     /// `initdb`, which makes the database cluster and then ends by itself.
     Initdb,
     /// PostgreSQL.
@@ -21,13 +31,28 @@ pub enum Component {
 
 impl Component {
     /// Every part, in the order in which they are stopped: first what uses, then what is used.
-    pub const ALL: [Self; 4] = [Self::Platform, Self::Redis, Self::Initdb, Self::Postgres];
+    pub const ALL: [Self; 9] = [
+        Self::Platform,
+        Self::Redis,
+        Self::Pgbouncer,
+        Self::Dump,
+        Self::Restore,
+        Self::Basebackup,
+        Self::Replica,
+        Self::Initdb,
+        Self::Postgres,
+    ];
 
     /// Its name in messages, logs and JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::Platform => "platform",
             Self::Redis => "redis",
+            Self::Pgbouncer => "pgbouncer",
+            Self::Basebackup => "pg_basebackup",
+            Self::Dump => "pg_dump",
+            Self::Restore => "pg_restore",
+            Self::Replica => "replica",
             Self::Initdb => "initdb",
             Self::Postgres => "postgres",
         }
@@ -38,8 +63,12 @@ impl Component {
         match self {
             Self::Platform => "cutover",
             Self::Redis => "redis-server",
+            Self::Pgbouncer => "pgbouncer",
+            Self::Basebackup => "pg_basebackup",
+            Self::Dump => "pg_dump",
+            Self::Restore => "pg_restore",
             Self::Initdb => "initdb",
-            Self::Postgres => "postgres",
+            Self::Replica | Self::Postgres => "postgres",
         }
     }
 
@@ -48,6 +77,9 @@ impl Component {
         match self {
             Self::Platform => "platform",
             Self::Redis => "redis",
+            Self::Pgbouncer => "pgbouncer",
+            Self::Basebackup | Self::Replica => "replica",
+            Self::Dump | Self::Restore => "backup",
             Self::Initdb | Self::Postgres => "postgres",
         }
     }
@@ -63,8 +95,9 @@ impl Component {
             (Signal::SIGKILL, Duration::from_secs(5)),
         ];
         match self {
-            Self::Postgres => POSTGRES,
-            Self::Platform | Self::Redis | Self::Initdb => ORDINARY,
+            Self::Postgres | Self::Replica => POSTGRES,
+            Self::Platform | Self::Redis | Self::Pgbouncer => ORDINARY,
+            Self::Initdb | Self::Basebackup | Self::Dump | Self::Restore => ORDINARY,
         }
     }
 
@@ -73,6 +106,10 @@ impl Component {
         match self {
             Self::Platform => "run `cutover platform` by hand to see more; is the schema intact?",
             Self::Redis => "is the disk full, or is redis-server older than 5?",
+            Self::Pgbouncer => "is the disk full, or is pgbouncer older than 1.18?",
+            Self::Basebackup | Self::Dump | Self::Restore | Self::Replica => {
+                "is the disk full, or is memory short?"
+            }
             Self::Initdb | Self::Postgres => {
                 "is the disk full, is memory short, or was --dir made by another version or user?"
             }

@@ -113,9 +113,11 @@ pub(super) fn remove(dir: &Path, rig: &State) -> Result<()> {
             let _ = fs::remove_file(parent.join(format!("rig-{}", rig.mark)));
         }
         let ours = ["postgres", "redis", "platform", "password", "postgresql.conf", "redis.conf"];
+        let ours =
+            ours.iter().chain(&["replica", "replica.conf", "pgbouncer", "pgbouncer.ini", "backup"]);
         let logs = super::Component::ALL.map(|c| format!("{}.log", c.name()));
         let more = ["platform.out", "keeper.log", "rig.json.next", LOCK];
-        let all = ours.iter().copied().chain(logs.iter().map(String::as_str)).chain(more);
+        let all = ours.copied().chain(logs.iter().map(String::as_str)).chain(more);
         all.map(|name| dir.join(name)).try_for_each(|path| remove_entry(&path)).inspect(|()| {
             // Fails where the user keeps something else in there, which is then left alone.
             let _ = fs::remove_dir(dir);

@@ -7,15 +7,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+
 use super::component::Component;
 use super::keeper::Keeper;
-use super::process::{POLL_EVERY, ProcessId};
+use super::process::{POLL_EVERY, ProcessId, wait_until, workers};
 use super::state::{Member, State};
 use super::teardown::tear_down;
 use super::user::ServiceUser;
 use super::{folder, logs};
 use crate::act::ActContext;
 use crate::error::{Context, Error, Result};
+
+/// How long a component that was told to end may take.
+const END_LIMIT: Duration = Duration::from_secs(20);
 
 /// Owns a rig's folder and processes; dropping it stops and removes them, on success, error and
 /// panic alike.
@@ -159,6 +164,26 @@ impl Guard {
         self.children.retain(|(which, _)| *which != component);
         self.state.members.retain(|member| member.component != component);
         self.state.save(&self.dir)
+    }
+
+    /// Ends a component, and waits until its last worker is gone and its port free.
+    pub(super) fn end(&mut self, component: Component, outright: bool) -> Result<()> {
+        let Some(member) = self.state.member(component) else {
+            return Err(Error::run(format!("{} does not run", component.name()), ""));
+        };
+        let kill: &[(Signal, Duration)] = &[(Signal::SIGKILL, END_LIMIT)];
+        let plan = if outright { kill } else { component.stop_plan() };
+        let ended = member.process.stop(plan);
+        let home = self.dir.join(component.folder());
+        let gone = || workers(component.program(), &home).is_empty();
+        if !ended || !wait_until(END_LIMIT, gone) {
+            return Err(Error::run(format!("{} does not end", component.name()), ""));
+        }
+        for (_, child) in self.children.iter_mut().filter(|(which, _)| *which == component) {
+            // Collects what is left of it.
+            let _ = child.try_wait();
+        }
+        self.forget(component)
     }
 
     /// Leaves the rig running without us, until somebody runs `cutover rig down`.

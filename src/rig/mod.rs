@@ -8,16 +8,19 @@
 //! A rig never touches what it did not start: a process is signalled only where id, beginning and
 //! name are those that were written down, or where it works in that rig's own folder.
 
+mod backup;
 mod component;
 mod folder;
 mod guard;
 mod keeper;
 mod logs;
+mod pgbouncer;
 mod ports;
 mod postgres;
 mod process;
 mod programs;
 mod redis;
+mod replica;
 mod service;
 mod sql;
 mod stack;

@@ -18,10 +18,10 @@ use crate::pg;
 /// What holds for every machine; the rest is appended by [`settings`].
 const SETTINGS: &str = include_str!("postgresql.conf");
 
-const USER: &str = "cutover";
-const DATABASE: &str = "hospitality_platform";
+pub(super) const USER: &str = "cutover";
+pub(super) const DATABASE: &str = "hospitality_platform";
 const INITDB_LIMIT: Duration = Duration::from_secs(120);
-const START_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// Longest path of a UNIX socket, in bytes; the kernel's `sun_path` less its final zero.
 const SOCKET_PATH_MAX: usize = 107;
@@ -51,13 +51,13 @@ pub(super) async fn start(
     }
 }
 
-fn data(guard: &Guard) -> PathBuf {
-    guard.dir.join(Component::Postgres.folder()).join("data")
+fn data(guard: &Guard, component: Component) -> PathBuf {
+    guard.dir.join(component.folder()).join("data")
 }
 
 /// Makes the cluster. One that was begun and never finished is thrown away first.
 async fn initialise(guard: &mut Guard, bin: &Path, context: &ActContext) -> Result<()> {
-    let (data, password) = (data(guard), guard.dir.join("password"));
+    let (data, password) = (data(guard, Component::Postgres), guard.dir.join("password"));
     if data.exists() {
         std::fs::remove_dir_all(&data).or_run(format!("cannot remove {}", data.display()), "")?;
     }
@@ -85,12 +85,29 @@ async fn initialise(guard: &mut Guard, bin: &Path, context: &ActContext) -> Resu
 }
 
 async fn start_on(guard: &mut Guard, bin: &Path, port: u16, context: &ActContext) -> Result<()> {
-    let config = guard.dir.join("postgresql.conf");
-    folder::write_private(&config, &settings(guard, bin, port), guard.user.as_ref())?;
+    let text = settings(guard, bin, Component::Postgres, port);
+    launch(guard, bin, Component::Postgres, &text, context).await
+}
+
+/// Starts a postmaster on its data folder with these settings, and waits until it says that it is
+/// ready; a replica says so once it takes reads.
+pub(super) async fn launch(
+    guard: &mut Guard,
+    bin: &Path,
+    component: Component,
+    settings: &str,
+    context: &ActContext,
+) -> Result<()> {
+    let name = match component {
+        Component::Replica => "replica.conf",
+        _ => "postgresql.conf",
+    };
+    let config = guard.dir.join(name);
+    folder::write_private(&config, settings, guard.user.as_ref())?;
     let mut command = Command::new(bin.join("postgres"));
     command
         .arg("-D")
-        .arg(data(guard))
+        .arg(data(guard, component))
         .arg("-c")
         .arg(format!("config_file={}", config.display()))
         // On the command line as well as in the settings, so that the postmaster carries the mark.
@@ -100,29 +117,40 @@ async fn start_on(guard: &mut Guard, bin: &Path, port: u16, context: &ActContext
     if let Some(user) = &guard.user {
         user.apply(&mut command);
     }
-    guard.spawn(Component::Postgres, &mut command, None)?;
-    guard
-        .wait_for(Component::Postgres, START_LIMIT, context, |guard| is_ready(guard).then_some(()))
-        .await
+    guard.spawn(component, &mut command, None)?;
+    let is_ready = |guard: &Guard| is_ready(guard, component).then_some(());
+    guard.wait_for(component, START_LIMIT, context, is_ready).await
 }
 
 /// The postmaster says so itself: its lock file holds its process id in the first line and, once
 /// it takes connections, `ready` in the eighth. Asking the port could reach somebody else's server.
-fn is_ready(guard: &Guard) -> bool {
-    let Ok(text) = std::fs::read_to_string(data(guard).join("postmaster.pid")) else {
+fn is_ready(guard: &Guard, component: Component) -> bool {
+    let Ok(text) = std::fs::read_to_string(data(guard, component).join("postmaster.pid")) else {
         return false;
     };
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let pid = lines.first().and_then(|line| line.parse::<u32>().ok());
-    let ours = guard.state.member(Component::Postgres).map(|member| member.process.pid);
+    let ours = guard.state.member(component).map(|member| member.process.pid);
     ours.is_some() && pid == ours && lines.get(7) == Some(&"ready")
 }
 
+/// Where a database of the rig's answers on a port.
+pub(super) fn url(guard: &Guard, port: u16, database: &str) -> String {
+    format!("postgres://{USER}:{}@127.0.0.1:{port}/{database}", guard.state.password)
+}
+
+/// Writes the password into a file in a component's folder, for the programs that run there; returns
+/// its path as a connection string wants it.
+pub(super) fn passfile(guard: &Guard, home: &Path) -> Result<String> {
+    let path = home.join("passwords");
+    let line = format!("127.0.0.1:*:*:{USER}:{}\n", guard.state.password);
+    folder::write_private(&path, &line, guard.user.as_ref())?;
+    let text = path.display().to_string();
+    Ok(format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'")))
+}
+
 async fn with_database(guard: &Guard, port: u16) -> Result<String> {
-    let url = |database: &str| {
-        format!("postgres://{USER}:{}@127.0.0.1:{port}/{database}", guard.state.password)
-    };
-    let mut connection = pg::connect(&url("postgres")).await?;
+    let mut connection = pg::connect(&url(guard, port, "postgres")).await?;
     let exists: bool = sqlx::query_scalar(sql::DATABASE_EXISTS)
         .bind(DATABASE)
         .fetch_one(&mut connection)
@@ -134,19 +162,20 @@ async fn with_database(guard: &Guard, port: u16) -> Result<String> {
     }
     // It has served its purpose whether or not it closes politely.
     let _ = connection.close().await;
-    Ok(url(DATABASE))
+    Ok(url(guard, port, DATABASE))
 }
 
-/// The settings of this machine and this rig.
-fn settings(guard: &Guard, bin: &Path, port: u16) -> String {
+/// The settings of this machine and this rig; a replica takes a quarter of the primary's memory.
+pub(super) fn settings(guard: &Guard, bin: &Path, component: Component, port: u16) -> String {
     let mut text = SETTINGS.to_owned();
     let mut set = |name: &str, value: String| {
         writeln!(text, "{name} = {value}").expect("writing to a string succeeds");
     };
     set("port", port.to_string());
-    set("shared_buffers", format!("'{}MB'", shared_buffers_mib(memory_bytes())));
+    let share = if component == Component::Replica { 4 } else { 1 };
+    set("shared_buffers", format!("'{}MB'", shared_buffers_mib(memory_bytes()) / share));
     set("max_wal_size", format!("'{}MB'", max_wal_mib(free_bytes(&guard.dir))));
-    let sockets = guard.dir.join(Component::Postgres.folder());
+    let sockets = guard.dir.join(component.folder());
     let longest = sockets.join(".s.PGSQL.65535");
     // A folder too deep for a socket still has the loopback interface.
     let fits = longest.as_os_str().len() <= SOCKET_PATH_MAX;

@@ -128,6 +128,17 @@ pub(super) fn strays(dir: &Path, mark: &str) -> Vec<ProcessId> {
         .collect()
 }
 
+/// The processes of one program that work in a folder.
+pub(super) fn workers(program: &str, folder: &Path) -> Vec<ProcessId> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .filter_map(ProcessId::of)
+        .filter(|process| process.name == program && works_in(process.pid, folder))
+        .collect()
+}
+
 fn works_in(pid: u32, folder: &Path) -> bool {
     std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd: PathBuf| cwd.starts_with(folder))
 }

@@ -15,6 +15,9 @@ const POSTGRES_VARIABLE: &str = "CUTOVER_POSTGRES_BIN";
 /// Set by people who want one particular Redis: the program itself.
 const REDIS_VARIABLE: &str = "CUTOVER_REDIS_SERVER";
 
+/// Set by people who want one particular PgBouncer: the program itself.
+const PGBOUNCER_VARIABLE: &str = "CUTOVER_PGBOUNCER";
+
 const HINT: &str = "run scripts/install.sh, or install the Debian packages postgresql and \
                     redis-server, or set CUTOVER_POSTGRES_BIN (the folder of initdb \
                     and postgres, 15 or newer) and CUTOVER_REDIS_SERVER (the program itself)";
@@ -58,21 +61,50 @@ pub(super) fn postgres_bin(user: Option<&ServiceUser>) -> Result<PathBuf> {
 /// Redis: the variable's, else the first on `PATH` or in a place where servers are kept, else the
 /// one that `scripts/install.sh` unpacked.
 pub(super) fn redis_server(user: Option<&ServiceUser>) -> Result<PathBuf> {
-    if let Some(chosen) = std::env::var_os(REDIS_VARIABLE).map(PathBuf::from) {
+    server(user, REDIS_VARIABLE, "redis-server", "redis", HINT)
+}
+
+/// PgBouncer, looked for in the same way.
+pub(super) fn pgbouncer(user: Option<&ServiceUser>) -> Result<PathBuf> {
+    let hint = "run scripts/install.sh --full, or install the Debian package pgbouncer, or set \
+                CUTOVER_PGBOUNCER (the program itself)";
+    server(user, PGBOUNCER_VARIABLE, "pgbouncer", "pgbouncer", hint)
+}
+
+/// A program that comes with PostgreSQL, from the same folder or the one that links there lead to.
+pub(super) fn postgres_tool(bin: &Path, name: &str) -> Result<PathBuf> {
+    let real = bin.join("postgres").canonicalize().ok();
+    let homes = [Some(bin), real.as_deref().and_then(Path::parent)];
+    let found = homes.into_iter().flatten().map(|home| home.join(name)).find(|file| file.is_file());
+    if let Some(file) = found {
+        return Ok(file);
+    }
+    let what = format!("there is no {name} in {}", bin.display());
+    Err(Error::run(what, "install the Debian package postgresql, which brings it"))
+}
+
+fn server(
+    user: Option<&ServiceUser>,
+    variable: &str,
+    name: &str,
+    unpacked: &str,
+    hint: &str,
+) -> Result<PathBuf> {
+    if let Some(chosen) = std::env::var_os(variable).map(PathBuf::from) {
         if chosen.is_file() {
             return Ok(chosen);
         }
-        let what = format!("{REDIS_VARIABLE}={}: there is no such file", chosen.display());
-        return Err(Error::run(what, HINT));
+        let what = format!("{variable}={}: there is no such file", chosen.display());
+        return Err(Error::run(what, hint));
     }
     let more = ["/usr/bin", "/usr/sbin", "/usr/local/bin"].map(PathBuf::from);
     path_folders()
         .into_iter()
         .chain(more)
-        .chain(caches().into_iter().map(|cache| cache.join("redis")))
-        .map(|folder| folder.join("redis-server"))
+        .chain(caches().into_iter().map(|cache| cache.join(unpacked)))
+        .map(|folder| folder.join(name))
         .find(|file| file.is_file() && user.is_none_or(|user| user.barred_from(file).is_none()))
-        .ok_or_else(|| Error::run("no redis-server found on PATH", HINT))
+        .ok_or_else(|| Error::run(format!("no {name} found on PATH"), hint))
 }
 
 /// Whether that installation of PostgreSQL brings `pg_stat_statements`, which is a package of its

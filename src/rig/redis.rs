@@ -15,11 +15,15 @@ use crate::error::Result;
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// Starts Redis; returns its URL.
-pub(super) async fn start(guard: &mut Guard, context: &ActContext) -> Result<String> {
+/// Starts Redis, on `port` where one is asked for; returns its URL.
+pub(super) async fn start(
+    guard: &mut Guard,
+    port: Option<u16>,
+    context: &ActContext,
+) -> Result<String> {
     let program = programs::redis_server(guard.user.as_ref())?;
     folder::component(&guard.dir, Component::Redis.folder(), guard.user.as_ref())?;
-    let mut attempts = Attempts::new(None);
+    let mut attempts = Attempts::new(port);
     loop {
         let port = attempts.next()?;
         match start_on(guard, &program, port, context).await {

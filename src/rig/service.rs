@@ -47,6 +47,19 @@ pub(super) async fn start(
         // Not as an argument: every user of the machine may read those, and this one has a password.
         command.env("CUTOVER_DATABASE_URL", url);
     }
+    let urls = &guard.state.urls;
+    let others = [
+        ("CUTOVER_REPLICA_URL", &urls.replica_url),
+        ("CUTOVER_POOLER_URL", &urls.pgbouncer_url),
+        ("CUTOVER_REPLICA_POOLER_URL", &urls.pgbouncer_replica_url),
+    ];
+    for (name, url) in others {
+        match url {
+            Some(url) => command.env(name, url),
+            // The user's own is meant for another server.
+            None => command.env_remove(name),
+        };
+    }
     if let Some(url) = &guard.state.urls.redis_url {
         command.args(["--redis-url", url]);
     }

@@ -1,4 +1,4 @@
-//! The stack: PostgreSQL, and on request Redis and the platform, behind one guard.
+//! The stack: PostgreSQL, and on request a replica, PgBouncer, Redis and the platform, behind one guard.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use super::component::Component;
 use super::guard::Guard;
 use super::state::{State, Urls};
-use super::{logs, ports, postgres, redis, service, teardown};
+use super::{backup, logs, pgbouncer, ports, postgres, redis, replica, service, teardown};
 use crate::act::{ActContext, Event};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 
 /// What to start, and where.
 #[derive(Debug, Clone)]
@@ -21,6 +21,10 @@ pub struct Options {
     pub port: Option<u16>,
     /// More arguments for the platform, for example `--misbehave`.
     pub platform_args: Vec<String>,
+    /// Whether to start a streaming replica, from which the platform then reads.
+    pub replica: bool,
+    /// Whether to start PgBouncer, through which the platform then goes.
+    pub pgbouncer: bool,
     /// Whether to start Redis.
     pub redis: bool,
     /// Whether to start the platform.
@@ -28,13 +32,15 @@ pub struct Options {
 }
 
 impl Options {
-    /// Everything, in a temporary folder; `executable` is the path of `cutover`.
+    /// PostgreSQL, Redis and the platform, in a temporary folder; `executable` is the path of `cutover`.
     pub fn new(executable: impl Into<PathBuf>) -> Self {
         Self {
             executable: executable.into(),
             dir: None,
             port: None,
             platform_args: Vec::new(),
+            replica: false,
+            pgbouncer: false,
             redis: true,
             platform: true,
         }
@@ -72,9 +78,21 @@ impl Stack {
         let url = postgres::start(guard, options.port, context).await?;
         guard.state.urls.database_url = Some(url);
         context.emit(Event::Finished);
+        if options.replica {
+            context.started("rig: replica", None, "");
+            let primary = port_of(guard.state.urls.database_url.as_deref())?;
+            let url = replica::start(guard, primary, context).await?;
+            guard.state.urls.replica_url = Some(url);
+            context.emit(Event::Finished);
+        }
+        if options.pgbouncer {
+            context.started("rig: PgBouncer", None, "");
+            start_pgbouncer(guard, None, context).await?;
+            context.emit(Event::Finished);
+        }
         if options.redis {
             context.started("rig: Redis", None, "");
-            guard.state.urls.redis_url = Some(redis::start(guard, context).await?);
+            guard.state.urls.redis_url = Some(redis::start(guard, None, context).await?);
             context.emit(Event::Finished);
         }
         if options.platform {
@@ -138,6 +156,60 @@ impl Stack {
         Ok(())
     }
 
+    /// Ends a component for a while: as an operator would, or `outright`, as a crash would.
+    ///
+    /// # Errors
+    /// Where it was not started, or does not end.
+    pub fn stop_component(&mut self, component: Component, outright: bool) -> Result<()> {
+        self.guard.end(component, outright)
+    }
+
+    /// Starts PostgreSQL, PgBouncer or Redis again where it stood before.
+    ///
+    /// # Errors
+    /// Where it does not start; the error shows the end of its log.
+    pub async fn start_component(
+        &mut self,
+        component: Component,
+        context: &ActContext,
+    ) -> Result<()> {
+        let guard = &mut self.guard;
+        let urls = guard.state.urls.clone();
+        match component {
+            Component::Postgres => {
+                let port = port_of(urls.database_url.as_deref())?;
+                postgres::start(guard, Some(port), context).await.map(drop)
+            }
+            Component::Pgbouncer => {
+                let port = port_of(urls.pgbouncer_url.as_deref())?;
+                start_pgbouncer(guard, Some(port), context).await
+            }
+            Component::Redis => {
+                let port = port_of(urls.redis_url.as_deref())?;
+                redis::start(guard, Some(port), context).await.map(drop)
+            }
+            other => Err(Error::run(format!("{} is not started again", other.name()), "")),
+        }
+    }
+
+    /// Takes a backup of the database while it is in use; it goes with the rig.
+    ///
+    /// # Errors
+    /// What `pg_dump` said.
+    pub async fn back_up(&mut self, context: &ActContext) -> Result<PathBuf> {
+        let port = port_of(self.urls().database_url.as_deref())?;
+        backup::take(&mut self.guard, port, context).await
+    }
+
+    /// Restores a backup into a second database; returns its URL.
+    ///
+    /// # Errors
+    /// What `pg_restore` said.
+    pub async fn restore(&mut self, backup: &Path, context: &ActContext) -> Result<String> {
+        let port = port_of(self.urls().database_url.as_deref())?;
+        backup::restore(&mut self.guard, port, backup, context).await
+    }
+
     /// Whether somebody else (`cutover rig down`) has taken the rig down.
     pub fn was_taken_down(&self) -> bool {
         let ours = |rig: State| rig.owner == self.guard.state.owner;
@@ -160,6 +232,22 @@ impl Stack {
         let stopping = tokio::task::spawn_blocking(move || self.guard.stop());
         stopping.await.or_run("the rig's shutdown broke off", "")?
     }
+}
+
+async fn start_pgbouncer(guard: &mut Guard, port: Option<u16>, context: &ActContext) -> Result<()> {
+    let urls = guard.state.urls.clone();
+    let replica = urls.replica_url.as_deref().map(|url| port_of(Some(url))).transpose()?;
+    let behind = pgbouncer::Behind { primary: port_of(urls.database_url.as_deref())?, replica };
+    let pooled = pgbouncer::start(guard, &behind, port, context).await?;
+    guard.state.urls.pgbouncer_url = Some(pooled.primary);
+    guard.state.urls.pgbouncer_replica_url = pooled.replica;
+    Ok(())
+}
+
+/// The port in one of the rig's own URLs.
+fn port_of(url: Option<&str>) -> Result<u16> {
+    url.and_then(|url| url::Url::parse(url).ok()?.port())
+        .ok_or_else(|| Error::run("that component was not started", "start the rig with it"))
 }
 
 /// The process id of each component that was started.

@@ -64,6 +64,9 @@ pub struct Urls {
     pub pgbouncer_url: Option<String>,
     /// The streaming replica.
     pub replica_url: Option<String>,
+    /// PgBouncer in front of the replica.
+    #[serde(default)]
+    pub pgbouncer_replica_url: Option<String>,
 }
 
 impl State {

@@ -98,7 +98,10 @@ fn url_of(urls: &Urls, component: Component) -> Option<&str> {
         Component::Platform => urls.base_url.as_deref(),
         Component::Redis => urls.redis_url.as_deref(),
         Component::Postgres => urls.database_url.as_deref(),
-        Component::Initdb => None,
+        Component::Pgbouncer => urls.pgbouncer_url.as_deref(),
+        Component::Replica => urls.replica_url.as_deref(),
+        Component::Initdb | Component::Basebackup => None,
+        Component::Dump | Component::Restore => None,
     }
 }
 

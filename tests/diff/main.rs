@@ -5,6 +5,7 @@ mod cases;
 mod command;
 mod faults;
 mod live;
+mod pruning;
 #[path = "../support/mod.rs"]
 mod support;
 mod trouble;

@@ -74,6 +74,7 @@ async fn found(url: &str, search: &CapacityOptions, load: &Load) -> DriveEvidenc
         start_at: None,
         metrics_listen: None,
         dashboard: None,
+        extension: None,
         executable: None,
     };
     let context = ActContext::silent();

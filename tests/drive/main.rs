@@ -3,6 +3,7 @@
 mod answers;
 mod capacity;
 mod dashboard;
+mod extension;
 mod failures;
 mod harness;
 mod ledger;

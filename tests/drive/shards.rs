@@ -90,7 +90,9 @@ fn merge(folder: &Path, shards: &[u64], out: &str) -> Output {
 /// A machine that is short of time may send late, and says so; nothing else may be wrong.
 fn only_the_machine_may_be_at_fault(output: &Output, record: &Value) {
     let criteria = record["criteria"].as_array().expect("criteria");
-    let has_failed = |c: &&Value| c["state"] == "fail" && c["id"] != "whole_plan";
+    // Of a shard nobody expects the whole plan, and of so short a load no full cache.
+    let expected = ["whole_plan", "cache_hit_rate"].map(Value::from);
+    let has_failed = |c: &&Value| c["state"] == "fail" && !expected.contains(&c["id"]);
     let failed = criteria.iter().filter(has_failed).filter_map(|c| c["id"].as_str());
     let (late, wrong): (Vec<&str>, Vec<&str>) =
         failed.partition(|id| ["scheduling_lag", "generator_sound"].contains(id));

@@ -33,6 +33,8 @@ pub fn options(database_url: &str) -> Options {
         listen: "127.0.0.1:0".parse().expect("an address"),
         redis_url: None,
         replica_url: None,
+        pooler_url: None,
+        replica_pooler_url: None,
         mode_header: true,
         flags: Flags::default(),
         misbehave: Vec::new(),

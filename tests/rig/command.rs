@@ -192,8 +192,7 @@ fn what_cannot_be_done_is_refused_before_anything_is_touched() {
     let full = place.tmp.path().display().to_string();
     fs::write(place.tmp.path().join("somebody's file"), "").expect("ours");
     for (arguments, expected) in [
-        (vec!["--with", "replica"], "--with replica"),
-        (vec!["--with", "pgbouncer"], "--with pgbouncer"),
+        (vec!["--with", "everything"], "--with"),
         (vec!["--port", &taken], "--port"),
         (vec!["--port", "0"], "--port"),
         (vec!["--dir", &full], "holds something else"),

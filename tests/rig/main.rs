@@ -4,6 +4,7 @@
 mod support;
 
 mod command;
+mod full;
 mod killed;
 mod place;
 mod stack;

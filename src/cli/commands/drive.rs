@@ -53,6 +53,10 @@ pub struct DriveArgs {
     /// Pairs of windows, one per mode
     #[arg(long, value_name = "K", value_parser = values::pairs)]
     pub pairs: Option<u32>,
+    /// How often half as many pairs again may follow where those before did not decide
+    #[arg(long, value_name = "N", default_value = "0", value_parser = values::extensions)]
+    #[arg(allow_negative_numbers = true)]
+    pub extensions: u32,
     /// Orgs are numbered from 1 to this
     #[arg(long, value_name = "N", default_value = "100000", value_parser = values::orgs)]
     #[arg(allow_negative_numbers = true)]
@@ -78,7 +82,7 @@ pub struct DriveArgs {
     pub dashboard: Option<SocketAddr>,
     /// Search the highest rate that each mode sustains, from --rate on: steps twice as high until
     /// one fails, then bisection, the modes in turns. A figure, never a GO
-    #[arg(long, conflicts_with_all = ["pairs", "duration", "dashboard"])]
+    #[arg(long, conflicts_with_all = ["pairs", "duration", "dashboard", "extensions"])]
     #[arg(conflicts_with_all = ["metrics_listen", "shard", "start_at"])]
     pub find_capacity: bool,
     /// Response time p95 that a step of --find-capacity may have at most
@@ -138,8 +142,16 @@ impl DriveArgs {
         })
     }
 
-    /// Refuses what several generators cannot share.
+    /// Refuses what several generators cannot share, and pairs that nobody compares.
     fn check_sharing(&self) -> Result<()> {
+        let compares = self.modes.as_ref().is_none_or(|modes| modes.0 == Mode::ALL);
+        if self.extensions > 0
+            && (self.shard.is_some() || self.rate == values::Rate::Max || !compares)
+        {
+            let what = "--extensions: only a load of one generator that compares both modes can be \
+                        extended";
+            return Err(Error::usage(what, "leave out --shard, --rate max and --modes"));
+        }
         if self.shard.is_some() && self.rate == values::Rate::Max {
             let what = "--shard: with --rate max there is no plan to share";
             return Err(Error::usage(what, "give a --rate"));
@@ -174,6 +186,7 @@ impl DriveArgs {
             start_at: self.start_at,
             metrics_listen: self.metrics_listen,
             dashboard: self.dashboard,
+            extension: rehearsal::extension(config, load.extensions),
             // Without it a flag is left switched where we are killed; nothing else depends on it.
             executable: std::env::current_exe().ok(),
         }
@@ -192,7 +205,7 @@ impl DriveArgs {
             Some(self.duration),
             (self.pairs, modes),
         )
-        .map(|load| load.settled_for(routing))
+        .map(|load| load.settled_for(routing).extended(self.extensions))
     }
 }
 
@@ -251,7 +264,7 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
         return Err(error);
     }
     // The data was not looked at, so there is no verdict on the cut-over, only on the measurement.
-    let told = |c: &Criterion| c.kind != Kind::Integrity || c.evidence == "drive";
+    let told = |c: &Criterion| c.kind != Kind::Integrity || c.evidence.starts_with("drive");
     record.criteria.retain(|c| told(c) && c.kind != Kind::Advice);
     if let Some(drive) = &record.drive {
         printer.result(&rates(drive));

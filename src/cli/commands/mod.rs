@@ -30,7 +30,7 @@ pub(super) async fn dispatch(
         Command::Seed(args) => seed::run(args, printer, stop).await,
         Command::Drive(args) => drive::run(args, printer, stop).await,
         Command::Diff(args) => diff::run(args, printer, stop).await,
-        Command::Gate(args) => gate::run(&args, printer),
+        Command::Gate(args) => gate::run(&args, printer).await,
         Command::Merge(args) => merge::run(&args, printer, stop).await,
         Command::Report(args) => report::run(&args, printer),
         Command::Init(args) => init::run(&args, printer),

@@ -24,8 +24,14 @@ pub struct PlatformArgs {
     #[arg(long, hide_env_values = true, value_name = "URL")]
     pub redis_url: Option<String>,
     /// Streaming replica to read from
-    #[arg(long, hide_env_values = true, value_name = "URL")]
+    #[arg(long, env = "CUTOVER_REPLICA_URL", hide_env_values = true, value_name = "URL")]
     pub replica_url: Option<String>,
+    /// The same PostgreSQL behind a pooler in transaction mode; all but migrations goes there
+    #[arg(long, env = "CUTOVER_POOLER_URL", hide_env_values = true, value_name = "URL")]
+    pub pooler_url: Option<String>,
+    /// The same replica behind a pooler in transaction mode
+    #[arg(long, env = "CUTOVER_REPLICA_POOLER_URL", hide_env_values = true, value_name = "URL")]
+    pub replica_pooler_url: Option<String>,
     /// Let the header X-Cutover-Mode choose the side of a request
     #[arg(long)]
     pub mode_header: bool,
@@ -57,6 +63,8 @@ pub async fn run(args: PlatformArgs, printer: &Printer, stop: CancellationToken)
         listen: args.listen,
         redis_url: args.redis_url,
         replica_url: args.replica_url,
+        pooler_url: args.pooler_url,
+        replica_pooler_url: args.replica_pooler_url,
         mode_header: args.mode_header,
         flags: Flags::default().changed(change)?,
         misbehave,

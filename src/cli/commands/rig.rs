@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Exit, Printer, values};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
 use crate::rig::{self, Health, Options, RigStatus, Stack, Urls};
 
 /// How often a rig in the foreground is looked after.
@@ -63,9 +63,9 @@ pub struct UpArgs {
 /// What can be started beside the usual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Extra {
-    /// A streaming replica.
+    /// A streaming replica, from which the platform then reads.
     Replica,
-    /// PgBouncer in front of PostgreSQL.
+    /// PgBouncer in transaction mode, through which the platform then goes.
     Pgbouncer,
 }
 
@@ -128,13 +128,6 @@ pub fn keep(args: &RigArgs) -> Option<Result<Exit>> {
 }
 
 async fn up(args: UpArgs, printer: &Printer, stop: CancellationToken) -> Result<Exit> {
-    if let Some(extra) = args.with.first() {
-        let name = extra.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned());
-        return Err(Error::usage(
-            format!("--with {name}: this version's rig has no {name} yet"),
-            "leave --with away; PostgreSQL, Redis and the platform are started anyway",
-        ));
-    }
     if args.detach {
         rig::close_inherited();
     }
@@ -143,6 +136,8 @@ async fn up(args: UpArgs, printer: &Printer, stop: CancellationToken) -> Result<
         dir: args.dir,
         port: args.port,
         platform_args: args.platform_args,
+        replica: args.with.contains(&Extra::Replica),
+        pgbouncer: args.with.contains(&Extra::Pgbouncer),
         redis: !args.without.contains(&Part::Redis),
         platform: !args.without.contains(&Part::Platform),
         ..Options::new(executable)

@@ -18,8 +18,8 @@ use crate::evidence::finding::Finding;
 use crate::evidence::ledger::{Columns, LedgerEvidence, WriteKind};
 use crate::run_folder::draft;
 
-/// Bytes of the file whose writes are held at a time.
-const PART_BYTES: u64 = 64 << 20;
+/// Bytes of the file whose writes are held at a time; in memory they take six times as much.
+const PART_BYTES: u64 = 16 << 20;
 /// Rows that are looked up together.
 const BATCH: usize = 1000;
 /// What the lookups of a batch may take altogether.
