@@ -17,7 +17,7 @@ use url::Url;
 
 pub use earlier::hold_against;
 pub use load_shape::{LoadShape, Profile};
-pub use record::begin as begin_record;
+pub use record::{begin as begin_record, pairs};
 
 use crate::act::{ActContext, Event};
 use crate::config::Config;
@@ -315,6 +315,8 @@ async fn load(
         shard: None,
         start_at: None,
         metrics_listen: None,
+        dashboard: None,
+        executable: Some(options.executable.clone()),
         extension: extension(&options.config, options.load.extensions),
     };
     let switch = Switch::new(&options.config, base_url)?;

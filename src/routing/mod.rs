@@ -1,7 +1,9 @@
 //! How requests are sent to one side, and how it is proven that they went there.
 
 mod flag;
+mod keeper;
 mod switch;
 
 pub use flag::Flag;
+pub use keeper::{FlagKeeper, keep_flag};
 pub use switch::{Served, Switch};
