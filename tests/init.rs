@@ -346,13 +346,13 @@ fn markup_in_a_path_is_only_text() {
     for n in 0..200 {
         let _ = writeln!(
             log,
-            "h - - [31/Mar/2026:10:00:{:02} +0000] \"GET /%3Cb%3E/`a%27/%C3%A9%25?orgId={} HTTP/1.1\" 200 1",
+            "h - - [31/Mar/2026:10:00:{:02} +0000] \"GET /%3Cb%3E/`a%27?orgId={} HTTP/1.1\" 200 1",
             n % 60,
             n % 5
         );
     }
     let FromLog { text, summary } = made(log, &LogOptions::default());
-    let path = "/%3Cb%3E/%60a'/%C3%A9%25";
+    let path = "/%3Cb%3E/%60a'";
     assert_eq!(summary.operations[0].path, path, "{text}");
     assert!(text.contains(&format!("path = \"{path}\"")), "{text}");
     // A blank of our own, and what moves a terminal, is not taken over at all.
