@@ -25,7 +25,7 @@ const GROUND: [&str; 10] = [
     "scenario",
 ];
 const JUDGES: [&str; 2] = ["gate", "report"];
-const ACTS: [&str; 5] = ["diff", "drive", "platform", "rig", "seed"];
+const ACTS: [&str; 6] = ["diff", "discover", "drive", "platform", "rig", "seed"];
 
 struct Source {
     /// Relative to `src`.

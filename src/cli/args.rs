@@ -67,6 +67,9 @@ pub struct TargetArgs {
     /// Configuration file (cutover.toml)
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// The environment of the configuration that is meant, as in [env.staging]
+    #[arg(long, env = "CUTOVER_ENV", value_name = "NAME")]
+    pub env: Option<String>,
     /// Run folder; default: reports/<run-id>
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -101,9 +104,25 @@ pub enum Command {
     Report(commands::report::ReportArgs),
     /// Put the shards of one load together into one run
     Merge(commands::merge::MergeArgs),
-    /// Make a scenario of an access log
+    /// Write a configuration, a seed profile and a scenario for your own platform
     Init(commands::init::InitArgs),
+    /// Explain what each act would do on this target, without doing it
+    CheckConfig(commands::check_config::CheckConfigArgs),
     /// Put the platform's flag back where the owner of standard input was killed
     #[command(hide = true)]
     KeepFlag,
+}
+
+impl Command {
+    /// Where the target of the command is said to be, for those that have one.
+    pub(super) fn target(&mut self) -> Option<&mut TargetArgs> {
+        match self {
+            Self::Rehearse(args) => Some(&mut args.target),
+            Self::Seed(args) => Some(&mut args.target),
+            Self::Drive(args) => Some(&mut args.target),
+            Self::Diff(args) => Some(&mut args.target),
+            Self::CheckConfig(args) => Some(&mut args.target),
+            _ => None,
+        }
+    }
 }

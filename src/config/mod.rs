@@ -1,7 +1,15 @@
 //! `cutover.toml`: the target as its owner describes it.
 
+mod database;
+mod environment;
 mod file;
+mod routing;
+mod secret;
 mod tables;
 
-pub use file::{Config, FlagRequest, ParityConfig, Probe, RoutingConfig, RoutingKind, TlsConfig};
+pub use database::{DatabaseConfig, SslMode};
+pub use environment::{Environment, EnvironmentConfig, Intent, WritingAct};
+pub use file::{Config, ParityConfig, TlsConfig};
+pub use routing::{FlagRequest, Probe, RoutingConfig, RoutingKind};
+pub use secret::secret;
 pub use tables::TablePair;

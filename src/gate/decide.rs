@@ -111,6 +111,7 @@ fn go(record: &RunRecord) -> Verdict {
         .filter(|c| c.state == State::Pass && c.kind != Kind::Advice)
         .filter(|c| matches!(c.id.as_str(), "content_identical" | "p95_overall" | "error_rate"))
         .map(reason)
+        .chain(record.left_out.iter().map(|what| format!("Not tested: {what}")))
         .collect();
     Verdict {
         decision: Decision::Go,

@@ -2,6 +2,7 @@
 
 mod flag;
 mod keeper;
+mod rule_file;
 mod switch;
 
 pub use flag::Flag;

@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Exit, Printer, TargetArgs, values};
-use crate::config::TablePair;
+use crate::cli::{Exit, Printer, TargetArgs, intents, values};
+use crate::config::{Config, TablePair, WritingAct};
 use crate::diff;
 use crate::error::{Context, Error, Result};
 use crate::evidence::finding::{DiffEvidence, Finding, Severity};
@@ -122,11 +122,19 @@ pub async fn run(args: DiffArgs, printer: &Printer, stop: CancellationToken) -> 
             "give --database-url or set CUTOVER_DATABASE_URL",
         ));
     };
-    let tables = tables(&args)?;
+    let config = args.target.read_config()?;
+    let probe = !args.no_probe && config.environment.allows(WritingAct::Probe);
+    let environment = config.environment.clone();
+    let tables = tables(&args, config)?;
+    let mut intents: Vec<_> = intents::probe(&tables).filter(|_| probe).into_iter().collect();
+    intents.extend(args.wal.then(intents::wal));
+    let left_out: Vec<String> = intents::untried(&environment).into_iter().collect();
+    let place = intents::place(Some(database_url), None);
+    intents::announce(printer, &environment, &place, &intents, &left_out)?;
     let options = diff::Options {
         allow_empty: args.allow_empty,
         all_orgs: args.all_orgs,
-        probe: !args.no_probe,
+        probe,
         repair: args.repair,
         wal: args.wal.then_some(args.wal_for),
         orgs: args.orgs_file.as_deref().map(listed_orgs).transpose()?,
@@ -158,8 +166,7 @@ pub async fn run(args: DiffArgs, printer: &Printer, stop: CancellationToken) -> 
     Ok(exit(&evidence))
 }
 
-fn tables(args: &DiffArgs) -> Result<Vec<TablePair>> {
-    let config = args.target.read_config()?;
+fn tables(args: &DiffArgs, config: Config) -> Result<Vec<TablePair>> {
     let Some(wanted) = &args.table else { return Ok(config.tables) };
     let names: Vec<String> = config.tables.iter().map(|pair| pair.name.clone()).collect();
     let chosen: Vec<_> = config.tables.into_iter().filter(|pair| pair.name == *wanted).collect();

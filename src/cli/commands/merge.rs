@@ -29,6 +29,9 @@ pub struct MergeArgs {
     /// Configuration file that the shards were given (cutover.toml), for its table pairs
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// The environment of the configuration that is meant
+    #[arg(long, env = "CUTOVER_ENV", value_name = "NAME")]
+    pub env: Option<String>,
 }
 
 /// Puts shards together, looks what became of their writes, judges, and says what was measured.
@@ -36,9 +39,10 @@ pub struct MergeArgs {
 /// # Errors
 /// A usage error where the folders do not hold shards of one load.
 pub async fn run(args: &MergeArgs, printer: &Printer, stop: CancellationToken) -> Result<Exit> {
-    let database_url = args.database_url.as_deref();
+    let config = read_config(args.config.as_deref(), args.env.as_deref())?;
+    let database_url = config.database_url(args.database_url.as_deref())?;
+    let database_url = database_url.as_deref();
     database_url.map(pg::options).transpose()?;
-    let config = read_config(args.config.as_deref())?;
     let mut records = Vec::new();
     for folder in &args.run_dirs {
         records.push(run_folder::read_record(folder)?);
