@@ -111,5 +111,8 @@ fn is_whole(folder: &Path, output: &std::process::Output, told: &str) {
         assert!(blamed.iter().any(|word| reasons.to_string().contains(word)), "{reasons}");
     }
     let page = std::fs::read_to_string(folder.join("run/report.md")).expect("a report");
-    assert!(page.replace('\\', "").contains("create_revenue"), "the report does not say what was left out");
+    assert!(
+        page.replace('\\', "").contains("create_revenue"),
+        "the report does not say what was left out"
+    );
 }

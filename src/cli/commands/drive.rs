@@ -33,8 +33,7 @@ pub struct DriveArgs {
     /// Traffic [default: the finance scenario]
     #[arg(long, value_name = "FILE")]
     pub scenario: Option<PathBuf>,
-    /// Change nothing: leave out operations that change data, and those that work on rows such
-    /// operations make
+    /// Change nothing: leave out what changes data, and what needs a row that such an operation makes
     #[arg(long)]
     pub read_only: bool,
     /// Arrivals per second; `max` sends as fast as answers come, which tells the capacity of target

@@ -2,10 +2,12 @@
 
 mod capacity;
 pub mod check_config;
+pub mod completions;
 pub mod diff;
 pub mod drive;
 pub mod gate;
 pub mod init;
+pub mod man;
 pub mod merge;
 pub mod platform;
 pub mod rehearse;
@@ -39,6 +41,8 @@ pub(super) async fn dispatch(
         Command::Report(args) => report::run(&args, printer),
         Command::Init(args) => init::run(&args, printer).await,
         Command::CheckConfig(args) => check_config::run(&args, printer).await,
+        Command::Completions(args) => Ok(completions::run(&args, printer)),
+        Command::Man(args) => man::run(&args, printer),
         // Done before there was a runtime.
         Command::KeepFlag => Ok(Exit::OK),
     }

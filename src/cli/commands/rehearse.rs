@@ -49,11 +49,10 @@ pub struct RehearseArgs {
     /// Traffic [default: the finance scenario]
     #[arg(long, value_name = "FILE")]
     pub scenario: Option<PathBuf>,
-    /// Change nothing: use the data that is there, leave out operations that change data, do not try
-    /// the triggers. What is not tested so is said
+    /// Change nothing: no seed, no operation that changes data, no try of the triggers
     #[arg(long)]
     pub read_only: bool,
-    /// Description of your own tables, to seed them; default: the reference schema's
+    /// Description of your own tables, to seed them [default: the reference schema's]
     #[arg(long, value_name = "FILE")]
     pub profile_file: Option<PathBuf>,
     /// Use the data that is there, orgs numbered from 1 to --orgs
