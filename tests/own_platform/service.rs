@@ -20,7 +20,8 @@ pub const SECRET: &str = "the desk's own secret, planted";
 /// The variable that the scenario names.
 pub const SECRET_VARIABLE: &str = "SECOND_PLATFORM_SECRET";
 
-type Answer = Result<Response, Response>;
+type Refusal = (StatusCode, String);
+type Answer = Result<Response, Refusal>;
 
 /// Serves until the process ends; returns where.
 pub async fn serve(database_url: &str) -> SocketAddr {
@@ -37,11 +38,11 @@ pub async fn serve(database_url: &str) -> SocketAddr {
 }
 
 /// The tenant of a token whose signature and time hold.
-fn tenant(headers: &HeaderMap) -> Result<i32, Response> {
+fn tenant(headers: &HeaderMap) -> Result<i32, Refusal> {
     let token = headers.get("authorization").and_then(|value| value.to_str().ok());
     let claims = token.and_then(|token| verified(token.strip_prefix("Bearer ")?));
     let tenant = claims.and_then(|claims| i32::try_from(claims["tenant"].as_i64()?).ok());
-    tenant.ok_or_else(|| StatusCode::UNAUTHORIZED.into_response())
+    tenant.ok_or((StatusCode::UNAUTHORIZED, "who are you?".into()))
 }
 
 fn verified(token: &str) -> Option<Value> {
@@ -66,8 +67,12 @@ fn side(
     }
 }
 
-fn broken(error: sqlx::Error) -> Response {
-    (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
+fn not_found() -> Refusal {
+    (StatusCode::NOT_FOUND, "this tenant has no such booking".into())
+}
+
+fn broken(error: sqlx::Error) -> Refusal {
+    (StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
 }
 
 async fn ask(
@@ -75,7 +80,7 @@ async fn ask(
     statement: &str,
     tenant: i32,
     number: i64,
-) -> Result<Vec<Value>, Response> {
+) -> Result<Vec<Value>, Refusal> {
     let statement = format!("SELECT to_jsonb(q)::text FROM ({statement}) AS q");
     let rows: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(statement))
         .bind(tenant)
@@ -130,7 +135,7 @@ async fn get_booking(
     let statement =
         format!("SELECT {BOOKING} FROM {table} WHERE tenant_id = $1 AND booking_no = $2");
     let found = ask(&pool, &statement, tenant(&headers)?, number).await?.pop();
-    let found = found.ok_or_else(|| StatusCode::NOT_FOUND.into_response())?;
+    let found = found.ok_or_else(not_found)?;
     Ok(([("x-served-from", side)], Json(found)).into_response())
 }
 
@@ -192,7 +197,7 @@ async fn correct_booking(
     .await
     .map_err(broken)?;
     if changed.rows_affected() != 1 {
-        return Err(StatusCode::NOT_FOUND.into_response());
+        return Err(not_found());
     }
     let served = side(&headers, "", "").1;
     let row = json!({ "bookingNo": number, "tenant": tenant, "memo": new.memo });

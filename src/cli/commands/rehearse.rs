@@ -108,18 +108,8 @@ impl From<Profile> for rehearsal::Profile {
 }
 
 impl RehearseArgs {
-    /// Checks everything that can be checked before anything is touched.
-    fn resolve(&self) -> Result<Options> {
-        let mut config = self.target.read_config()?;
-        let target = self.target.both_or_none(&config)?;
-        if let (Some(name), None) = (&config.environment.name, &target) {
-            let what = format!("environment `{name}`: it names no database and no platform");
-            return Err(Error::usage(what, "give it base_url and database, or --database-url"));
-        }
-        if self.read_only {
-            config.environment = std::mem::take(&mut config.environment).read_only();
-        }
-        if target.is_some() && !self.misbehave.is_empty() {
+    fn check_misbehaviour(&self, rig: bool) -> Result<()> {
+        if !rig && !self.misbehave.is_empty() {
             let what = "--misbehave: only the rig's own platform can be told to go wrong";
             return Err(Error::usage(what, "leave out --database-url and --base-url"));
         }
@@ -129,22 +119,42 @@ impl RehearseArgs {
                 other => other,
             })?;
         }
-        if config.routing.kind == RoutingKind::None {
-            let what = "[routing] kind = \"none\": a rehearsal has to ask both sides";
-            return Err(Error::usage(what, "give kind = \"header\" or \"urls\""));
-        }
+        Ok(())
+    }
+
+    /// What to seed; `None` where the data is there already.
+    fn seed_profile(&self, config: &Config, rig: bool) -> Result<Option<seed::Profile>> {
         let skip_seed = self.skip_seed || self.read_only;
-        if skip_seed && target.is_none() {
+        if skip_seed && rig {
             let option = if self.read_only { "--read-only" } else { "--skip-seed" };
             let what = format!("{option}: a rig of its own holds no data");
             return Err(Error::usage(what, "give --database-url and --base-url, or let it seed"));
         }
         // Only what is compared is seeded: rows that nobody looks at prove nothing.
-        let seed_profile = match (skip_seed, &self.profile_file) {
+        Ok(match (skip_seed, &self.profile_file) {
             (true, _) => None,
             (false, Some(path)) => Some(seed::Profile::read(path)?.only(&config.tables)?),
             (false, None) => Some(seed::Profile::reference().only(&config.tables)?),
-        };
+        })
+    }
+
+    /// Checks everything that can be checked before anything is touched.
+    fn resolve(&self) -> Result<Options> {
+        let mut config = self.target.read_config()?;
+        let target = self.target.both_or_none(&config)?;
+        if let (Some(name), None) = (&config.environment.name, &target) {
+            let what = format!("environment `{name}`: it names no database and no platform");
+            return Err(Error::usage(what, "give it base_url and database, or --database-url"));
+        }
+        self.check_misbehaviour(target.is_none())?;
+        if self.read_only {
+            config.environment = std::mem::take(&mut config.environment).read_only();
+        }
+        if config.routing.kind == RoutingKind::None {
+            let what = "[routing] kind = \"none\": a rehearsal has to ask both sides";
+            return Err(Error::usage(what, "give kind = \"header\" or \"urls\""));
+        }
+        let seed_profile = self.seed_profile(&config, target.is_none())?;
         let rig_url = Url::parse("http://127.0.0.1:1").expect("a URL");
         let base_url = target.as_ref().map_or(&rig_url, |(_, base_url)| base_url);
         Switch::new(&config, base_url)?;
