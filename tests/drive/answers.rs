@@ -138,6 +138,7 @@ fn flag(url: &str) -> RoutingConfig {
         url: to("/admin/flags"),
         body: format!("{{\"USE_PARTITIONED_TABLES\":{on}}}"),
         headers: [].into(),
+        headers_env: [].into(),
     };
     RoutingConfig {
         kind: RoutingKind::Http,
@@ -150,6 +151,7 @@ fn flag(url: &str) -> RoutingConfig {
             legacy: "false".into(),
             partitioned: "true".into(),
             headers: [].into(),
+            headers_env: [].into(),
         }),
         settle_s: 0.5,
         ..RoutingConfig::default()

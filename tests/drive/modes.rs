@@ -69,6 +69,7 @@ fn switched(url: &str) -> Load {
         url: format!("{url}/flag").parse().expect("a URL"),
         body: body.into(),
         headers: [].into(),
+        headers_env: [].into(),
     };
     let mut load = Load { connections: 16, ..Load::new(100.0, 900) };
     load.plan.pairs = 3;
@@ -85,6 +86,7 @@ fn switched(url: &str) -> Load {
             legacy: "legacy".into(),
             partitioned: "partitioned".into(),
             headers: [].into(),
+            headers_env: [].into(),
         }),
         settle_s: 0.4,
         ..RoutingConfig::default()
