@@ -105,7 +105,7 @@ fn runner() -> TestRunner {
     TestRunner::new(Runner { cases, failure_persistence: None, ..Runner::default() })
 }
 
-fn texts(text: &'static str) -> impl Strategy<Value = String> {
+fn texts_of(text: &'static str) -> impl Strategy<Value = String> {
     prop_oneof![3 => damaged(text), 3 => extreme(text), 1 => ".{0,400}"]
 }
 
@@ -147,7 +147,7 @@ fn configurations() {
         survives(move || refused_well(Config::parse("config x", &text), "config x"));
         Ok(())
     };
-    runner().run(&texts(CONFIG), run).expect("every text is read or refused");
+    runner().run(&texts_of(CONFIG), run).expect("every text is read or refused");
 }
 
 #[test]
@@ -156,7 +156,9 @@ fn scenarios() {
         survives(move || refused_well(Scenario::parse("scenario x", &text), "scenario x"));
         Ok(())
     };
-    runner().run(&texts(cutover::scenario::FINANCE), run).expect("every text is read or refused");
+    runner()
+        .run(&texts_of(cutover::scenario::FINANCE), run)
+        .expect("every text is read or refused");
 }
 
 #[test]
@@ -175,7 +177,7 @@ fn seed_profiles() {
         Ok(())
     };
     let text = include_str!("../../fixtures/finance.seed.toml");
-    runner().run(&texts(text), run).expect("every text is read or refused");
+    runner().run(&texts_of(text), run).expect("every text is read or refused");
 }
 
 /// A server that says these bytes to whoever asks, then hangs up.
@@ -211,7 +213,7 @@ fn answers_of_a_platform() {
         }
         Ok(())
     };
-    runner().run(&texts(ANSWER), run).expect("every answer is read or refused");
+    runner().run(&texts_of(ANSWER), run).expect("every answer is read or refused");
 }
 
 /// A record with something in every part.
@@ -258,5 +260,5 @@ fn folders_of_runs() {
         });
         Ok(())
     };
-    runner().run(&texts(record()), run).expect("every folder is read or refused");
+    runner().run(&texts_of(record()), run).expect("every folder is read or refused");
 }

@@ -137,7 +137,7 @@ async fn no_output_shows_a_secret() {
     // Errors are where secrets get out: a wrong password, a password in the file, a slip beside one.
     std::fs::write(&password_file, format!("{PASSWORD}-not")).expect("our own folder");
     run(&[1], &["diff", "--out", "refused"]);
-    let with_password = format!("[database]\nurl = \"postgres://u:{PASSWORD}@h/d\"\n");
+    let with_password = format!("[database]\nurl = \"postgres://u:{}@h/d\"\n", forms()[2]);
     for (slip, word) in [
         (with_password.clone(), "a password stands in it"),
         (with_password.replace("url =", "urll ="), "urll"),

@@ -65,8 +65,8 @@ pub async fn run(args: &InitArgs, printer: &Printer) -> Result<Exit> {
         (Some(url), log) => of_database(args, &url, log.as_deref(), printer).await,
         (None, Some(log)) => of_access_log(args, log, printer),
         (None, None) => {
-            let what = "nothing is named to start from: give --database-url URL or \
-                        --from-access-log FILE";
+            let what = "nothing is named to start from: give --from-access-log FILE or \
+                        --database-url URL";
             let hint = "a database tells its table pairs, an access log becomes a scenario for `cutover \
                         drive --scenario`";
             Err(Error::usage(what, hint))
