@@ -115,7 +115,7 @@ pub enum Command {
     Gate(commands::gate::GateArgs),
     /// Write every report of a run again, from its record
     Report(commands::report::ReportArgs),
-    /// Put the shards of one load together into one run
+    /// Put the shards of one load, and of one comparison, together into one run
     Merge(commands::merge::MergeArgs),
     /// Make a scenario of an access log
     Init(commands::init::InitArgs),

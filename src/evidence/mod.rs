@@ -15,6 +15,7 @@ pub mod limits;
 pub mod manifest;
 pub mod observation;
 pub mod run_record;
+pub mod shard;
 pub mod verdict;
 pub mod watch;
 
