@@ -15,7 +15,7 @@ const FUNCTION_LIMIT: usize = 70;
 const GROUND: [&str; 9] =
     ["act", "config", "error", "evidence", "http", "pg", "routing", "run_folder", "scenario"];
 const JUDGES: [&str; 2] = ["gate", "report"];
-const ACTS: [&str; 5] = ["diff", "drive", "platform", "rig", "seed"];
+const ACTS: [&str; 8] = ["diff", "drill", "drive", "platform", "preflight", "rig", "seed", "watch"];
 
 struct Source {
     /// Relative to `src`.

@@ -4,6 +4,8 @@
 //! verdict can be computed again from the folder alone. This module imports nothing of ours.
 
 pub mod answers;
+pub mod checklist;
+pub mod drill;
 pub mod drive;
 pub mod finding;
 pub mod history;
@@ -11,6 +13,7 @@ pub mod ledger;
 pub mod limits;
 pub mod manifest;
 pub mod observation;
+pub mod rollout;
 pub mod run_record;
 pub mod verdict;
 

@@ -1,7 +1,11 @@
 //! How requests are sent to one side, and how it is proven that they went there.
 
 mod flag;
+mod percentage;
+mod survey;
 mod switch;
 
 pub use flag::Flag;
+pub use percentage::Percentage;
+pub use survey::{Survey, sample, survey};
 pub use switch::{Served, Switch};
