@@ -10,7 +10,7 @@
 //! | order of the acts | [`rehearsal`] | every act and judge, and nothing of their insides |
 //! | acts | [`rig`] · [`platform`] · [`seed`] · [`drive`] · [`diff`] · [`drill`] · [`preflight`] · [`watch`] | the world: processes, network, database |
 //! | judges | [`gate`] · [`report`] | evidence, and nothing else |
-//! | ground | [`act`] · [`run_folder`] · [`routing`] · [`scenario`] · [`http`] · [`pg`] · [`config`] · [`evidence`] · [`error`] | what everyone shares |
+//! | ground | [`act`] · [`run_folder`] · [`routing`] · [`scenario`] · [`http`] · [`notify`] · [`pg`] · [`config`] · [`evidence`] · [`error`] | what everyone shares |
 
 pub mod cli;
 pub mod rehearsal;
@@ -32,6 +32,7 @@ pub mod config;
 pub mod error;
 pub mod evidence;
 pub mod http;
+pub mod notify;
 pub mod pg;
 pub mod routing;
 pub mod run_folder;

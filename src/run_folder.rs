@@ -2,7 +2,7 @@
 //! it is whole or not there, and the record says what each of them holds.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,12 +11,20 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Context, Error, Result};
 use crate::evidence::SCHEMA_VERSION;
+use crate::evidence::drill::Drill;
 use crate::evidence::run_record::{EvidenceFile, RunRecord};
+use crate::evidence::watch::Look;
 
 /// Where runs are kept unless `--out` says otherwise.
 const REPORTS: &str = "reports";
 /// The run record's file name.
 const RECORD: &str = "run.json";
+/// What drills leave.
+const DRILLS: &str = "drills.json";
+/// What hours of watching leave.
+const WATCH: &str = "watch.jsonl";
+/// How the name of a file begins that is not whole yet.
+const DRAFT: &str = ".cutover-draft-";
 
 /// A folder that exists and can be written.
 #[derive(Debug, Clone)]
@@ -98,17 +106,24 @@ impl RunFolder {
 }
 
 /// Makes a folder ours for as long as the returned value lives, so that two runs do not mix their
-/// files.
+/// files; clears away the drafts of a run that was killed.
 ///
 /// # Errors
 /// A usage error where another run has it.
 pub fn claim(folder: &Path) -> Result<Flock<File>> {
     let place = format!("--out: cannot open {}", folder.display());
     let file = File::open(folder).or_usage(place, "give a readable folder")?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| {
+    let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| {
         let what = format!("--out: another run is writing into {}", folder.display());
         Error::usage(what, "wait for it, or give each run a folder of its own")
-    })
+    })?;
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(DRAFT) {
+            // One that cannot be removed is in nobody's way.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+    Ok(lock)
 }
 
 /// Writes beside the target, then renames over it.
@@ -131,7 +146,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Where the folder cannot be written.
 pub fn draft(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let readable = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    tempfile::Builder::new().permissions(readable).tempfile_in(folder)
+    tempfile::Builder::new().prefix(DRAFT).permissions(readable).tempfile_in(folder)
 }
 
 /// What stands where the record's own digest belongs while that digest is computed.
@@ -159,7 +174,12 @@ pub fn read_record(folder: &Path) -> Result<RunRecord> {
     let path = folder.join(RECORD);
     let place = path.display();
     let hint = "give a folder that `cutover rehearse` has written, for example reports/latest";
-    let text = std::fs::read(&path).or_usage(format!("cannot read {place}"), hint)?;
+    let text = open(&path)
+        .and_then(|mut file| {
+            let mut text = Vec::new();
+            file.read_to_end(&mut text).map(|_| text)
+        })
+        .or_usage(format!("cannot read {place}"), hint)?;
     // Only the version first: what another version wrote may not fit our types at all.
     let version = serde_json::from_slice::<serde_json::Value>(&text)
         .or_run(format!("{place} is damaged"), "run the rehearsal again")?["schema_version"]
@@ -198,6 +218,52 @@ pub fn read_runs(path: &Path) -> Result<Vec<RunRecord>> {
     }
     records.sort_by(|a, b| a.started_at.cmp(&b.started_at));
     Ok(records)
+}
+
+/// Evidence that other commands leave in a folder.
+#[derive(Debug, Default)]
+pub struct Outside {
+    /// Of `drills.json`.
+    pub drills: Vec<Drill>,
+    /// Of `watch.jsonl`.
+    pub looks: Vec<Look>,
+    /// The files that were there.
+    pub files: Vec<EvidenceFile>,
+}
+
+/// Reads what drills and hours of watching have left in a folder; nothing where there was none.
+///
+/// # Errors
+/// A run error where such a file is damaged: half of the evidence is none.
+pub fn read_outside(folder: &Path) -> Result<Outside> {
+    let mut outside = Outside::default();
+    if let Some(text) = read_if_there(folder, DRILLS, &mut outside.files)? {
+        let place = format!("{} is damaged", folder.join(DRILLS).display());
+        outside.drills = serde_json::from_str(&text).or_run(place, "make the drills again")?;
+    }
+    if let Some(text) = read_if_there(folder, WATCH, &mut outside.files)? {
+        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
+            let place = format!("{}:{} is damaged", folder.join(WATCH).display(), number + 1);
+            let hint = "each line is one look, as `cutover watch` writes them";
+            outside.looks.push(serde_json::from_str(line).or_run(place, hint)?);
+        }
+    }
+    Ok(outside)
+}
+
+fn read_if_there(
+    folder: &Path,
+    name: &str,
+    files: &mut Vec<EvidenceFile>,
+) -> Result<Option<String>> {
+    let path = folder.join(name);
+    // Neither a folder nor a pipe that nobody writes into.
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let place = format!("cannot read {}", path.display());
+    files.push(evidence_file(folder, name).or_run(&place, "")?);
+    std::fs::read_to_string(&path).or_run(&place, "").map(Some)
 }
 
 /// What in a run's folder is not as the run left it.
@@ -243,8 +309,16 @@ pub fn inventory(folder: &Path, others: &[&str]) -> Result<Vec<EvidenceFile>> {
     names.iter().map(|name| evidence_file(folder, name).or_run(&place, "")).collect()
 }
 
+/// Opens a file of a run. Nothing but a file: reading from a pipe could wait for ever.
+fn open(path: &Path) -> std::io::Result<File> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::new(ErrorKind::InvalidInput, "this is not a regular file"));
+    }
+    File::open(path)
+}
+
 fn evidence_file(folder: &Path, name: &str) -> std::io::Result<EvidenceFile> {
-    let mut file = BufReader::with_capacity(1 << 16, File::open(folder.join(name))?);
+    let mut file = BufReader::with_capacity(1 << 16, open(&folder.join(name))?);
     let mut digest = Sha256::new();
     let mut size_bytes = 0;
     loop {

@@ -10,35 +10,11 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use support::rig::Rig;
 use support::{cutover, cutover_command, execute, wait_until};
 use tempfile::TempDir;
 
-/// A rig of the test's own, stopped with this value.
-struct Rig {
-    dir: TempDir,
-    urls: Value,
-}
-
 impl Rig {
-    fn up() -> Self {
-        let dir = TempDir::new().expect("a folder");
-        // PostgreSQL runs as another user where root runs the tests.
-        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(dir.path(), open).expect("our own folder");
-        let output = cutover()
-            .args(["rig", "up", "--detach", "--format", "json", "--dir"])
-            .arg(dir.path().join("rig"))
-            .output()
-            .expect("cutover runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let urls = serde_json::from_slice(&output.stdout).expect("one JSON object");
-        Self { dir, urls }
-    }
-
-    fn url(&self, name: &str) -> &str {
-        self.urls[name].as_str().expect("the rig names it")
-    }
-
     async fn sql(&self, statements: &str) {
         execute(self.url("database_url"), statements).await;
     }
@@ -67,17 +43,6 @@ impl Rig {
             .arg(out)
             .args(more);
         command
-    }
-}
-
-impl Drop for Rig {
-    fn drop(&mut self) {
-        let down = cutover()
-            .args(["rig", "down", "--purge", "--dir"])
-            .arg(self.dir.path().join("rig"))
-            .output()
-            .expect("cutover runs");
-        assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
     }
 }
 
@@ -173,11 +138,7 @@ async fn a_trigger_disabled_under_load_is_named_row_by_row() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_that_differ_before_the_load_are_not_loaded() {
     let rig = Rig::up();
-    cutover()
-        .args(["seed", "--orgs", "500", "--database-url", rig.url("database_url"), "--out"])
-        .arg(rig.dir.path().join("seed"))
-        .assert()
-        .success();
+    rig.seed("500");
     rig.sql(
         "DELETE FROM revenue_transactions_partitioned
           WHERE (id, date) = (SELECT id, date FROM revenue_transactions ORDER BY id LIMIT 1)",

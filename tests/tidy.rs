@@ -12,8 +12,18 @@ const FILE_LIMIT: usize = 400;
 /// Lines of a function.
 const FUNCTION_LIMIT: usize = 70;
 
-const GROUND: [&str; 9] =
-    ["act", "config", "error", "evidence", "http", "pg", "routing", "run_folder", "scenario"];
+const GROUND: [&str; 10] = [
+    "act",
+    "config",
+    "error",
+    "evidence",
+    "http",
+    "notify",
+    "pg",
+    "routing",
+    "run_folder",
+    "scenario",
+];
 const JUDGES: [&str; 2] = ["gate", "report"];
 const ACTS: [&str; 8] = ["diff", "drill", "drive", "platform", "preflight", "rig", "seed", "watch"];
 

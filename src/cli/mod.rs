@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod exit_code;
+mod notify;
 mod printer;
 mod signals;
 mod target;
@@ -17,6 +18,7 @@ use clap::Parser;
 
 pub use args::{Cli, Command, Format, Global, TargetArgs};
 pub use exit_code::Exit;
+pub use notify::NotifyArgs;
 pub use printer::Printer;
 
 use crate::error::{Error, Result};

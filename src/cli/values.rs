@@ -146,6 +146,11 @@ pub(super) fn pairs(text: &str) -> Result<u32, String> {
     within(text, 1..=10_000, "a whole number of pairs")
 }
 
+/// Extensions of a load.
+pub(super) fn extensions(text: &str) -> Result<u32, String> {
+    within(text, 0..=crate::gate::MAX_EXTENSIONS, "a whole number of extensions")
+}
+
 /// Seed of random choices.
 pub(super) fn rng_seed(text: &str) -> Result<u64, String> {
     within(text, 0..=u64::MAX, "a whole number")

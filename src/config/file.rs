@@ -287,8 +287,8 @@ impl Config {
 
 fn check_limit(other: &OtherLimit) -> Result<()> {
     let place = format!("[[limits]] criterion = \"{}\"", other.criterion);
-    let Some(limit) = LIMITS.iter().find(|limit| limit.criterion == other.criterion) else {
-        let names = LIMITS.map(|limit| limit.criterion).join(", ");
+    let Some(limit) = LIMITS.iter().find(|limit| limit.name == other.criterion) else {
+        let names = LIMITS.map(|limit| limit.name).join(", ");
         return Err(Error::usage(
             format!("{place}: there is no such limit to change"),
             format!("limits that can be changed: {names}"),

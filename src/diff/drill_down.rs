@@ -1,8 +1,8 @@
 //! The rows of diverging orgs, both sides in the order of their keys, read as one.
 //!
-//! One statement for both sides, on the snapshot the digests came from, so that nothing a writer
-//! does in between can look like a difference. Memory holds one key's rows, however many orgs
-//! diverge.
+//! On the snapshot the digests came from, so that nothing a writer does in between can look like a
+//! difference; on a connection per side, or in one statement for both where connections do not
+//! share a snapshot. Memory holds one key's rows, however many orgs diverge.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ use super::scope::Rows;
 use super::sql;
 use crate::error::{Error, Result};
 use crate::evidence::finding::Finding;
-use crate::pg::{CopyConnection, Fields};
+use crate::pg::{CopyConnection, CopyReader, Fields};
 
 /// A difference, and whether it is this comparison's to report: of a row under the wrong org, each
 /// shard that holds one of the two orgs learns, and the one with the right org reports.
@@ -24,7 +24,8 @@ pub(super) struct Difference {
 }
 
 /// Compares the rows of `orgs` (all of them where `None`) and hands each difference to `tell`,
-/// which says whether to go on.
+/// which says whether to go on. `readers` are connections that see one state of the database, and
+/// which sides to read from each.
 ///
 /// # Errors
 /// A run error where the server fails; whatever `tell` returns.
@@ -32,45 +33,62 @@ pub(super) async fn drill_down(
     plan: &PairPlan,
     orgs: Option<&[String]>,
     rows: Rows<'_>,
-    connection: &mut CopyConnection,
+    readers: &mut [(CopyConnection, &[Side])],
     mut tell: impl FnMut(Difference) -> Result<bool>,
 ) -> Result<()> {
-    let statement = sql::drill_down(plan, orgs, rows, SHOWN_CHARACTERS);
     let what = format!("reading diverging orgs of {}", plan.name);
-    let mut reader = connection.copy(&statement, &what).await?;
-    let sort_columns = plan.identity().len();
-    let mut group = Group::default();
+    let mut streams = Vec::new();
+    for (connection, sides) in readers {
+        let statement = sql::drill_down(plan, sides, orgs, rows, SHOWN_CHARACTERS);
+        let reader = connection.copy(&statement, &what).await?;
+        streams.push(Stream { what: &what, plan, reader, next: None });
+    }
+    for stream in &mut streams {
+        stream.advance(&[]).await?;
+    }
     loop {
-        let next = match reader.next_row().await? {
-            Some(row) => Some(read(plan, sort_columns, row).ok_or_else(|| {
-                Error::run(format!("{what}: a row is not what was asked for"), "")
-            })?),
-            None => None,
-        };
-        if let Some((_, row)) = &next
-            && row.sort < group.sort
-        {
-            let text = format!("{what}: the server's order is not the order of bytes");
-            return Err(Error::run(text, ""));
-        }
-        if next.as_ref().is_none_or(|(_, row)| row.sort != group.sort) {
-            for difference in std::mem::take(&mut group).differences(plan, rows) {
-                if !tell(difference)? {
-                    return Ok(());
-                }
+        let keys = streams.iter().filter_map(|stream| Some(&stream.next.as_ref()?.1.sort));
+        let Some(key) = keys.min().cloned() else { return Ok(()) };
+        let mut group = Group::default();
+        for stream in &mut streams {
+            while let Some((told, row)) = stream.next.take_if(|(_, row)| row.sort == key) {
+                group.push(told, row);
+                stream.advance(&key).await?;
             }
         }
-        match next {
-            Some((told, row)) => group.push(told, row),
-            None => return Ok(()),
+        for difference in group.differences(plan, rows) {
+            if !tell(difference)? {
+                return Ok(());
+            }
         }
+    }
+}
+
+/// The rows that one connection sends, in the order of their keys.
+struct Stream<'c> {
+    what: &'c str,
+    plan: &'c PairPlan,
+    reader: CopyReader<'c>,
+    next: Option<(Told, Row)>,
+}
+
+impl Stream<'_> {
+    /// Reads the row after the one of key `last`.
+    async fn advance(&mut self, last: &[Option<Bytes>]) -> Result<()> {
+        let broken = |why| Error::run(format!("{}: {why}", self.what), "");
+        let Some(row) = self.reader.next_row().await? else { return Ok(()) };
+        let next = read(self.plan, row).ok_or_else(|| broken("a row is not what was asked for"))?;
+        if next.1.sort.as_slice() < last {
+            return Err(broken("the server's order is not the order of bytes"));
+        }
+        self.next = Some(next);
+        Ok(())
     }
 }
 
 /// The rows that share a key.
 #[derive(Default)]
 struct Group {
-    sort: Vec<Option<Bytes>>,
     legacy: Vec<Row>,
     twin: Vec<Row>,
     /// Whether one of them was changed since the time asked for.
@@ -85,7 +103,6 @@ impl Group {
         if told.asked {
             self.asked.insert(row.org.clone());
         }
-        self.sort.clone_from(&row.sort);
         match told.side {
             Side::Legacy => self.legacy.push(row),
             Side::Partitioned => self.twin.push(row),
@@ -119,13 +136,13 @@ struct Told {
 }
 
 /// A row of [`sql::drill_down`].
-fn read(plan: &PairPlan, sort_columns: usize, row: &[u8]) -> Option<(Told, Row)> {
+fn read(plan: &PairPlan, row: &[u8]) -> Option<(Told, Row)> {
     let row = Bytes::copy_from_slice(row);
     let mut fields = Fields::of(&row);
     let own = |field: Option<&[u8]>| field.map(|bytes| row.slice_ref(bytes));
     let text = |field: Option<&[u8]>| field.map(|b| String::from_utf8_lossy(b).into_owned());
     let mut sort = Vec::new();
-    for _ in 0..sort_columns {
+    for _ in 0..plan.identity().len() {
         sort.push(own(fields.next()?));
     }
     let is_twin = fields.next()? == Some(&[1]);

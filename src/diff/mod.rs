@@ -3,7 +3,8 @@
 //!
 //! A comparison goes down these files in order: [`run`] takes a snapshot and walks the table
 //! pairs; `schema` compares the catalogs and decides what is compared and how; `checks` looks at
-//! what will go wrong tomorrow though every row agrees today, and `probe` tries the triggers; `scope`
+//! what will go wrong tomorrow though every row agrees today, `pruning` asks the planner what it reads,
+//! and `probe` tries the triggers; `scope`
 //! says which rows are asked for and `method` where they are hashed; [`scan`] sums a keyed hash of
 //! every row per org; `drill_down` reads the rows of diverging orgs side by side and `classify` names
 //! each difference; `outcome` counts and `output` writes the files, `repair` the statements that mend
@@ -18,6 +19,7 @@ mod outcome;
 mod output;
 mod partitions;
 mod probe;
+mod pruning;
 mod ranges;
 mod repair;
 mod run;

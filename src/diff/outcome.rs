@@ -13,7 +13,8 @@ use super::scope::Rows;
 use crate::act::ActContext;
 use crate::error::Result;
 use crate::evidence::finding::{
-    Counts, DiffEvidence, Finding, OrgDiff, Severity, TableDiff, WalDivergence, WalEvidence,
+    Counts, DiffEvidence, Finding, OrgDiff, Pruning, Severity, TableDiff, WalDivergence,
+    WalEvidence,
 };
 
 /// Counts findings and writes them as they come; memory grows with diverging orgs, not with rows.
@@ -136,6 +137,11 @@ impl Outcome {
             self.stop(&format!("{} findings, as many as --max-findings allows", self.max_findings));
         }
         Ok(())
+    }
+
+    /// Takes what the planner would read of a twin.
+    pub(super) fn planned(&mut self, pruning: Option<Pruning>) {
+        self.evidence.pruning.extend(pruning);
     }
 
     /// Takes a finding about a catalog.

@@ -13,6 +13,7 @@ use super::method::{self, Choice};
 use super::options::Options;
 use super::outcome::Outcome;
 use super::probe::{Coverage, probe};
+use super::pruning;
 use super::repair::Repair;
 use super::scan::{
     Checkpoints, Digests, Epochs, Job, Method, OrgKey, PATIENCE_WITH_WORK, Scanned, Secret,
@@ -174,6 +175,7 @@ async fn look_at_catalogs(
         };
         findings.extend(checks::check(connection, &plan, &coverage).await?);
         findings.sort_by_key(|finding| finding.severity == Some(Severity::Advice));
+        outcome.planned(pruning::look(connection, &plan).await?);
         for finding in findings {
             outcome.catalog_finding(finding)?;
         }
@@ -285,15 +287,25 @@ impl Comparison<'_> {
         let too_many = share > WHOLE_TABLES_FROM || diverging.len() > LISTED_ORGS;
         let whole = too_many && options.orgs.is_none();
         let listed = (!whole).then_some(diverging.as_slice());
-        let mut connection = self.epochs.reader().await?.more_patient(PATIENCE_WITH_WORK);
-        drill_down(plan, listed, Rows::asked(options), &mut connection, |difference| {
+        let sides: &[&[Side]] = match self.spread || options.connections < 2 {
+            true => &[&Side::BOTH],
+            false => &[&[Side::Legacy], &[Side::Partitioned]],
+        };
+        let mut readers = Vec::new();
+        for sides in sides {
+            let reader = self.epochs.reader().await?.more_patient(PATIENCE_WITH_WORK);
+            readers.push((reader, *sides));
+        }
+        drill_down(plan, listed, Rows::asked(options), &mut readers, |difference| {
             context.emit(Event::Advanced(1));
             outcome.difference(difference)?;
             Ok(!outcome.is_stopped())
         })
         .await?;
         context.emit(Event::Finished);
-        connection.close().await;
+        for (connection, _) in readers {
+            connection.close().await;
+        }
         Ok(())
     }
 

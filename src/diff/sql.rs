@@ -93,15 +93,16 @@ pub(super) fn outside(leaf: &Leaf) -> Option<String> {
     Some(format!("CASE WHEN {bounds} THEN false ELSE true END"))
 }
 
-/// Reads the rows of both sides in the order of [`PairPlan::identity`]: sort columns, whether it is the
+/// Reads the rows of `sides` in the order of [`PairPlan::identity`]: sort columns, whether it is the
 /// twin's, whether its org is asked for, org, leaf, whether misrouted, whether changed since the
 /// time asked for, then for each compared column its image and the beginning of its text.
 ///
-/// One statement for both sides sees one state of the database wherever the tables are. Where only
+/// A statement for both sides sees one state of the database wherever the tables are. Where only
 /// some orgs are asked for, rows with the keys of theirs come too, whatever their org: only so is a
 /// row under the wrong org told from one that is missing.
 pub(super) fn drill_down(
     plan: &PairPlan,
+    sides: &[Side],
     orgs: Option<&[String]>,
     rows: Rows<'_>,
     cut: usize,
@@ -113,7 +114,8 @@ pub(super) fn drill_down(
         where_rows(plan, side, selected, vec![format!("num_nulls({org}) = 0")])
     });
     let mut parts = Vec::new();
-    for (side, filter) in Side::BOTH.into_iter().zip(&filters) {
+    for &side in sides {
+        let filter = &filters[side as usize];
         let fields = |asked| drill_down_fields(plan, side, rows, asked, cut).join(", ");
         let table = &plan.table(side).name;
         parts.push(format!("SELECT {} FROM {table}{filter}", fields(true)));
@@ -178,6 +180,11 @@ pub(super) fn misrouted(plan: &PairPlan, side: Side, leaf: Option<&Leaf>) -> Opt
     Some(format!("CASE tableoid::bigint {arms} ELSE false END"))
 }
 
+/// The plan of a question for the rows that fulfil a condition, as JSON.
+pub(super) fn plan_of(table: &str, condition: &str) -> String {
+    format!("EXPLAIN (FORMAT JSON, VERBOSE) SELECT 1 FROM {table} WHERE {condition}")
+}
+
 /// Rows of a relation.
 pub(super) fn count(leaf: &Leaf) -> String {
     format!("SELECT count(*) FROM ONLY {}", leaf.qualified())
@@ -233,7 +240,7 @@ pub(super) fn gaps(type_name: &str, children: &[Bound]) -> Option<String> {
     let rows: Vec<String> = children.iter().filter_map(range).map(row).collect();
     (rows.len() > 1).then(|| {
         format!(
-            "SELECT upper || ' to ' || next
+            "SELECT upper::text || ' to ' || next::text
                FROM (SELECT upper, lead(lower) OVER (ORDER BY lower NULLS FIRST) AS next
                        FROM (VALUES {}) AS r (lower, upper)) AS ranges
               WHERE next > upper

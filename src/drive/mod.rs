@@ -10,6 +10,7 @@ mod aftermath;
 mod attack;
 mod collector;
 mod database;
+mod extension;
 mod flag;
 mod isolation;
 mod latency;
@@ -34,6 +35,7 @@ mod windows;
 mod worker;
 
 pub use database::org_sizes;
+pub use extension::Extension;
 pub use ledger::reconcile;
 pub use merge::Shards;
 pub use org_sizes::OrgSizes;

@@ -41,7 +41,12 @@ pub(super) struct Queue {
     handed_out: AtomicU64,
     /// Measured arrivals of each window, once it was drawn; `u64::MAX` until then.
     planned: Vec<AtomicU64>,
+    /// Says at each look of the plan whether it goes on.
+    look: OnceLock<GoesOn>,
 }
+
+/// Whether a load goes on, asked before the windows that may not be needed.
+pub(super) type GoesOn = Box<dyn Fn() -> bool + Send + Sync>;
 
 enum Source {
     /// At the plan's times.
@@ -66,7 +71,42 @@ impl Queue {
             start: OnceLock::new(),
             stop,
             handed_out: AtomicU64::new(0),
+            look: OnceLock::new(),
         }
+    }
+
+    /// Whom to ask whether the plan goes on; without anybody it ends at its first look.
+    pub(super) fn ask_at_looks(&self, goes_on: GoesOn) {
+        // Only the first to come is asked.
+        let _ = self.look.set(goes_on);
+    }
+
+    /// Whether the plan goes on with this window; `None` where a stop came first.
+    fn goes_on_with(&self, window: usize, start: Instant) -> Option<bool> {
+        if !self.plan.looks.contains(&window) {
+            return Some(true);
+        }
+        // Until then, what was asked last is answered.
+        let begins = Duration::from_micros(self.windows[window].start_us);
+        let there = self.wait_until(start + begins);
+        there.then(|| self.look.get().is_some_and(|goes_on| goes_on()))
+    }
+
+    /// Lets an arrival go when it is due; false where a stop came first.
+    fn let_go(
+        &self,
+        arrival: Arrival,
+        start: Instant,
+        due: &Mutex<VecDeque<Arrival>>,
+        permits: &Semaphore,
+    ) -> bool {
+        let go = self.wait_until(start + Duration::from_micros(arrival.due_us));
+        if go {
+            due.lock().expect("no panic while held").push_back(arrival);
+            self.handed_out.fetch_add(1, Ordering::Relaxed);
+            permits.add_permits(1);
+        }
+        go
     }
 
     /// The next arrival once it is due; `None` when the plan is drained or stopped.
@@ -141,15 +181,18 @@ impl Queue {
                 let to_the_end = std::thread::scope(|scope| {
                     let (sender, windows) = mpsc::sync_channel(AHEAD);
                     scope.spawn(move || self.draw(&sender));
-                    windows.iter().flatten().all(|arrival: Arrival| {
-                        let go = self.wait_until(start + Duration::from_micros(arrival.due_us));
-                        if go {
-                            due.lock().expect("no panic while held").push_back(arrival);
-                            self.handed_out.fetch_add(1, Ordering::Relaxed);
-                            permits.add_permits(1);
+                    for (window, arrivals) in windows.iter().enumerate() {
+                        match self.goes_on_with(window, start) {
+                            Some(true) => {}
+                            Some(false) => return true,
+                            None => return false,
                         }
-                        go
-                    })
+                        let let_go = |arrival| self.let_go(arrival, start, due, permits);
+                        if !arrivals.into_iter().all(let_go) {
+                            return false;
+                        }
+                    }
+                    true
                 });
                 match to_the_end {
                     // One more for each worker: it finds nothing left and goes home.

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::aftermath::{Confirming, Looked};
 use super::collector::Collector;
+use super::extension::{Extension, Looks};
 use super::isolation::Isolation;
 use super::ledger::Ledger;
 use super::org_sizes::OrgSizes;
@@ -55,6 +56,8 @@ pub struct Options {
     pub shard: Option<Shard>,
     /// When the plan's clock starts, for shards that have to start together.
     pub start_at: Option<DateTime<Utc>>,
+    /// Whether more pairs may follow where those planned do not decide.
+    pub extension: Option<Extension>,
     /// Where to listen for Prometheus.
     pub metrics_listen: Option<SocketAddr>,
 }
@@ -134,6 +137,7 @@ async fn drain(
     let begin = Instant::now();
     let cpu_before_s = usage::cpu_time_s();
     let collector = Collector::start(Arc::clone(&shared), options.org_sizes.clone(), begin, out)?;
+    let looks = Looks::begin(&shared, &collector, options.extension.as_ref(), context);
     let watchers = Watchers::start(&shared, &collector, options, live, begin, context);
     let attacked = attack::run(&shared, options, flag, context).await;
     let watched = watchers.stop().await;
@@ -166,6 +170,8 @@ async fn drain(
         ledger: looked.ledger,
         isolation: looked.isolation,
         parity: looked.parity,
+        looks_planned: options.extension.as_ref().map_or(0, |e| e.at_most) + 1,
+        looks: looks.taken(),
         ..measured
     };
     Ok(Outcome { evidence, observations: watched.observations })

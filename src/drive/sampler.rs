@@ -61,8 +61,11 @@ async fn look(client: &mut Client, endpoint: &Endpoint, start: Instant) -> Obser
 fn interpret(metrics: &Value) -> Observation {
     let count = |pointer: &str| metrics.pointer(pointer).and_then(Value::as_u64);
     let number = |pointer: &str| metrics.pointer(pointer).and_then(Value::as_f64);
+    let (pool_in_use, pool_max) = fullest_pool(metrics).unzip();
     Observation {
         at_s: 0.0,
+        pool_in_use,
+        pool_max,
         system_status: metrics.pointer("/system/status").and_then(Value::as_str).map(Into::into),
         cache_hits: count("/cache/hits"),
         cache_lookups: count("/cache/lookups"),
@@ -75,9 +78,30 @@ fn interpret(metrics: &Value) -> Observation {
     }
 }
 
+/// Of the pools that are named, the one with the largest share in use: (in use, at most).
+fn fullest_pool(metrics: &Value) -> Option<(u64, u64)> {
+    let pools = metrics.pointer("/database/pool")?.as_object()?;
+    let figures = pools.values().filter_map(|pool| {
+        let (in_use, max) = (pool.get("inUse")?.as_u64()?, pool.get("max")?.as_u64()?);
+        (max > 0).then_some((in_use, max))
+    });
+    figures.max_by(|a, b| (a.0 as f64 / a.1 as f64).total_cmp(&(b.0 as f64 / b.1 as f64)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_fullest_pool_counts() {
+        let metrics = serde_json::json!({ "database": { "pool": {
+            "primary": { "inUse": 3, "max": 20 },
+            "replica": { "inUse": 5, "max": 10 },
+            "none": null,
+        } } });
+        let seen = interpret(&metrics);
+        assert_eq!((seen.pool_in_use, seen.pool_max), (Some(5), Some(10)));
+    }
 
     #[test]
     fn nonsense_becomes_an_observation_without_figures() {

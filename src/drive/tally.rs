@@ -132,6 +132,15 @@ impl Tally {
         )
     }
 
+    /// What a comparison of the modes needs, as far as it is known by now.
+    pub(super) fn so_far(&self) -> DriveEvidence {
+        DriveEvidence {
+            overall: self.sum(&BTreeMap::new(), None, Behind::All, false),
+            windows: self.windows.evidence().cloned().collect(),
+            ..DriveEvidence::default()
+        }
+    }
+
     pub(super) fn windows(&self) -> &Windows {
         &self.windows
     }

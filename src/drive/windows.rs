@@ -73,6 +73,11 @@ impl Windows {
         bytes
     }
 
+    /// The windows that are whole, in time order.
+    pub(super) fn evidence(&self) -> impl Iterator<Item = &Window> {
+        self.done.values().map(|done| &done.evidence)
+    }
+
     /// The windows that are whole, with their histograms, in time order. One whose answers are not
     /// all there (the run was ended) is left out.
     pub(super) fn whole(&self) -> impl Iterator<Item = (&Window, Histogram<u32>)> {

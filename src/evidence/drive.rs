@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::answers::{IsolationEvidence, ParityEvidence};
+pub use super::comparison::{Comparison, Look, OperationComparison};
 use super::ledger::LedgerEvidence;
 
 /// Which side reads are routed to.
@@ -113,6 +114,13 @@ pub struct DriveEvidence {
     pub windows: Vec<Window>,
     /// The paired comparison of the modes, once a judge has made it.
     pub comparison: Option<Comparison>,
+    /// How often the comparison could be looked at: once, and once more for each extension by
+    /// further pairs that an undecided look may ask for. 0 in older records, for once.
+    #[serde(default)]
+    pub looks_planned: u32,
+    /// The looks that were taken while the load ran; each undecided one was followed by more pairs.
+    #[serde(default)]
+    pub looks: Vec<Look>,
     /// Per second of the run, for the time line.
     pub timeline: Vec<TimelinePoint>,
     /// What the generator itself used, per second.
@@ -306,46 +314,6 @@ pub struct WindowLatency {
     /// p95 of response time with failed and skipped arrivals as infinitely slow; `None` where that
     /// makes it infinite, or where there is no arrival.
     pub p95_us: Option<u64>,
-}
-
-/// The paired comparison: partitioned over legacy.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Comparison {
-    /// Pairs of windows in which both sides have a p95.
-    pub pairs: u32,
-    /// Geometric mean over pairs of p95(partitioned) / p95(legacy).
-    pub p95_ratio: f64,
-    /// Lower one-sided 95 % bound of the ratio.
-    pub p95_ratio_low: f64,
-    /// Upper one-sided 95 % bound of the ratio.
-    pub p95_ratio_high: f64,
-    /// Ratio of the p95 of all requests of each mode.
-    pub pooled_p95_ratio: Option<f64>,
-    /// The smallest true ratio this run would have called NO-GO in 9 of 10 cases.
-    pub smallest_detectable_ratio: Option<f64>,
-    /// Further pairs that a decision at the limit would need; 0 where it is decided.
-    pub further_pairs_needed: u32,
-    /// The same for each operation.
-    pub operations: Vec<OperationComparison>,
-    /// The same for each class of orgs by size.
-    pub org_sizes: Vec<OperationComparison>,
-}
-
-/// The paired comparison of one operation.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct OperationComparison {
-    /// The operation's name.
-    pub name: String,
-    /// Pairs of windows in which both sides have a p95.
-    pub pairs: u32,
-    /// Geometric mean of the ratios; `None` with fewer than two pairs.
-    pub p95_ratio: Option<f64>,
-    /// Lower one-sided 95 % bound.
-    pub p95_ratio_low: Option<f64>,
-    /// Upper one-sided 95 % bound.
-    pub p95_ratio_high: Option<f64>,
-    /// p95 of all requests in partitioned mode minus that in legacy mode, microseconds.
-    pub p95_difference_us: i64,
 }
 
 /// One second of the run.

@@ -58,6 +58,21 @@ pub struct DiffEvidence {
     /// What the write-ahead log told, where it was followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wal: Option<WalEvidence>,
+    /// What the planner would read for a question about one partition's range, for each twin that is
+    /// divided by ranges.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pruning: Vec<Pruning>,
+}
+
+/// What the planner would read for a question about the range of one partition.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Pruning {
+    /// The pair's name.
+    pub table: String,
+    /// Partitions of the twin.
+    pub partitions: u64,
+    /// Of those, partitions that the plan reads; 1 where pruning works.
+    pub scanned: u64,
 }
 
 impl DiffEvidence {

@@ -19,3 +19,12 @@ pub struct PastRun {
     /// p95 in partitioned mode by operation, microseconds.
     pub operations_p95_us: BTreeMap<String, u64>,
 }
+
+/// An earlier run that says nothing about this one.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct IncomparableRun {
+    /// Its name.
+    pub run_id: String,
+    /// Why: another machine, scenario or amount of data, or a run that is no measure.
+    pub why: String,
+}

@@ -5,6 +5,7 @@
 
 pub mod answers;
 pub mod checklist;
+pub mod comparison;
 pub mod drill;
 pub mod drive;
 pub mod finding;
@@ -16,6 +17,7 @@ pub mod observation;
 pub mod rollout;
 pub mod run_record;
 pub mod verdict;
+pub mod watch;
 
 /// The version of the run record's layout, raised whenever a reader would have to change.
 pub const SCHEMA_VERSION: u32 = 2;

@@ -27,6 +27,12 @@ pub struct Observation {
     pub critical_alerts: Option<u64>,
     /// Warnings raised by the platform.
     pub warning_alerts: Option<u64>,
+    /// Connections of the fullest pool that are in use.
+    #[serde(default)]
+    pub pool_in_use: Option<u64>,
+    /// Connections that this pool may have.
+    #[serde(default)]
+    pub pool_max: Option<u64>,
     /// Why there is no answer.
     pub error: Option<String>,
 }

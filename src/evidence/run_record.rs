@@ -3,13 +3,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::drill::Drill;
 use super::drive::DriveEvidence;
 use super::finding::DiffEvidence;
-use super::history::PastRun;
+use super::history::{IncomparableRun, PastRun};
 use super::limits::{OtherLimit, Phase};
 use super::manifest::Manifest;
 use super::observation::Observation;
 use super::verdict::{Criterion, Verdict};
+use super::watch::WatchEvidence;
 
 /// Everything a verdict and a report need.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -62,6 +64,15 @@ pub struct RunRecord {
     /// Earlier runs that this one was held against, oldest first.
     #[serde(default)]
     pub history: Vec<PastRun>,
+    /// Earlier runs that were named and cannot be compared with this one, each with why.
+    #[serde(default)]
+    pub incomparable: Vec<IncomparableRun>,
+    /// Name of the run with which the level of p95 changed, where it did.
+    #[serde(default)]
+    pub level_changed_with: Option<String>,
+    /// SHA-256 of the scenario as it was read, hexadecimal; empty where there was none.
+    #[serde(default)]
+    pub scenario_sha256: String,
     /// The evidence files beside the record, as they were when the run ended.
     #[serde(default)]
     pub files: Vec<EvidenceFile>,
@@ -69,7 +80,11 @@ pub struct RunRecord {
     #[serde(skip)]
     pub altered: Vec<String>,
     /// Drills rehearsed.
-    pub drills: Vec<serde_json::Value>,
+    #[serde(default)]
+    pub drills: Vec<Drill>,
+    /// What hours or days of watching came to, where there were any.
+    #[serde(default)]
+    pub watch: Option<WatchEvidence>,
     /// The criteria with their states.
     pub criteria: Vec<Criterion>,
     /// The decision.

@@ -1,10 +1,10 @@
 //! The criteria about what the answers held.
 
-use super::criteria::criterion;
+use super::catalogue::criterion;
 use crate::evidence::drive::{DriveEvidence, Mode};
 use crate::evidence::finding::Finding;
 use crate::evidence::run_record::RunRecord;
-use crate::evidence::verdict::{Action, Criterion, Kind};
+use crate::evidence::verdict::{Action, Criterion};
 
 /// Questions that may stay without a comparison because the data changed meanwhile.
 const UNSETTLED_LIMIT: f64 = 0.05;
@@ -25,14 +25,7 @@ pub(super) fn all(record: &RunRecord) -> Vec<Criterion> {
 }
 
 fn isolation(drive: &DriveEvidence) -> Criterion {
-    let criterion = criterion(
-        "org_isolation",
-        Kind::Integrity,
-        "No answer held another org's data",
-        "Phase 3, data integrity maintained",
-        "drive",
-        "0 answers",
-    );
+    let criterion = criterion("org_isolation");
     let Some(isolation) = drive.isolation.as_ref().filter(|i| i.answers_checked > 0) else {
         let why = "no answer was looked at: say in the scenario where answers name their org (own)";
         return criterion.note(why);
@@ -45,14 +38,7 @@ fn isolation(drive: &DriveEvidence) -> Criterion {
 }
 
 fn parity(drive: &DriveEvidence) -> Criterion {
-    let criterion = criterion(
-        "answers_alike",
-        Kind::Integrity,
-        "Both sides answer the same question alike",
-        "Phase 2, no data inconsistencies detected",
-        "drive",
-        "0 answers that differ",
-    );
+    let criterion = criterion("answers_alike");
     let Some(parity) = &drive.parity else {
         return criterion.note("no question was asked of both sides");
     };

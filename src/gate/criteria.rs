@@ -1,36 +1,10 @@
 //! The criteria that need no statistics: the record, the data, the platform's own word.
 
+use super::catalogue::criterion;
 use super::limits;
 use crate::evidence::finding::{DiffEvidence, Severity};
 use crate::evidence::run_record::{ActState, RunRecord};
-use crate::evidence::verdict::{Action, Criterion, Kind, State};
-
-/// Row delta that asks for an emergency rollback (handbook, alert thresholds).
-const ROW_DELTA_CRITICAL: u64 = 1000;
-
-/// A criterion before it is measured.
-pub(super) fn criterion(
-    id: &str,
-    kind: Kind,
-    title: &str,
-    source: &str,
-    evidence: &str,
-    limit: impl Into<String>,
-) -> Criterion {
-    Criterion {
-        id: id.into(),
-        title: title.into(),
-        source: format!("handbook: {source}"),
-        kind,
-        evidence: evidence.into(),
-        limit: limit.into(),
-        measured: None,
-        margin: None,
-        state: State::Unknown,
-        action: Action::Hold,
-        note: String::new(),
-    }
-}
+use crate::evidence::verdict::{Action, Criterion, State};
 
 impl Criterion {
     /// Measured: passes or fails.
@@ -66,9 +40,9 @@ impl Criterion {
 pub(super) fn all(record: &RunRecord) -> Vec<Criterion> {
     let mut criteria = vec![whole_record(record)];
     if record.diff_before.is_some() || record.drive.is_some() {
-        criteria.push(content("before the load", record.diff_before.as_ref()));
+        criteria.push(content("content_identical_before", record.diff_before.as_ref()));
     }
-    criteria.push(content("", deciding_diff(record)));
+    criteria.push(content("content_identical", deciding_diff(record)));
     criteria.push(row_delta(record));
     criteria.push(catalog(record.diff.as_ref()));
     if record.manifest.is_some() || record.acts.iter().any(|act| act.name == "seed") {
@@ -83,14 +57,7 @@ fn deciding_diff(record: &RunRecord) -> Option<&DiffEvidence> {
 }
 
 fn whole_record(record: &RunRecord) -> Criterion {
-    let criterion = criterion(
-        "record_whole",
-        Kind::Record,
-        "The run was not cut short, and its evidence is as it was left",
-        "Phase 2, load tests pass",
-        "acts, files",
-        "every act to its end, every digest the same",
-    );
+    let criterion = criterion("record_whole");
     if !record.altered.is_empty() {
         return criterion.measured(false, "altered").note(record.altered.join("; "));
     }
@@ -117,20 +84,8 @@ fn whole_record(record: &RunRecord) -> Criterion {
     }
 }
 
-fn content(when: &str, diff: Option<&DiffEvidence>) -> Criterion {
-    let (id, title) = if when.is_empty() {
-        ("content_identical", "Every row of every org is the same on both sides".to_owned())
-    } else {
-        ("content_identical_before", format!("Every row was the same on both sides {when}"))
-    };
-    let criterion = criterion(
-        id,
-        Kind::Integrity,
-        &title,
-        "Phase 4, data integrity maintained",
-        "diff",
-        "0 differing rows",
-    );
+fn content(id: &str, diff: Option<&DiffEvidence>) -> Criterion {
+    let criterion = criterion(id);
     let Some(diff) = diff else {
         return criterion.note("the tables were not compared");
     };
@@ -172,14 +127,8 @@ fn worst_orgs(diff: &DiffEvidence) -> String {
 
 fn row_delta(record: &RunRecord) -> Criterion {
     let limit = limits::of(record, "row_delta");
-    let criterion = criterion(
-        "row_delta",
-        Kind::Integrity,
-        "Row counts of both sides agree",
-        "data validation, row count delta < 10",
-        "diff",
-        format!("< {limit} rows per table"),
-    );
+    let emergency = limits::of(record, "row_delta_emergency");
+    let criterion = criterion("row_delta");
     let compared = record.diff.as_ref().filter(|diff| diff.complete && !diff.tables.is_empty());
     let Some(diff) = compared else {
         return criterion.note("the tables were not counted to the end");
@@ -189,7 +138,7 @@ fn row_delta(record: &RunRecord) -> Criterion {
         return criterion;
     };
     let action =
-        if delta(worst) > ROW_DELTA_CRITICAL { Action::EmergencyRollback } else { Action::Hold };
+        if delta(worst) as f64 > emergency { Action::EmergencyRollback } else { Action::Hold };
     criterion
         .measured((delta(worst) as f64) < limit, delta(worst).to_string())
         .below(delta(worst) as f64, limit)
@@ -198,14 +147,7 @@ fn row_delta(record: &RunRecord) -> Criterion {
 }
 
 fn catalog(diff: Option<&DiffEvidence>) -> Criterion {
-    let criterion = criterion(
-        "catalog_sound",
-        Kind::Integrity,
-        "Triggers, partitions and columns can keep both sides the same",
-        "infrastructure readiness, dual-write triggers active",
-        "diff",
-        "0 errors",
-    );
+    let criterion = criterion("catalog_sound");
     let Some(diff) = diff else {
         return criterion.note("the catalog was not checked");
     };
@@ -230,14 +172,7 @@ fn catalog(diff: Option<&DiffEvidence>) -> Criterion {
 
 /// The seed's promise: what was loaded is there, org by org and row by row, before the load.
 fn nothing_lost_since_seed(record: &RunRecord) -> Criterion {
-    let criterion = criterion(
-        "seeded_rows_present",
-        Kind::Integrity,
-        "Everything that was seeded was there to be compared",
-        "data validation",
-        "manifest, diff",
-        "all seeded orgs and rows",
-    );
+    let criterion = criterion("seeded_rows_present");
     let diffs: Vec<&DiffEvidence> =
         record.diff_before.iter().chain(&record.diff).filter(|diff| diff.complete).collect();
     let (Some(manifest), false) = (&record.manifest, diffs.is_empty()) else {

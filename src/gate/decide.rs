@@ -1,26 +1,44 @@
 //! Worst state decides: the precedence of the contract, the action of the handbook's matrix.
 
-use super::statistics::compare;
-use super::{answers, criteria, history, ledger, limits, load, observed, steps};
+use super::statistics::{compare, look};
+use super::{
+    answers, catalogue, criteria, history, ledger, limits, load, observed, outside, steps,
+};
+use crate::evidence::drive::{Comparison, DriveEvidence, Look};
+use crate::evidence::limits::{OtherLimit, Phase};
 use crate::evidence::run_record::RunRecord;
 use crate::evidence::verdict::{Action, Criterion, Decision, Kind, State, Verdict};
 
 /// Judges a record: fills in the comparison, the criteria and the verdict.
 pub fn judge(record: &mut RunRecord) {
     let limit = 1.0 + limits::of(record, "p95_overall");
+    let judged_from_us = load::felt_us(record);
     if let Some(drive) = &mut record.drive {
-        drive.comparison = compare(drive, limit);
+        let comparison = compare(drive, limit);
+        drive.comparison = comparison.map(|c| Comparison { judged_from_us, ..c });
     }
+    record.level_changed_with = history::level_change(record);
     record.criteria = criteria::all(record);
     record.criteria.extend(ledger::all(record));
     record.criteria.extend(answers::all(record));
     record.criteria.extend(load::all(record));
     record.criteria.extend(observed::all(record));
+    record.criteria.extend(outside::all(record));
     record.criteria.extend(history::against_earlier_runs(record));
     let mut criteria = std::mem::take(&mut record.criteria);
-    criteria.iter_mut().for_each(|criterion| limits::explain(record, criterion));
+    criteria.iter_mut().for_each(|criterion| catalogue::finish(record, criterion));
     record.criteria = criteria;
     record.verdict = decide(record);
+}
+
+/// Who looks at a load that runs under these limits: are more pairs needed?
+pub fn judge_of_looks(
+    changed: &[OtherLimit],
+    phase: Phase,
+) -> impl Fn(&DriveEvidence) -> Option<Look> + Send + Sync + use<> {
+    let record = RunRecord { limits: changed.to_vec(), phase, ..RunRecord::default() };
+    let limit = 1.0 + limits::of(&record, "p95_overall");
+    move |drive| look(drive, limit)
 }
 
 /// Whether nothing speaks against the measurement itself.
@@ -142,12 +160,15 @@ fn urgency(action: Action) -> u8 {
 mod tests {
     use super::*;
     use crate::evidence::answers::{IsolationEvidence, ParityEvidence};
+    use crate::evidence::drill::Drill;
     use crate::evidence::drive::{
-        DriveEvidence, Mode, ModeLatency, OperationEvidence, Percentiles, Window, WindowLatency,
+        DriveEvidence, Mode, ModeLatency, OperationEvidence, OrgClass, Percentiles, Slice, Window,
+        WindowLatency,
     };
     use crate::evidence::finding::{DiffEvidence, TableDiff};
     use crate::evidence::observation::Observation;
     use crate::evidence::run_record::{Act, ActState};
+    use crate::evidence::watch::WatchEvidence;
 
     /// A record in which everything is as it should be, with partitioned `ratio` times as slow.
     fn healthy(ratio: f64) -> RunRecord {
@@ -167,7 +188,7 @@ mod tests {
             all: latency_of(p95),
             without_own_lag: latency_of(p95),
             operations: [("list".to_owned(), latency_of(p95))].into(),
-            ..Window::default()
+            org_sizes: [("small".to_owned(), latency_of(p95))].into(),
         };
         let noise = [0.99, 1.02, 1.0, 0.98, 1.01, 1.0, 1.0, 0.99, 1.01, 1.02, 0.98, 1.0];
         let windows = (0..12).flat_map(|pair| {
@@ -184,6 +205,7 @@ mod tests {
                     name: "list".into(),
                     ..OperationEvidence::default()
                 }],
+                org_sizes: vec![OrgClass { name: "small".into(), orgs: 10, ..OrgClass::default() }],
                 requests: 20_000,
                 isolation: Some(IsolationEvidence { answers_checked: 9, ..Default::default() }),
                 parity: Some(ParityEvidence {
@@ -246,7 +268,8 @@ mod tests {
 
     #[test]
     fn missing_evidence_is_never_go() {
-        let cuts: [fn(&mut RunRecord); 15] = [
+        let cuts: [fn(&mut RunRecord); 16] = [
+            |record| record.drive.as_mut().expect("there").org_sizes.clear(),
             |record| record.diff_before = None,
             |record| record.diff = record.diff_before.clone(),
             |record| record.acts[0].state = ActState::Failed,
@@ -290,6 +313,79 @@ mod tests {
         let mut untrusted = healthy(1.6);
         untrusted.drive.as_mut().expect("there").wrong_mode = 1;
         assert_eq!(verdict(untrusted).1, 30);
+    }
+
+    #[test]
+    fn a_size_of_org_that_suffers_alone_is_seen() {
+        let mut record = healthy(1.0);
+        let drive = record.drive.as_mut().expect("there");
+        for window in drive.windows.iter_mut().filter(|window| window.candidate) {
+            let slow = WindowLatency { arrivals: 9, errors: 0, p95_us: Some(8000) };
+            window.org_sizes.insert("small".into(), slow);
+        }
+        let of = |p95| ModeLatency {
+            response_us: Percentiles { p95, ..Percentiles::default() },
+            ..ModeLatency::default()
+        };
+        drive.slices = vec![Slice {
+            by: "org_size".into(),
+            class: "small".into(),
+            modes: [(Mode::Legacy, of(5000)), (Mode::Partitioned, of(8000))].into(),
+            ..Slice::default()
+        }];
+        assert_eq!(verdict(record.clone()), (Decision::NoGo, 10, Action::StandardRollback));
+        // The owner of the target may say that nobody there feels three milliseconds.
+        record.limits = vec![OtherLimit {
+            criterion: "p95_felt".into(),
+            limit: 5.0,
+            reason: "a batch interface".into(),
+            phase: None,
+        }];
+        judge(&mut record);
+        assert_eq!(record.verdict.decision, Decision::Go, "{:?}", record.verdict.reasons);
+        let told = record.criteria.iter().find(|c| c.id == "p95_operations").expect("there");
+        assert!(told.source.contains("a batch interface"), "{}", told.source);
+        assert!(told.limit.contains("under 5 ms"), "{}", told.limit);
+    }
+
+    #[test]
+    fn each_phase_asks_for_what_the_handbook_names() {
+        let decision = |phase, change: fn(&mut RunRecord)| {
+            let mut record = RunRecord { phase, ..healthy(1.0) };
+            change(&mut record);
+            verdict(record).0
+        };
+        let watched = |record: &mut RunRecord, watched_h| {
+            record.watch = Some(WatchEvidence { watched_h, ..WatchEvidence::default() });
+        };
+        let day: fn(&mut RunRecord) = |record| {
+            record.watch = Some(WatchEvidence { watched_h: 24.0, ..WatchEvidence::default() })
+        };
+        assert_eq!(decision(Phase::Dev, |_| ()), Decision::Go);
+        assert_eq!(decision(Phase::Staging, |_| ()), Decision::Go);
+        for phase in [Phase::Pilot, Phase::Increment, Phase::PostRollout] {
+            assert_eq!(decision(phase, |_| ()), Decision::Inconclusive, "{phase:?}");
+        }
+        assert_eq!(decision(Phase::Increment, day), Decision::Go);
+        assert_eq!(decision(Phase::PostRollout, day), Decision::Go);
+        // Before the first org in production, a rollback has to be rehearsed, too.
+        let mut pilot = RunRecord { phase: Phase::Pilot, ..healthy(1.0) };
+        watched(&mut pilot, 72.0);
+        assert_eq!(verdict(pilot.clone()).0, Decision::Inconclusive);
+        let rehearsed = |proven| Drill {
+            name: "standard_rollback".into(),
+            limit_s: Some(900.0),
+            measured_s: Some(12.0),
+            proven,
+            ..Drill::default()
+        };
+        pilot.drills = vec![rehearsed(true)];
+        assert_eq!(verdict(pilot.clone()).0, Decision::Go);
+        pilot.drills = vec![rehearsed(false)];
+        assert_eq!(verdict(pilot).1, 10);
+        // A slow partitioned side is shown in development, and decides everywhere else.
+        let slow = RunRecord { phase: Phase::Dev, ..healthy(1.6) };
+        assert_eq!(verdict(slow).0, Decision::Go);
     }
 
     #[test]

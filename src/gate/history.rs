@@ -7,14 +7,14 @@
 
 use std::collections::BTreeMap;
 
-use super::criteria::criterion;
+use super::catalogue::criterion;
 use super::limits;
-use super::load::{FELT_US, percent, share};
+use super::load::{felt_us, percent};
 use super::statistics::{CONFIDENCE, t_quantile};
 use crate::evidence::drive::Mode;
 use crate::evidence::history::PastRun;
 use crate::evidence::run_record::RunRecord;
-use crate::evidence::verdict::{Criterion, Decision, Kind};
+use crate::evidence::verdict::{Criterion, Decision};
 
 /// With fewer earlier runs their own spread says too little.
 const MIN_RUNS: usize = 5;
@@ -43,24 +43,26 @@ pub fn past_run(now: &RunRecord, past: &RunRecord) -> Result<PastRun, String> {
         let memory_gib = (machine.memory_bytes as f64 / f64::from(1 << 30)).round();
         format!("{}, {} cores, {memory_gib} GiB", machine.cpu, machine.cores)
     };
+    let scenario = |record: &RunRecord| record.scenario_sha256.clone();
+    if ![now, past].map(scenario).iter().any(String::is_empty) && scenario(now) != scenario(past) {
+        return Err("another scenario: its file has another content".into());
+    }
     let data = |record: &RunRecord| match &record.manifest {
         None => "data that was there".to_owned(),
-        Some(manifest) => {
-            let rows: u64 = manifest.tables.iter().map(|table| table.rows).sum();
-            format!("{} orgs, {rows} rows", manifest.orgs)
-        }
+        Some(manifest) => format!("{} orgs, {} rows", manifest.orgs, rows(record)),
     };
+    if !same_size(now, past) {
+        return Err(format!("another amount of data: {}; here {}", data(past), data(now)));
+    }
     let load = |drive: &crate::evidence::drive::DriveEvidence| {
         format!(
             "{} at {} req/s, {} connections",
             drive.scenario, drive.rate_per_s, drive.connections
         )
     };
-    for (what, here, there) in [
-        ("machine", machine(now), machine(past)),
-        ("data", data(now), data(past)),
-        ("load", load(drive), load(before)),
-    ] {
+    for (what, here, there) in
+        [("machine", machine(now), machine(past)), ("load", load(drive), load(before))]
+    {
         if here != there {
             return Err(format!("another {what}: {there}; here {here}"));
         }
@@ -77,6 +79,18 @@ pub fn past_run(now: &RunRecord, past: &RunRecord) -> Result<PastRun, String> {
         partitioned_p95_us: p95(Mode::Partitioned),
         operations_p95_us: operations.collect(),
     })
+}
+
+fn rows(record: &RunRecord) -> u64 {
+    record.manifest.iter().flat_map(|manifest| &manifest.tables).map(|table| table.rows).sum()
+}
+
+/// Whether both had the same orgs, and rows that differ by no more than another seed makes them.
+fn same_size(now: &RunRecord, past: &RunRecord) -> bool {
+    const SEEDS: f64 = 0.02;
+    let orgs = |record: &RunRecord| record.manifest.as_ref().map(|manifest| manifest.orgs);
+    let (here, there) = (rows(now) as f64, rows(past) as f64);
+    orgs(now) == orgs(past) && (here - there).abs() <= SEEDS * here.max(there)
 }
 
 /// The least by which a value is worse than earlier ones, as a ratio, with the ratio to their
@@ -102,18 +116,18 @@ fn regression(now_us: u64, then_us: &[u64]) -> Option<(f64, f64)> {
 
 /// The criterion, where earlier runs were named.
 pub(super) fn against_earlier_runs(record: &RunRecord) -> Option<Criterion> {
-    if record.history.is_empty() {
+    if record.history.is_empty() && record.incomparable.is_empty() {
         return None;
     }
     let limit = limits::of(record, "p95_history");
-    let criterion = criterion(
-        "p95_history",
-        Kind::Performance,
-        "The partitioned side is not slower than in earlier runs",
-        "Post-rollout, performance verification",
-        "drive, history",
-        format!("≤ +{} %, lower 95 % bound", share(limit)),
-    );
+    let criterion = criterion("p95_history");
+    if record.history.is_empty() {
+        let first = record.incomparable.first();
+        let first = first.map_or(String::new(), |run| format!("; {}: {}", run.run_id, run.why));
+        return Some(
+            criterion.note(format!("no earlier run can be compared with this one{first}")),
+        );
+    }
     let runs = record.history.len();
     let Some(drive) = &record.drive else {
         return Some(criterion.note("no request was measured"));
@@ -127,13 +141,20 @@ pub(super) fn against_earlier_runs(record: &RunRecord) -> Option<Criterion> {
     let pass = low <= 1.0 + limit && slower.is_empty();
     let mut notes: Vec<String> =
         slower.iter().map(|(name, ratio)| format!("{name} {}", percent(*ratio))).collect();
-    let values: Vec<f64> = then_us.iter().chain([&now_us]).map(|us| (*us as f64).ln()).collect();
-    if let Some(at) = change_point(&values) {
-        let since = record.history.get(at).map_or(record.run_id.as_str(), |run| &run.run_id);
+    if let Some(since) = level_change(record) {
         notes.push(format!("the level changed with run {since}"));
     }
     let measured = format!("{} (at least {}) over {runs} runs", percent(ratio), percent(low));
     Some(criterion.measured(pass, measured).below(low - 1.0, limit).note(notes.join(", ")))
+}
+
+/// The run with which the level of p95 changed, where it did.
+pub(super) fn level_change(record: &RunRecord) -> Option<String> {
+    let now_us = record.drive.as_ref()?.overall.get(&Mode::Partitioned)?.response_us.p95;
+    let then_us = record.history.iter().map(|past| past.partitioned_p95_us);
+    let values: Vec<f64> = then_us.chain([now_us]).map(|us| (us as f64).ln()).collect();
+    let at = change_point(&values)?;
+    Some(record.history.get(at).map_or_else(|| record.run_id.clone(), |run| run.run_id.clone()))
 }
 
 /// Operations slower than they used to be, worst first.
@@ -142,12 +163,13 @@ fn slower_operations(record: &RunRecord, limit: f64) -> Vec<(String, f64)> {
     for (name, us) in record.history.iter().flat_map(|past| &past.operations_p95_us) {
         then_us.entry(name).or_default().push(*us);
     }
+    let felt_us = felt_us(record);
     let operations = record.drive.iter().flat_map(|drive| &drive.operations);
     let mut slower: Vec<(String, f64)> = operations
         .filter_map(|operation| {
             let now_us = operation.modes.get(&Mode::Partitioned)?.response_us.p95;
             let then_us = then_us.get(operation.name.as_str())?;
-            let felt = then_us.iter().all(|then| now_us >= then + FELT_US as u64);
+            let felt = then_us.iter().all(|then| now_us as i64 >= *then as i64 + felt_us);
             let (ratio, low) = regression(now_us, then_us)?;
             (felt && low > 1.0 + limit).then(|| (operation.name.clone(), ratio))
         })
@@ -162,7 +184,7 @@ fn slower_operations(record: &RunRecord, limit: f64) -> Vec<(String, f64)> {
 /// The split with the largest standardised difference of means on its two sides, held against the
 /// same statistic of the series in other orders (a permutation test at 1 in 100).
 fn change_point(values: &[f64]) -> Option<usize> {
-    const SHUFFLES: u64 = 400;
+    const SHUFFLES: u64 = 2000;
     if values.len() < 2 * MIN_RUNS {
         return None;
     }
@@ -183,11 +205,17 @@ fn change_point(values: &[f64]) -> Option<usize> {
 
 /// The split with the largest difference of means in units of its standard error.
 fn largest_step(values: &[f64]) -> Option<(usize, f64)> {
-    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
-    let steps = (2..values.len().saturating_sub(1)).map(|at| {
-        let (before, after) = values.split_at(at);
-        let weight = (before.len() * after.len()) as f64 / values.len() as f64;
-        (at, (mean(after) - mean(before)).abs() * weight.sqrt())
+    let (all, n) = (values.iter().sum::<f64>(), values.len() as f64);
+    let mut sum = 0.0;
+    let steps = values.iter().enumerate().map(|(at, value)| {
+        let before = (at as f64, sum);
+        sum += value;
+        (at, before)
+    });
+    let steps = steps.filter(|(at, _)| (2..values.len().saturating_sub(1)).contains(at));
+    let steps = steps.map(|(at, (k, sum))| {
+        let difference = (all - sum) / (n - k) - sum / k;
+        (at, difference.abs() * (k * (n - k) / n).sqrt())
     });
     steps.filter(|(_, step)| step.is_finite()).max_by(|a, b| a.1.total_cmp(&b.1))
 }

@@ -1,11 +1,11 @@
 //! The criterion about what the load wrote.
 
-use super::criteria::criterion;
+use super::catalogue::criterion;
 use crate::evidence::drive::DriveEvidence;
 use crate::evidence::finding::Finding;
 use crate::evidence::ledger::LedgerEvidence;
 use crate::evidence::run_record::RunRecord;
-use crate::evidence::verdict::{Action, Criterion, Kind};
+use crate::evidence::verdict::{Action, Criterion};
 
 /// Findings that the note names.
 const NAMED: usize = 3;
@@ -22,14 +22,7 @@ pub(super) fn all(record: &RunRecord) -> Vec<Criterion> {
 }
 
 fn judged(drive: &DriveEvidence) -> Criterion {
-    let criterion = criterion(
-        "ledger",
-        Kind::Integrity,
-        "Every acknowledged write is there, whole, once, on both sides, and no refused one is",
-        "data validation, recent writes appear in both legacy and partitioned tables",
-        "drive",
-        "0 lost, phantom, doubled, torn, stale or altered writes",
-    );
+    let criterion = criterion("ledger");
     let Some(ledger) = &drive.ledger else {
         return criterion.note("the load wrote, and nobody remembered what");
     };

@@ -1,35 +1,36 @@
 //! Which limit holds: the handbook's, or the one its owner gave a reason for.
 
-use crate::evidence::limits::{LIMITS, OtherLimit};
+use crate::evidence::limits::{LIMITS, Limit, OtherLimit};
 use crate::evidence::run_record::RunRecord;
 use crate::evidence::verdict::Criterion;
 
-/// The limit of a criterion in this run.
-pub(super) fn of(record: &RunRecord, criterion: &str) -> f64 {
-    other(record, criterion).map_or_else(|| handbook(criterion), |other| other.limit)
+/// The value of a limit of [`LIMITS`] in this run.
+pub(super) fn of(record: &RunRecord, name: &str) -> f64 {
+    other(record, name).map_or_else(|| limit(name).in_phase(record.phase), |other| other.limit)
 }
 
 /// Says in a criterion's source that its limit is not the handbook's, and why.
 pub(super) fn explain(record: &RunRecord, criterion: &mut Criterion) {
-    if let Some(other) = other(record, &criterion.id) {
-        let (handbook, reason) = (handbook(&criterion.id), &other.reason);
-        criterion.source =
-            format!("{}; limit {handbook} there, {} here: {reason}", criterion.source, other.limit);
+    for limit in LIMITS.iter().filter(|limit| limit.criterion == criterion.id) {
+        let Some(other) = other(record, limit.name) else { continue };
+        let (handbook, here) = (limit.in_phase(record.phase), other.limit);
+        criterion
+            .source
+            .push_str(&format!("; {} {handbook} there, {here} here: {}", limit.name, other.reason));
     }
 }
 
-fn handbook(criterion: &str) -> f64 {
-    let limit = LIMITS.iter().find(|limit| limit.criterion == criterion);
-    limit.expect("asked for by the criteria that are listed there").handbook
+fn limit(name: &str) -> &'static Limit {
+    let limit = LIMITS.iter().find(|limit| limit.name == name);
+    limit.expect("asked for by the criteria that are listed there")
 }
 
 /// The changed limit: one for this phase before one for every phase. A value that is no number
 /// within the range is not heeded, wherever the record has it from.
-fn other<'r>(record: &'r RunRecord, criterion: &str) -> Option<&'r OtherLimit> {
-    let range = LIMITS.iter().find(|limit| limit.criterion == criterion)?.range;
-    let fits = |other: &&OtherLimit| {
-        other.criterion == criterion && (range.0..=range.1).contains(&other.limit)
-    };
+fn other<'r>(record: &'r RunRecord, name: &str) -> Option<&'r OtherLimit> {
+    let range = limit(name).range;
+    let fits =
+        |other: &&OtherLimit| other.criterion == name && (range.0..=range.1).contains(&other.limit);
     let of_phase = record.limits.iter().filter(fits).find(|o| o.phase == Some(record.phase));
     of_phase.or_else(|| record.limits.iter().filter(fits).find(|o| o.phase.is_none()))
 }

@@ -1,45 +1,63 @@
 //! The criteria about the load: was the target fast enough.
 
-use super::criteria::criterion;
+use super::catalogue::criterion;
 use super::{limits, validity};
-use crate::evidence::drive::{Comparison, DriveEvidence};
+use crate::evidence::drive::{Comparison, DriveEvidence, OperationComparison};
 use crate::evidence::run_record::RunRecord;
-use crate::evidence::verdict::{Action, Criterion, Kind, State};
+use crate::evidence::verdict::{Action, Criterion, State};
 use crate::gate::statistics::MIN_PAIRS;
 
-/// Latency that asks for a rollback (handbook, decision matrix): +50 %.
-const P95_CRITICAL: f64 = 1.50;
-/// A difference below this is shown but not judged: nobody feels it.
-pub(super) const FELT_US: i64 = 1000;
-/// Error rate that asks for a rollback (handbook, decision matrix): above 1 %.
-const ERROR_RATE_CRITICAL: f64 = 0.01;
 /// With fewer requests in a mode, a rate of one in a thousand cannot be seen.
 const MIN_REQUESTS: u64 = 1000;
+
+/// What the load is held against.
+#[derive(Debug, Clone, Copy)]
+struct Bars {
+    /// Ratio of p95 over all operations.
+    overall: f64,
+    /// Ratio of p95 that asks for a rollback.
+    rollback: f64,
+    /// Below this difference a ratio is shown and not judged.
+    felt_us: i64,
+    error_rate: f64,
+    error_rate_rollback: f64,
+}
 
 /// Criteria about the load.
 pub(super) fn all(record: &RunRecord) -> Vec<Criterion> {
     let drive = record.drive.as_ref().filter(|drive| drive.requests > 0);
-    let p95 = limits::of(record, "p95_overall");
-    let mut criteria = validity::all(drive, 1.0 + p95);
+    let of = |name| limits::of(record, name);
+    let bars = Bars {
+        overall: 1.0 + of("p95_overall"),
+        rollback: 1.0 + of("p95_rollback"),
+        felt_us: felt_us(record),
+        error_rate: of("error_rate"),
+        error_rate_rollback: of("error_rate_rollback"),
+    };
+    let operations = |c: &Comparison| c.operations.clone();
+    let org_sizes = |c: &Comparison| c.org_sizes.clone();
+    let each = |id, pick: fn(&Comparison) -> Vec<OperationComparison>| {
+        p95_each(id, drive, pick, 1.0 + of(id), bars)
+    };
+    let mut criteria = validity::all(drive, bars.overall);
     criteria.extend([
-        error_rate(drive, limits::of(record, "error_rate")),
-        p95_overall(drive, p95),
-        p95_operations(drive, limits::of(record, "p95_operations")),
+        error_rate(drive, bars),
+        p95_overall(drive, bars),
+        each("p95_operations", operations),
+        each("p95_org_sizes", org_sizes),
     ]);
     criteria
 }
 
+/// The least difference of p95 that somebody feels, microseconds.
+pub(super) fn felt_us(record: &RunRecord) -> i64 {
+    (limits::of(record, "p95_felt") * 1000.0) as i64
+}
+
 pub(super) const NO_LOAD: &str = "no request was measured";
 
-fn error_rate(drive: Option<&DriveEvidence>, limit: f64) -> Criterion {
-    let criterion = criterion(
-        "error_rate",
-        Kind::Performance,
-        "Requests succeed",
-        "Phase 4, error rate < 0.1 %",
-        "drive",
-        format!("< {} % in each mode", share(limit)),
-    );
+fn error_rate(drive: Option<&DriveEvidence>, bars: Bars) -> Criterion {
+    let criterion = criterion("error_rate");
     let Some(drive) = drive else {
         return criterion.note(NO_LOAD);
     };
@@ -56,29 +74,25 @@ fn error_rate(drive: Option<&DriveEvidence>, limit: f64) -> Criterion {
     };
     // The sum and the modes must tell one story; the worse one counts.
     let rate = rate.max(drive.errors as f64 / drive.requests as f64);
-    let pass = rate < limit;
+    let pass = rate < bars.error_rate;
     if pass && fewest < MIN_REQUESTS {
         return criterion.note(format!("{fewest} requests in a mode are too few to tell"));
     }
     let kinds: Vec<String> =
         drive.errors_by_kind.iter().map(|(kind, count)| format!("{count} × {kind}")).collect();
-    let action = if rate > ERROR_RATE_CRITICAL { Action::StandardRollback } else { Action::Hold };
+    let action = match rate > bars.error_rate_rollback {
+        true => Action::StandardRollback,
+        false => Action::Hold,
+    };
     criterion
         .measured(pass, format!("{:.3} % ({})", rate * 100.0, mode.as_str()))
-        .below(rate, limit)
+        .below(rate, bars.error_rate)
         .note(kinds.join(", "))
         .asks_for(action)
 }
 
-fn p95_overall(drive: Option<&DriveEvidence>, limit: f64) -> Criterion {
-    let criterion = criterion(
-        "p95_overall",
-        Kind::Performance,
-        "p95 of all requests is not worse on the partitioned side",
-        "Phase 4, P95 latency < baseline + 10 %",
-        "drive",
-        format!("< +{} %, upper 95 % bound", share(limit)),
-    );
+fn p95_overall(drive: Option<&DriveEvidence>, bars: Bars) -> Criterion {
+    let criterion = criterion("p95_overall");
     if drive.is_some_and(|drive| drive.closed_loop || drive.calibration) {
         return criterion
             .note("this load did not compare the sides: it was for capacity or calibration");
@@ -86,23 +100,28 @@ fn p95_overall(drive: Option<&DriveEvidence>, limit: f64) -> Criterion {
     let Some(comparison) = drive.and_then(|drive| drive.comparison.as_ref()) else {
         return criterion.note("there are no two pairs of windows to compare");
     };
+    let extended = drive.map_or(0, |d| d.looks.iter().filter(|look| look.undecided).count());
+    let after = match extended {
+        0 => String::new(),
+        1 => format!(", {} pairs after an extension", comparison.pairs),
+        n => format!(", {} pairs after {n} extensions", comparison.pairs),
+    };
     let range = format!(
-        "{} ({} to {})",
+        "{} ({} to {}{after})",
         percent(comparison.p95_ratio),
         percent(comparison.p95_ratio_low),
         percent(comparison.p95_ratio_high)
     );
-    let criterion = criterion.below(comparison.p95_ratio - 1.0, limit);
-    let limit = 1.0 + limit;
+    let limit = bars.overall;
+    let criterion = criterion.below(comparison.p95_ratio - 1.0, limit - 1.0);
     let pooled = comparison.pooled_p95_ratio.unwrap_or(f64::INFINITY);
     if (comparison.pairs as usize) < MIN_PAIRS {
         let note = format!("{} pairs are fewer than the {MIN_PAIRS} needed", comparison.pairs);
         return criterion.note(note);
     }
-    let action = if comparison.p95_ratio_low > P95_CRITICAL {
-        Action::StandardRollback
-    } else {
-        Action::Hold
+    let action = match comparison.p95_ratio_low > bars.rollback {
+        true => Action::StandardRollback,
+        false => Action::Hold,
     };
     if comparison.p95_ratio_low > limit {
         criterion.measured(false, range).note(slower_operations(comparison)).asks_for(action)
@@ -119,10 +138,14 @@ fn p95_overall(drive: Option<&DriveEvidence>, limit: f64) -> Criterion {
         };
         criterion.measured(true, range).note(note)
     } else {
-        let note = format!(
-            "the interval holds the limit; about {} further pairs would decide",
-            comparison.further_pairs_needed.max(1)
-        );
+        let note = match comparison.p95_ratio_high < limit {
+            // Fast enough pair by pair, and not over all requests: a few slow windows decide.
+            true => format!("over all requests it is {}", percent(pooled)),
+            false => format!(
+                "the interval holds the limit; about {} further pairs would decide",
+                comparison.further_pairs_needed.max(1)
+            ),
+        };
         Criterion { measured: Some(range), state: State::Unknown, ..criterion }.note(note)
     }
 }
@@ -144,59 +167,65 @@ fn slower_operations(comparison: &Comparison) -> String {
     }
 }
 
-fn p95_operations(drive: Option<&DriveEvidence>, limit: f64) -> Criterion {
-    let criterion = criterion(
-        "p95_operations",
-        Kind::Performance,
-        "No operation and no size of org is much worse on the partitioned side",
-        "alert thresholds, P95 latency +20 % / +50 %",
-        "drive",
-        format!(
-            "≤ +{} % each, lower 95 % bound, differences under {} ms aside",
-            share(limit),
-            FELT_US / 1000
-        ),
-    );
+/// Each operation, or each size of org, held against the handbook's alarms.
+fn p95_each(
+    id: &str,
+    drive: Option<&DriveEvidence>,
+    pick: fn(&Comparison) -> Vec<OperationComparison>,
+    limit: f64,
+    bars: Bars,
+) -> Criterion {
+    let criterion = criterion(id);
     let Some(comparison) = drive.and_then(|drive| drive.comparison.as_ref()) else {
         return criterion.note("there are no two pairs of windows to compare");
     };
-    if comparison.operations.is_empty() {
-        return criterion.note("no operation was measured by itself");
+    // A class that holds no org has nothing to be measured.
+    let empty = |name: &str| {
+        let classes = drive.iter().flat_map(|drive| &drive.org_sizes);
+        id == "p95_org_sizes" && classes.into_iter().any(|c| c.name == name && c.orgs == 0)
+    };
+    let each: Vec<_> = pick(comparison).into_iter().filter(|one| !empty(&one.name)).collect();
+    if each.is_empty() {
+        return criterion.note("none was measured by itself");
     }
-    let unmeasured: Vec<&str> = comparison
-        .operations
+    let mut alarms: Vec<(&str, f64, f64)> = each
         .iter()
-        .filter(|operation| (operation.pairs as usize) < MIN_PAIRS)
-        .map(|operation| operation.name.as_str())
-        .collect();
-    let mut alarms: Vec<(&str, f64, f64)> = comparison
-        .operations
-        .iter()
-        .chain(&comparison.org_sizes)
-        .filter(|operation| operation.p95_difference_us >= FELT_US)
-        .filter_map(|o| Some((o.name.as_str(), o.p95_ratio_low?, o.p95_ratio?)))
-        .filter(|(_, low, _)| *low > 1.0 + limit)
+        .filter(|one| one.p95_difference_us >= bars.felt_us)
+        .filter_map(|one| Some((one.name.as_str(), one.p95_ratio_low?, one.p95_ratio?)))
+        .filter(|(_, low, _)| *low > limit)
         .collect();
     alarms.sort_by(|a, b| b.1.total_cmp(&a.1));
     if let Some((_, worst_low, _)) = alarms.first() {
-        let action =
-            if *worst_low > P95_CRITICAL { Action::StandardRollback } else { Action::Hold };
+        let action = match *worst_low > bars.rollback {
+            true => Action::StandardRollback,
+            false => Action::Hold,
+        };
         let named: Vec<String> =
             alarms.iter().map(|(name, _, ratio)| format!("{name} {}", percent(*ratio))).collect();
         return criterion
-            .measured(false, format!("{} operations", alarms.len()))
+            .measured(false, format!("{} of {}", alarms.len(), each.len()))
             .note(named.join(", "))
             .asks_for(action);
     }
-    if !unmeasured.is_empty() {
-        return criterion.note(format!("measured too seldom: {}", unmeasured.join(", ")));
+    let seldom = each.iter().filter(|one| (one.pairs as usize) < MIN_PAIRS);
+    let seldom: Vec<&str> = seldom.map(|one| one.name.as_str()).collect();
+    if !seldom.is_empty() {
+        return criterion.note(format!("measured too seldom: {}", seldom.join(", ")));
     }
-    criterion.measured(true, "0 operations")
+    criterion.measured(true, format!("0 of {}", each.len())).note(unjudged(&each, limit, bars))
 }
 
-/// A share as a percentage without needless digits.
-pub(super) fn share(share: f64) -> f64 {
-    (share * 1e6).round() / 1e4
+/// What is slower beyond the limit, by so little that nobody feels it.
+fn unjudged(each: &[OperationComparison], limit: f64, bars: Bars) -> String {
+    let slower = each.iter().filter(|one| one.p95_ratio_low.is_some_and(|low| low > limit));
+    let shown: Vec<String> = slower
+        .filter(|one| one.p95_difference_us < bars.felt_us)
+        .filter_map(|one| Some(format!("{} {}", one.name, percent(one.p95_ratio?))))
+        .collect();
+    match shown.is_empty() {
+        true => String::new(),
+        false => format!("slower by less than anybody feels: {}", shown.join(", ")),
+    }
 }
 
 /// A ratio as a signed difference in per cent.

@@ -1,6 +1,7 @@
 //! Criteria × evidence → verdict. Pure: no clock, no network, no database.
 
 mod answers;
+mod catalogue;
 mod criteria;
 mod decide;
 mod history;
@@ -8,12 +9,16 @@ mod ledger;
 mod limits;
 mod load;
 mod observed;
+mod outside;
 mod sql;
 mod statistics;
 mod steps;
 mod validity;
+mod watched;
 
-pub use decide::{fails_integrity, is_trustworthy, judge};
+pub use catalogue::{CRITERIA, Need, Spec, table as criteria_table};
+pub use decide::{fails_integrity, is_trustworthy, judge, judge_of_looks};
 pub use history::past_run;
-pub use statistics::{MIN_PAIRS, compare};
+pub use statistics::{MAX_EXTENSIONS, MIN_PAIRS, compare};
 pub use validity::WHOLE_PLAN;
+pub use watched::watched;

@@ -1,12 +1,11 @@
 //! The criteria about what the platform says of itself while it is under load.
 
-use super::criteria::criterion;
+use super::catalogue::criterion;
 use super::limits;
-use super::load::share;
 use crate::evidence::drive::DriveEvidence;
 use crate::evidence::observation::Observation;
 use crate::evidence::run_record::RunRecord;
-use crate::evidence::verdict::{Action, Criterion, Kind};
+use crate::evidence::verdict::{Action, Criterion};
 
 /// With fewer look-ups the hit rate says nothing.
 const MIN_LOOKUPS: u64 = 100;
@@ -17,10 +16,9 @@ pub(super) fn all(record: &RunRecord) -> Vec<Criterion> {
     let limit = |criterion| limits::of(record, criterion);
     vec![
         cache_hit_rate(record.drive.as_ref(), observations, limit("cache_hit_rate")),
-        critical_alerts(observations),
+        critical_alerts(record),
         external_cache(observations),
-        replica_lag(observations, limit("replica_lag")),
-        watched(record),
+        replica_lag(record, limit("replica_lag")),
     ]
 }
 
@@ -29,14 +27,7 @@ fn cache_hit_rate(
     observations: &[Observation],
     limit: f64,
 ) -> Criterion {
-    let criterion = criterion(
-        "cache_hit_rate",
-        Kind::Performance,
-        "The cache answers most of what it is asked",
-        "Phase 4, cache hit rate > 70 %",
-        "observations",
-        format!("> {} %", share(limit)),
-    );
+    let criterion = criterion("cache_hit_rate");
     // Only what was counted in the second half of the measured windows: filling up from a cold start
     // is not the cache's fault, and takes as long as the load is wide.
     let windows = drive.map_or(&[][..], |drive| &drive.windows);
@@ -60,17 +51,12 @@ fn cache_hit_rate(
     criterion.measured(rate > limit, format!("{:.1} %", rate * 100.0)).above(rate, limit)
 }
 
-fn critical_alerts(observations: &[Observation]) -> Criterion {
-    let criterion = criterion(
-        "critical_alerts",
-        Kind::Performance,
-        "The platform raised no critical alert",
-        "Phase 2 and 4, no critical alerts",
-        "observations",
-        "0",
-    );
+fn critical_alerts(record: &RunRecord) -> Criterion {
+    let observations = &record.observations;
+    let criterion = criterion("critical_alerts");
     let answered: Vec<u64> = observations.iter().filter_map(|o| o.critical_alerts).collect();
-    let worst = answered.iter().max().copied();
+    let watched = record.watch.as_ref().and_then(|watch| watch.critical_alerts);
+    let worst = answered.iter().copied().chain(watched).max();
     match worst {
         Some(alerts) if alerts > 0 => {
             criterion.measured(false, alerts.to_string()).asks_for(Action::StandardRollback)
@@ -86,14 +72,7 @@ fn critical_alerts(observations: &[Observation]) -> Criterion {
 }
 
 fn external_cache(observations: &[Observation]) -> Criterion {
-    let criterion = criterion(
-        "external_cache",
-        Kind::Advice,
-        "The external cache was there all the time",
-        "decision matrix: cache unavailable, continue (has fallback)",
-        "observations",
-        "always available",
-    );
+    let criterion = criterion("external_cache");
     let lost = observations.iter().find(|o| o.cache_available == Some(false));
     match lost {
         Some(observation) => criterion
@@ -107,44 +86,14 @@ fn external_cache(observations: &[Observation]) -> Criterion {
 }
 
 /// The decision matrix goes on when a replica lags, so this is shown and decides nothing.
-fn replica_lag(observations: &[Observation], limit: f64) -> Criterion {
-    let criterion = criterion(
-        "replica_lag",
-        Kind::Advice,
-        "Replicas kept up",
-        "alert thresholds, replica lag > 30 s; decision matrix: continue (has fallback)",
-        "observations",
-        format!("≤ {limit} s"),
-    );
-    match observations.iter().filter_map(|o| o.replica_lag_s).max_by(f64::total_cmp) {
+fn replica_lag(record: &RunRecord, limit: f64) -> Criterion {
+    let criterion = criterion("replica_lag");
+    let lags = record.observations.iter().filter_map(|o| o.replica_lag_s);
+    let watched = record.watch.as_ref().and_then(|watch| watch.replica_lag_s);
+    match lags.chain(watched).max_by(f64::total_cmp) {
         Some(lag_s) => {
             criterion.measured(lag_s <= limit, format!("at most {lag_s:.1} s")).below(lag_s, limit)
         }
         None => criterion.note("no replica, or the platform did not say"),
     }
-}
-
-/// How long the handbook wants a state to be watched before the next step. A rehearsal is shorter
-/// by design, so this is shown and decides nothing.
-fn watched(record: &RunRecord) -> Criterion {
-    let wanted_h = record.phase.watched_h().unwrap_or(0.0);
-    let criterion = criterion(
-        "watched",
-        Kind::Advice,
-        "The platform was watched long enough for this phase",
-        "Phase 2 (24 hours), Phase 3 (72 hours), Phase 4 (24 hours between increments)",
-        "observations",
-        format!("≥ {wanted_h} h"),
-    );
-    let heard = |o: &&Observation| o.error.is_none() && o.at_s.is_finite();
-    let times = || record.observations.iter().filter(heard).map(|o| o.at_s);
-    let (Some(first), Some(last)) =
-        (times().min_by(f64::total_cmp), times().max_by(f64::total_cmp))
-    else {
-        return criterion.note("it was not watched at all");
-    };
-    let watched_h = (last - first) / 3600.0;
-    criterion
-        .measured(watched_h >= wanted_h, format!("{watched_h:.2} h"))
-        .above(watched_h, wanted_h)
 }

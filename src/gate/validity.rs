@@ -1,10 +1,10 @@
 //! The criteria about the measurement itself: can it be trusted?
 
-use super::criteria::criterion;
+use super::catalogue::criterion;
 use super::load::{NO_LOAD, milliseconds, percent};
 use super::statistics::{MIN_PAIRS, without_own_lag};
 use crate::evidence::drive::{DriveEvidence, Mode, Window};
-use crate::evidence::verdict::{Criterion, Kind};
+use crate::evidence::verdict::Criterion;
 
 /// The criterion that a single shard can never meet.
 pub const WHOLE_PLAN: &str = "whole_plan";
@@ -31,14 +31,7 @@ pub(super) fn all(drive: Option<&DriveEvidence>, limit: f64) -> Vec<Criterion> {
 
 /// Where the plan was shared among several generators: that all of them are there.
 fn whole_plan(drive: &DriveEvidence) -> Option<Criterion> {
-    let criterion = criterion(
-        WHOLE_PLAN,
-        Kind::Validity,
-        "Every shard of the load is there",
-        "Phase 2, load testing",
-        "drive",
-        "none missing",
-    );
+    let criterion = criterion(WHOLE_PLAN);
     if let Some(shard) = drive.shard.filter(|shard| shard.of > 1) {
         let note = "cutover merge puts shards together";
         let measured = format!("shard {} of {} alone", shard.index, shard.of);
@@ -54,14 +47,7 @@ fn whole_plan(drive: &DriveEvidence) -> Option<Criterion> {
 }
 
 fn right_mode(drive: Option<&DriveEvidence>) -> Criterion {
-    let criterion = criterion(
-        "served_as_asked",
-        Kind::Validity,
-        "Every answer came from the side that was asked for",
-        "Phase 1, queries route to partitioned tables",
-        "drive",
-        "0 answers from the other side",
-    );
+    let criterion = criterion("served_as_asked");
     let Some(drive) = drive else { return criterion.note(NO_LOAD) };
     if let Some(why) = &drive.flag_left_changed {
         return criterion.measured(false, "flag left changed").note(why.clone());
@@ -78,18 +64,7 @@ fn right_mode(drive: Option<&DriveEvidence>) -> Criterion {
 }
 
 fn generator(drive: Option<&DriveEvidence>) -> Criterion {
-    let criterion = criterion(
-        "generator_sound",
-        Kind::Validity,
-        "The load generator was not the bottleneck",
-        "Phase 2, load testing",
-        "drive",
-        format!(
-            "skipped ≤ {} %, own processor share ≤ {} %, no worker lost",
-            SKIPPED_LIMIT * 100.0,
-            GENERATOR_CPU_LIMIT * 100.0
-        ),
-    );
+    let criterion = criterion("generator_sound");
     let Some(drive) = drive else {
         return criterion.note(NO_LOAD);
     };
@@ -116,18 +91,7 @@ fn generator(drive: Option<&DriveEvidence>) -> Criterion {
 }
 
 fn scheduling_lag(drive: Option<&DriveEvidence>, limit: f64) -> Criterion {
-    let criterion = criterion(
-        "scheduling_lag",
-        Kind::Validity,
-        "Requests left when they were due",
-        "Phase 2, load testing",
-        "drive",
-        format!(
-            "p99 ≤ {} ms or ≤ {} % of the baseline's p95, and the same finding without it",
-            LAG_LIMIT_US / 1000,
-            LAG_SHARE * 100.0
-        ),
-    );
+    let criterion = criterion("scheduling_lag");
     let Some(drive) = drive else {
         return criterion.note(NO_LOAD);
     };
@@ -171,14 +135,7 @@ fn disagreement(drive: &DriveEvidence, limit: f64) -> Option<String> {
 }
 
 fn clock(drive: Option<&DriveEvidence>) -> Criterion {
-    let criterion = criterion(
-        "clock_sound",
-        Kind::Validity,
-        "Time went forwards",
-        "Phase 2, load testing",
-        "drive",
-        "each window ends after it began, and begins after the one before",
-    );
+    let criterion = criterion("clock_sound");
     let Some(drive) = drive else {
         return criterion.note(NO_LOAD);
     };
@@ -189,14 +146,7 @@ fn clock(drive: Option<&DriveEvidence>) -> Criterion {
 }
 
 fn calibration(drive: &DriveEvidence, limit: f64) -> Criterion {
-    let criterion = criterion(
-        "calibration",
-        Kind::Validity,
-        "The same side compared with itself shows no difference",
-        "Phase 2, load testing",
-        "drive",
-        format!("an interval that holds +0 %, narrower than ±{:.0} %", (limit - 1.0) * 100.0),
-    );
+    let criterion = criterion("calibration");
     let Some(comparison) = &drive.comparison else {
         return criterion.note("there are no two pairs of windows to compare");
     };
@@ -270,6 +220,18 @@ mod tests {
         change(&mut drive);
         let states = states(&drive);
         states.into_iter().find(|(known, _)| known == id).expect("a criterion").1
+    }
+
+    #[test]
+    fn the_words_of_the_limits_hold_the_figures_that_are_judged_by() {
+        let words = |id: &str| criterion(id).limit;
+        let generator = words("generator_sound");
+        for figure in [SKIPPED_LIMIT, GENERATOR_CPU_LIMIT] {
+            assert!(generator.contains(&format!("≤ {} %", figure * 100.0)), "{generator}");
+        }
+        let lag = words("scheduling_lag");
+        assert!(lag.contains(&format!("≤ {} ms", LAG_LIMIT_US / 1000)), "{lag}");
+        assert!(lag.contains(&format!("≤ {} %", LAG_SHARE * 100.0)), "{lag}");
     }
 
     #[test]

@@ -22,8 +22,8 @@ pub(super) fn lost(what: impl Display, error: impl Display) -> Error {
 pub(super) fn refused(what: impl Display, code: &str, message: &str) -> Error {
     let hint = match code {
         "42501" => {
-            "use a role that may SELECT from both tables and sees every row \
-             (their owner, or one with BYPASSRLS)"
+            "GRANT SELECT on both tables and their sequences to this role, which has to see every \
+             row (as their owner does, or a role with BYPASSRLS)"
         }
         "28P01" | "28000" => "check user and password, and whether pg_hba.conf lets this user in",
         "3D000" => "check the name of the database",

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::config::RoutingConfig;
 use crate::error::{Error, Result};
 use crate::evidence::drive::Mode;
+use crate::gate;
 use crate::scenario::PlanOptions;
 
 /// Named sizes of a rehearsal.
@@ -27,6 +28,8 @@ pub struct LoadShape {
     pub connections: usize,
     /// Pairs of windows.
     pub pairs: u32,
+    /// How often further pairs may follow where those before did not decide.
+    pub extensions: u32,
     /// Length of a window, its settling time included.
     pub window: Duration,
     /// Start of each window that is driven but not measured.
@@ -60,6 +63,7 @@ impl Profile {
             rate_per_s: 250.0,
             connections: 64,
             pairs,
+            extensions: gate::MAX_EXTENSIONS,
             window: Duration::from_secs_f64(window_s),
             settle: Duration::from_millis(700),
             warm_up: Duration::from_secs_f64(warm_up_s),
@@ -107,6 +111,11 @@ impl LoadShape {
         Ok(load)
     }
 
+    /// The same with at most so many extensions.
+    pub fn extended(self, at_most: u32) -> Self {
+        Self { extensions: at_most.min(gate::MAX_EXTENSIONS), ..self }
+    }
+
     /// The same with the settling time that a switched flag needs.
     pub fn settled_for(self, routing: &RoutingConfig) -> Self {
         match routing.switches_a_flag() {
@@ -121,6 +130,9 @@ impl LoadShape {
         PlanOptions {
             rate_per_s: self.rate_per_s,
             pairs: self.pairs,
+            extensions: self.extensions,
+            // Half as many again each time: most of what is undecided is so by little.
+            extension_pairs: self.pairs.div_ceil(2),
             window_us: micros(self.window),
             settle_us: micros(self.settle),
             warm_up_us: micros(self.warm_up),

@@ -5,6 +5,7 @@
 //! stopped and the report is written.
 
 mod drills;
+mod earlier;
 mod load_shape;
 mod record;
 mod rollout;
@@ -17,6 +18,7 @@ use chrono::NaiveDate;
 use url::Url;
 
 pub use drills::{DrillOptions, drill};
+pub use earlier::hold_against;
 pub use load_shape::{LoadShape, Profile};
 pub use record::begin as begin_record;
 pub use rollout::{RolloutOptions, SCHEDULE, rollout};
@@ -26,6 +28,7 @@ use crate::config::Config;
 use crate::error::{Context, Error, Result};
 use crate::evidence::drive::Mode;
 use crate::evidence::finding::{DiffEvidence, WalEvidence};
+use crate::evidence::limits::Phase;
 use crate::evidence::manifest::Manifest;
 use crate::evidence::run_record::{Act, ActState, RunRecord};
 use crate::routing::Switch;
@@ -64,6 +67,8 @@ pub struct Options {
     pub on_rig: bool,
     /// The increment of a rollout that this is asked for, percent.
     pub increment_percent: Option<f64>,
+    /// Earlier runs that this one is held against, the newest so many of them.
+    pub baseline: Option<(PathBuf, usize)>,
     /// Misbehaviours of the rig's platform, `NAME[=VALUE]`.
     pub misbehave: Vec<String>,
     /// This program, for the rig's processes.
@@ -110,6 +115,9 @@ pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) ->
         }
     }
     run.record.duration_s = began.elapsed().as_secs_f64();
+    if let Some((baseline, newest)) = &options.baseline {
+        hold_against(&mut run.record, baseline, *newest)?;
+    }
     conclude(folder, &mut run.record)?;
     match run.broken {
         // What broke is why it is inconclusive; a measured failure or a signal says more.
@@ -325,10 +333,17 @@ async fn load(
         shard: None,
         start_at: None,
         metrics_listen: None,
+        extension: extension(&options.config, options.load.extensions),
     };
     let switch = Switch::new(&options.config, base_url)?;
     let scenario = Arc::clone(&options.scenario);
     drive::run(scenario, plan, switch, &drive_options, folder.path(), context).await
+}
+
+/// The gate's eye on a load that runs; `None` where it may not go on anyway.
+pub fn extension(config: &Config, at_most: u32) -> Option<drive::Extension> {
+    let judge = gate::judge_of_looks(&config.limits, Phase::default());
+    (at_most > 0).then(|| drive::Extension { at_most, judge: Arc::new(judge) })
 }
 
 /// Classes of the orgs by size; without them the load is measured all the same.

@@ -25,6 +25,7 @@ pub fn begin(
         cutover_version: env!("CARGO_PKG_VERSION").to_owned(),
         command: command_line(),
         config_sha256: sha256(configuration.as_bytes()),
+        scenario_sha256: scenario.map_or(String::new(), |s| sha256(s.source.as_bytes())),
         limits: config.limits.clone(),
         target: Target { pairs: pairs(config), ..Target::default() },
         environment: environment(),
@@ -49,10 +50,23 @@ fn pairs(config: &Config) -> Vec<TargetPair> {
     config.tables.iter().map(pair).collect()
 }
 
+/// The option that holds a secret.
+const WEBHOOK: &str = "--notify-url";
+
 /// The command line with URLs cut down to what holds no password.
 fn command_line() -> String {
     let mut arguments = std::env::args();
     let _program = arguments.next();
+    // Whoever has a webhook's URL can write into its channel.
+    let mut secret = false;
+    let arguments = arguments.map(|argument| {
+        let hidden = std::mem::replace(&mut secret, argument == WEBHOOK);
+        match argument.split_once('=') {
+            _ if hidden => "…".to_owned(),
+            Some((WEBHOOK, _)) => format!("{WEBHOOK}=…"),
+            _ => argument,
+        }
+    });
     let shown = arguments.map(|argument| match argument.split_once("://") {
         Some((scheme, rest)) => match rest.rsplit_once('@') {
             Some((_, host)) => format!("{scheme}://…@{host}"),

@@ -25,6 +25,10 @@ pub struct PlanOptions {
     pub rate_per_s: f64,
     /// Pairs of windows.
     pub pairs: u32,
+    /// How often further pairs may follow where those before did not decide.
+    pub extensions: u32,
+    /// Pairs of each extension.
+    pub extension_pairs: u32,
     /// Length of a window, its settling time included, microseconds.
     pub window_us: u64,
     /// Start of a window that is driven but not measured, microseconds.
@@ -71,7 +75,7 @@ impl Arrival {
 /// One window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowPlan {
-    /// Its pair; `None` for warm-up.
+    /// Its pair; `None` for warm-up, and while the pairs before are looked at.
     pub pair: Option<u32>,
     /// The mode that is asked for.
     pub mode: Mode,
@@ -90,6 +94,8 @@ pub struct WindowPlan {
 pub struct Plan {
     /// In time order, without a gap.
     pub windows: Vec<WindowPlan>,
+    /// Where the plan may end early: windows before which somebody decides whether they are needed.
+    pub looks: Vec<usize>,
     source: Arc<Source>,
     shard: Option<Shard>,
 }
@@ -105,7 +111,8 @@ impl Plan {
     /// # Errors
     /// A usage error where it would be empty or larger than can be numbered.
     pub fn new(scenario: &Scenario, options: &PlanOptions) -> Result<Self> {
-        let windows = (u64::from(options.pairs) + 1) * options.modes.len() as u64;
+        let further = u64::from(options.extensions) * (u64::from(options.extension_pairs) + 1);
+        let windows = (u64::from(options.pairs) + further + 1) * options.modes.len() as u64;
         if windows > u64::from(u16::MAX) {
             let what = format!("--pairs: {} is more than the 32000 a plan can hold", options.pairs);
             return Err(Error::usage(what, ""));
@@ -120,8 +127,10 @@ impl Plan {
             return Err(Error::usage(what, hint));
         }
         scenario.check_orgs(options.orgs)?;
+        let (windows, looks) = lay_out(options);
         let plan = Self {
-            windows: lay_out(options),
+            windows,
+            looks,
             source: Arc::new(Source::new(scenario, options.clone())),
             shard: None,
         };
@@ -149,20 +158,21 @@ impl Plan {
         (self.source.popularities[0].hot_orgs(), self.source.options.orgs)
     }
 
-    /// How many arrivals are to be expected, for whoever watches.
+    /// How many arrivals are to be expected before the first look, for whoever watches.
     pub fn expected_arrivals(&self) -> u64 {
         let of = |window: &WindowPlan| {
             let length_s = (window.end_us - window.start_us) as f64 / 1e6;
             let from_s = self.source.virtual_start_s(window);
             self.source.intensity.area(from_s + length_s) - self.source.intensity.area(from_s)
         };
-        let all = self.windows.iter().map(of).sum::<f64>() as u64;
+        let end = self.looks.first().copied().unwrap_or(self.windows.len());
+        let all = self.windows[..end].iter().map(of).sum::<f64>() as u64;
         self.shard.map_or(all, |shard| all / shard.of)
     }
 
     /// The arrivals window by window, each in the order in which they are due.
     pub fn walk(&self) -> impl Iterator<Item = Vec<Arrival>> + use<> {
-        let Self { windows, source, shard } = self.clone();
+        let Self { windows, source, shard, .. } = self.clone();
         let mut pattern: (Option<u32>, Vec<Arrival>) = (None, Vec::new());
         let mut next_index = 0;
         let mut next_turn = 0;
@@ -199,36 +209,51 @@ impl Plan {
     }
 }
 
-/// Warm-up in each mode, then the pairs.
-fn lay_out(options: &PlanOptions) -> Vec<WindowPlan> {
+/// While the pairs so far are looked at, the load goes on for so long, unmeasured.
+const LOOK_US: u64 = 2_000_000;
+
+/// Warm-up in each mode, then the pairs, then what may follow; with the windows before which the
+/// plan may end.
+fn lay_out(options: &PlanOptions) -> (Vec<WindowPlan>, Vec<usize>) {
     let mut windows: Vec<WindowPlan> = Vec::new();
-    let mut add = |pair, (side, mode): (usize, Mode), length_us, settle_us| {
-        let start_us = windows.last().map_or(0, |window: &WindowPlan| window.end_us);
-        windows.push(WindowPlan {
-            pair,
-            mode,
-            candidate: side == 1,
-            start_us,
-            measured_from_us: start_us + settle_us,
-            end_us: start_us + length_us,
-        });
-    };
+    let add =
+        |windows: &mut Vec<WindowPlan>, pair, (side, mode): (usize, Mode), length_us, settle_us| {
+            let start_us = windows.last().map_or(0, |window: &WindowPlan| window.end_us);
+            windows.push(WindowPlan {
+                pair,
+                mode,
+                candidate: side == 1,
+                start_us,
+                measured_from_us: start_us + settle_us,
+                end_us: start_us + length_us,
+            });
+        };
     let sides: Vec<(usize, Mode)> = options.modes.iter().copied().enumerate().collect();
     let part = options.warm_up_us / sides.len().max(1) as u64;
     for side in &sides {
-        add(None, *side, part, part);
+        add(&mut windows, None, *side, part, part);
     }
     let mut order = random::stream(options.rng_seed, ORDER_STREAM);
-    for pair in 0..options.pairs {
-        let mut sides = sides.clone();
-        if random::unit(&mut order) < 0.5 {
-            sides.reverse();
+    let mut looks = Vec::new();
+    let mut pair = 0;
+    for stage in 0..=options.extensions {
+        let pairs = if stage == 0 { options.pairs } else { options.extension_pairs };
+        if let (1.., Some(side)) = (stage, sides.last()) {
+            add(&mut windows, None, *side, LOOK_US, LOOK_US);
+            looks.push(windows.len());
         }
-        for side in sides {
-            add(Some(pair), side, options.window_us, options.settle_us);
+        for _ in 0..pairs {
+            let mut sides = sides.clone();
+            if random::unit(&mut order) < 0.5 {
+                sides.reverse();
+            }
+            for side in sides {
+                add(&mut windows, Some(pair), side, options.window_us, options.settle_us);
+            }
+            pair += 1;
         }
     }
-    windows
+    (windows, looks)
 }
 
 /// Draws what arrives within one window.
@@ -265,8 +290,10 @@ impl Source {
     }
 
     /// Where a window begins in virtual time, which runs once per pair; warm-up stands at its start.
+    /// Further pairs begin anew where the planned ones began.
     fn virtual_start_s(&self, window: &WindowPlan) -> f64 {
-        window.pair.map_or(0.0, |pair| f64::from(pair) * self.options.window_us as f64 / 1e6)
+        let pair = window.pair.map_or(0, |pair| pair % self.options.pairs.max(1));
+        f64::from(pair) * self.options.window_us as f64 / 1e6
     }
 
     /// How many measured requests a window is expected to hold.
@@ -315,6 +342,8 @@ mod tests {
         PlanOptions {
             rate_per_s: 200.0,
             pairs: 4,
+            extensions: 0,
+            extension_pairs: 2,
             window_us: 2_000_000,
             settle_us: 500_000,
             warm_up_us: 1_000_000,
@@ -411,6 +440,30 @@ mod tests {
             PlanOptions { pairs: 40_000, ..options() },
         ] {
             assert!(Plan::new(&scenario, &bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_may_follow_changes_nothing_of_what_comes_before() {
+        let (plain, extended) =
+            (plan(&options()), plan(&PlanOptions { extensions: 2, ..options() }));
+        assert!(plain.looks.is_empty());
+        assert_eq!(extended.looks.len(), 2);
+        assert_eq!(extended.windows[..plain.windows.len()], plain.windows);
+        // The load goes on while it is looked at.
+        let meanwhile = (options().rate_per_s * LOOK_US as f64 / 1e6) as u64;
+        assert_eq!(extended.expected_arrivals(), plain.expected_arrivals() + meanwhile);
+        // A look is unmeasured, and what follows it are whole pairs with numbers of their own.
+        for look in &extended.looks {
+            assert_eq!(extended.windows[look - 1].pair, None);
+            let pairs: Vec<_> = extended.windows[*look..*look + 4].iter().map(|w| w.pair).collect();
+            assert!(pairs.iter().all(Option::is_some), "{pairs:?}");
+        }
+        let numbers: Vec<u32> = extended.windows.iter().filter_map(|window| window.pair).collect();
+        assert_eq!(numbers.iter().max(), Some(&7));
+        let (mut first, mut second) = (plain.walk(), extended.walk());
+        for _ in 0..plain.windows.len() {
+            assert_eq!(first.next(), second.next());
         }
     }
 }

@@ -10,7 +10,9 @@ use sqlx::{AssertSqlSafe, Executor};
 
 use crate::support::writers::Writers;
 use crate::support::{self, compare, reference_database};
-use crate::{BOTH, MANY_ROWS, compare_into, key, repair, revenue, something_is_saved};
+use crate::{
+    BOTH, MANY_ROWS, compare_into, is_something_saved, key, repair, revenue, something_is_saved,
+};
 
 /// A write that goes to both sides by trigger must never look like a difference, however the diff
 /// and the writers interleave.
@@ -98,23 +100,24 @@ async fn a_killed_run_is_resumed() {
         let command = |more: &[&str]| {
             let mut command = support::cutover_command();
             command.args(["diff", "--quiet", "--format", "json", "--table", "revenue", "--digest"]);
-            command.args([way, "--checkpoint-every", "0s", "--throttle", "10000rows/s"]);
+            command.args([way, "--checkpoint-every", "0s", "--throttle", "5000rows/s"]);
             command.args(["--no-probe", "--out"]);
             command.arg(out.path()).args(more).env("CUTOVER_DATABASE_URL", &database.url);
             command.stdout(std::process::Stdio::piped());
             command
         };
-        for kill in 0..4 {
-            let resume: &[&str] = if kill == 0 { &[] } else { &["--resume"] };
+        let mut kills = 0;
+        while kills < 4 {
+            let resume: &[&str] = if kills == 0 { &[] } else { &["--resume"] };
             let mut child = command(resume).spawn().expect("it starts");
-            if kill == 0 {
-                something_is_saved(out.path()).await;
-            }
+            let has_ended = || child.try_wait().expect("our own child").is_some();
+            something_is_saved(out.path(), has_ended).await;
             tokio::time::sleep(Duration::from_millis(rand::random_range(0..600))).await;
             child.kill().expect("it is killed");
             child.wait().expect("it ends");
+            // One that came to its end before it was killed has left nothing to resume.
+            kills = if is_something_saved(out.path()) { kills + 1 } else { 0 };
         }
-        something_is_saved(out.path()).await;
         let output = command(&["--resume"]).output().expect("it runs");
         assert_eq!(output.status.code(), Some(11));
         let evidence: DiffEvidence = serde_json::from_slice(&output.stdout).expect("one object");
@@ -122,7 +125,12 @@ async fn a_killed_run_is_resumed() {
             evidence.findings.iter().filter(|f| f.org_id.is_some()).map(key).collect();
         assert_eq!(found, ["missing 3"], "{way}");
         assert!(evidence.complete && evidence.resumed);
-        assert!(!out.path().join("checkpoint").exists());
+        let left: std::collections::BTreeSet<_> = std::fs::read_dir(out.path())
+            .expect("the folder")
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .collect();
+        let whole = ["findings.jsonl", "orgs.csv"].map(str::to_owned);
+        assert_eq!(left, whole.into(), "neither a checkpoint nor a draft is left");
         writers.more(1).await;
     }
     writers.stop().await;

@@ -5,6 +5,7 @@ mod cases;
 mod command;
 mod faults;
 mod live;
+mod pruning;
 #[path = "../support/mod.rs"]
 mod support;
 mod trouble;
@@ -89,13 +90,18 @@ async fn fails(url: &str, pairs: &[TablePair], options: &Options) -> Error {
     outcome.expect_err("cannot be compared")
 }
 
-/// Waits until a comparison has put a checkpoint in place.
-async fn something_is_saved(out: &Path) {
+/// Whether a comparison has put a checkpoint in place.
+fn is_something_saved(out: &Path) -> bool {
     let is_whole = |file: std::io::Result<std::fs::DirEntry>| {
         file.is_ok_and(|file| file.path().extension().is_none())
     };
+    std::fs::read_dir(out.join("checkpoint")).is_ok_and(|mut files| files.any(is_whole))
+}
+
+/// Waits until a comparison has put a checkpoint in place, or has come to its end.
+async fn something_is_saved(out: &Path, mut has_ended: impl FnMut() -> bool) {
     for _ in 0..3000 {
-        if std::fs::read_dir(out.join("checkpoint")).is_ok_and(|mut files| files.any(is_whole)) {
+        if is_something_saved(out) || has_ended() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

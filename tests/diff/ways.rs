@@ -130,7 +130,7 @@ async fn only_the_same_comparison_is_resumed() {
     let pairs = revenue();
     let stopped = diff::run(&database.url, &pairs, &options, out.path(), &context);
     let (stopped, ()) = tokio::join!(stopped, async {
-        something_is_saved(out.path()).await;
+        something_is_saved(out.path(), || false).await;
         context.stop.cancel();
     });
     assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use cutover::act::ActContext;
 use cutover::config::{Config, RoutingConfig, RoutingKind};
-use cutover::drive::{self, Options};
+use cutover::drive::{self, Extension, Options};
 use cutover::error::Result;
 use cutover::evidence::drive::{DriveEvidence, Mode};
 use cutover::routing::Switch;
@@ -34,6 +34,7 @@ pub struct Load {
     pub closed_loop: bool,
     pub context: ActContext,
     pub database_url: Option<String>,
+    pub extension: Option<Extension>,
     /// Samples and histograms.
     pub out: tempfile::TempDir,
 }
@@ -47,6 +48,8 @@ impl Load {
             plan: PlanOptions {
                 rate_per_s,
                 pairs: 1,
+                extensions: 0,
+                extension_pairs: 0,
                 window_us: window_ms * 1000,
                 settle_us: 0,
                 warm_up_us: 0,
@@ -60,6 +63,7 @@ impl Load {
             closed_loop: false,
             context: ActContext::silent(),
             database_url: None,
+            extension: None,
             out: tempfile::tempdir().expect("a folder"),
         }
     }
@@ -76,6 +80,7 @@ impl Load {
             rate_per_s: self.plan.rate_per_s,
             closed_loop: self.closed_loop,
             database_url: self.database_url.clone(),
+            extension: self.extension.clone(),
             tables: self.config.tables.clone(),
             parity: self.config.parity.clone(),
             org_sizes: None,

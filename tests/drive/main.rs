@@ -1,6 +1,7 @@
 //! The load generator against servers whose behaviour is known.
 
 mod answers;
+mod extension;
 mod failures;
 mod harness;
 mod ledger;

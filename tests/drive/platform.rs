@@ -6,34 +6,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{cutover, cutover_command, wait_until};
-
-/// A rig of the test's own, stopped with this value.
-struct Rig {
-    dir: tempfile::TempDir,
-    urls: Value,
-}
+use crate::support::rig::Rig;
+use crate::support::{cutover_command, wait_until};
 
 impl Rig {
-    fn up() -> Self {
-        let dir = tempfile::tempdir().expect("a folder");
-        // PostgreSQL runs as another user where root runs the tests.
-        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(dir.path(), open).expect("our own folder");
-        let output = cutover()
-            .args(["rig", "up", "--detach", "--format", "json", "--dir"])
-            .arg(dir.path().join("rig"))
-            .output()
-            .expect("cutover runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let urls = serde_json::from_slice(&output.stdout).expect("one JSON object");
-        Self { dir, urls }
-    }
-
-    fn url(&self, name: &str) -> &str {
-        self.urls[name].as_str().expect("the rig names it")
-    }
-
     fn drive(&self, scenario: &str) -> std::process::Command {
         let mut command = cutover_command();
         command
@@ -47,25 +23,10 @@ impl Rig {
     }
 }
 
-impl Drop for Rig {
-    fn drop(&mut self) {
-        let down = cutover()
-            .args(["rig", "down", "--purge", "--dir"])
-            .arg(self.dir.path().join("rig"))
-            .output()
-            .expect("cutover runs");
-        assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
-    }
-}
-
 #[test]
 fn every_scenario_that_ships_runs_without_an_error() {
     let rig = Rig::up();
-    cutover()
-        .args(["seed", "--orgs", "300", "--database-url", rig.url("database_url"), "--out"])
-        .arg(rig.dir.path().join("seed"))
-        .assert()
-        .success();
+    rig.seed("300");
     for scenario in ["finance", "reporting", "month_end", "smoke"] {
         let output = rig.drive(scenario).output().expect("cutover runs");
         let said = String::from_utf8_lossy(&output.stderr);
@@ -90,11 +51,7 @@ fn every_scenario_that_ships_runs_without_an_error() {
 #[test]
 fn prometheus_is_answered_while_the_load_runs() {
     let rig = Rig::up();
-    cutover()
-        .args(["seed", "--orgs", "300", "--database-url", rig.url("database_url"), "--out"])
-        .arg(rig.dir.path().join("seed"))
-        .assert()
-        .success();
+    rig.seed("300");
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .expect("a free port")

@@ -8,15 +8,52 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use base64::Engine;
 use cutover::report::html::render;
 use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket};
 
 use crate::build;
 
-/// Name, width in CSS pixels, medium. A4 less its margins is 718 wide.
-const SIGHTS: [(&str, u32, &str); 3] =
-    [("phone", 390, "screen"), ("desk", 1280, "screen"), ("paper", 718, "print")];
+/// Name, width in CSS pixels, medium, colours. A4 less its margins is 718 wide.
+const SIGHTS: [(&str, u32, &str, &str); 5] = [
+    ("phone", 390, "screen", "light"),
+    ("phone at night", 390, "screen", "dark"),
+    ("desk", 1280, "screen", "light"),
+    ("desk at night", 1280, "screen", "dark"),
+    ("paper", 718, "print", "light"),
+];
+/// Set to anything, writes the picture of the README.
+const WRITE: &str = "CUTOVER_WRITE_SCREENSHOT";
+/// Set to a folder, leaves a picture of every sight there, for people to look at.
+const ALBUM: &str = "CUTOVER_ALBUM";
+
+/// Text that stands out too little from what is behind it: below 4.5 to 1 (WCAG AA).
+const FAINT: &str = r#"(() => {
+    const numbers = text => (text.match(/[\d.]+/g) || []).map(Number);
+    const channel = c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+    const behind = node => {
+        for (; node; node = node.parentElement) {
+            const ground = numbers(getComputedStyle(node).backgroundColor);
+            if (ground.length === 3 || ground[3] === 1) return ground;
+        }
+        return [255, 255, 255];
+    };
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    const faint = [];
+    while (texts.nextNode()) {
+        const node = texts.currentNode.parentElement;
+        if (!texts.currentNode.textContent.trim() || node.closest(".skip, .hidden, style")) continue;
+        if (!node.getClientRects().length) continue;
+        const drawn = node.closest("svg");
+        const ink = numbers(getComputedStyle(node)[drawn ? "fill" : "color"]).slice(0, 3);
+        const [a, b] = [light(ink), light(behind(drawn ? drawn.parentElement : node))];
+        const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+        if (ratio < 4.5) faint.push(`${ratio.toFixed(2)} ${node.textContent.trim().slice(0, 30)}`);
+    }
+    return [...new Set(faint)].slice(0, 10);
+})()"#;
 
 /// What is wider than the page, outside of containers that scroll by themselves.
 const OVERFLOWING: &str = r#"(() => {
@@ -123,6 +160,31 @@ impl Browser {
         }
     }
 
+    /// The next page is looked at on such a screen or paper.
+    fn look_as(&mut self, width: u32, height: u32, medium: &str, colours: &str) {
+        let metrics =
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        self.ask("Emulation.setDeviceMetricsOverride", metrics);
+        let features = json!([{"name": "prefers-color-scheme", "value": colours}]);
+        let media = json!({"media": medium, "features": features});
+        self.ask("Emulation.setEmulatedMedia", media);
+    }
+
+    /// Writes what is seen, or the whole page.
+    fn picture(&mut self, path: &Path, whole: bool) {
+        let mut wanted = json!({"format": "png", "captureBeyondViewport": whole});
+        if whole {
+            let metrics = self.ask("Page.getLayoutMetrics", json!({}));
+            let size = &metrics["cssContentSize"];
+            wanted["clip"] = json!({"x": 0, "y": 0, "scale": 1,
+                "width": size["width"], "height": size["height"]});
+        }
+        let picture = self.ask("Page.captureScreenshot", wanted);
+        let data = picture["data"].as_str().expect("a picture");
+        let bytes = base64::engine::general_purpose::STANDARD.decode(data).expect("base64");
+        std::fs::write(path, bytes).expect("writable");
+    }
+
     fn evaluate(&mut self, script: &str) -> Value {
         let answer =
             self.ask("Runtime.evaluate", json!({"expression": script, "returnByValue": true}));
@@ -167,23 +229,35 @@ fn nothing_overflows_complains_or_reaches_out() {
     for (state, record) in build::states().into_iter().chain([("hostile", build::hostile())]) {
         let page = folder.path().join(format!("{state}.html"));
         std::fs::write(&page, render(&record)).expect("writable");
-        for (sight, width, medium) in SIGHTS {
-            let metrics =
-                json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
-            browser.ask("Emulation.setDeviceMetricsOverride", metrics);
-            browser.ask("Emulation.setEmulatedMedia", json!({"media": medium}));
+        for (sight, width, medium, colours) in SIGHTS {
+            browser.look_as(width, 900, medium, colours);
             browser.open(&page);
+            assert_eq!(browser.evaluate(FAINT), json!([]), "{state} on {sight}");
+            if let Some(album) = std::env::var_os(ALBUM) {
+                let name = format!("{state}-{}.png", sight.replace(' ', "-"));
+                browser.picture(&PathBuf::from(album).join(name), true);
+            }
             assert_eq!(browser.evaluate(OVERFLOWING), json!([]), "{state} on {sight}");
             assert_eq!(browser.evaluate(SPEECHLESS), json!([]), "{state} on {sight}");
             assert_eq!(browser.complaints(), Vec::<String>::new(), "{state} on {sight}");
         }
     }
+    if std::env::var_os(WRITE).is_some() {
+        // What the gate makes of a good run, as it meets the eye.
+        let mut record = build::go();
+        cutover::gate::judge(&mut record);
+        std::fs::write(folder.path().join("readme.html"), render(&record)).expect("writable");
+        browser.look_as(1280, 1500, "screen", "light");
+        browser.open(&folder.path().join("readme.html"));
+        browser.picture(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/report.png"), false);
+    }
     // The check itself must be able to see something.
     let loud = folder.path().join("loud.html");
-    let html = "<body><p style='width:4000px'>wide</p><svg></svg><img src='http://127.0.0.1:9/x'>";
+    let html = "<body><p style='width:4000px;color:#aaa'>wide</p><svg></svg><img src='http://127.0.0.1:9/x'>";
     std::fs::write(&loud, html).expect("writable");
     browser.open(&loud);
     assert_ne!(browser.evaluate(OVERFLOWING), json!([]));
     assert_ne!(browser.evaluate(SPEECHLESS), json!([]));
+    assert_ne!(browser.evaluate(FAINT), json!([]));
     assert_ne!(browser.complaints(), Vec::<String>::new());
 }

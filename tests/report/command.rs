@@ -114,3 +114,19 @@ fn open_hands_the_page_to_the_desktop() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("open the page by hand"));
 }
+
+/// Reading from a pipe that nobody writes to would wait for ever.
+#[test]
+fn a_record_or_evidence_that_is_a_pipe_is_refused_at_once() {
+    let pipe = |path: &Path| {
+        nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe can be made");
+    };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    pipe(&folder.path().join("run.json"));
+    for act in ["report", "gate"] {
+        let output = cargo_bin_cmd!("cutover").arg(act).arg(folder.path()).output().expect("runs");
+        assert_eq!(output.status.code(), Some(2), "{act}");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(told.contains("run.json") && told.contains("not a regular file"), "{told}");
+    }
+}

@@ -1,5 +1,6 @@
 //! Records with anything missing or absurd in them: a clear state, no panic, never a GO for less.
 
+use cutover::evidence::limits::Phase;
 use cutover::evidence::run_record::RunRecord;
 use cutover::evidence::verdict::Decision;
 use cutover::{gate, report};
@@ -37,6 +38,10 @@ fn whatever_evidence_is_cut_out_it_is_never_a_go() {
         ("/drive/operations", json!([])),
         ("/diff/tables", json!([])),
         ("/manifest/tables", json!([])),
+        ("/drive/org_sizes", json!([])),
+        ("/drive/isolation", Value::Null),
+        ("/drive/parity", Value::Null),
+        ("/drive/ledger/complete", json!(false)),
     ] {
         let mut cut = good.clone();
         let pointer = if key.starts_with('/') { key.to_owned() } else { format!("/{key}") };
@@ -78,6 +83,54 @@ fn all_errors_or_one_sample_is_never_a_go() {
         latency.requests = 1;
     }
     assert_ne!(judged(record).verdict.decision, Decision::Go);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 200,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// JSON holds no NaN, but a record in memory may: no figure makes the judge fall over, and time
+    /// that does not go forwards is never a ground for a GO.
+    #[test]
+    fn no_number_whatever_makes_the_gate_fall_over(
+        times in prop::collection::vec((any::<f64>(), any::<f64>()), 24),
+        p95 in prop::collection::vec(any::<Option<u64>>(), 24),
+        wild in prop::collection::vec(any::<f64>(), 8),
+        counts in prop::collection::vec(any::<u64>(), 6),
+        phase in 0..Phase::ALL.len(),
+    ) {
+        let mut record = build::go();
+        record.phase = Phase::ALL[phase];
+        record.increment_percent = Some(wild[0]);
+        let drive = record.drive.as_mut().expect("it has a load");
+        for ((window, (start_s, end_s)), p95_us) in
+            drive.windows.iter_mut().zip(&times).zip(&p95)
+        {
+            (window.start_s, window.end_s) = (*start_s, *end_s);
+            window.all.p95_us = *p95_us;
+            window.org_sizes.values_mut().for_each(|size| size.p95_us = *p95_us);
+        }
+        drive.generator_cpu_share = wild[1];
+        (drive.requests, drive.skipped, drive.errors) = (counts[0], counts[1], counts[2]);
+        drive.looks_planned = counts[3] as u32;
+        for observation in &mut record.observations {
+            (observation.at_s, observation.replica_lag_s) = (wild[2], Some(wild[3]));
+            (observation.pool_in_use, observation.pool_max) = (Some(counts[4]), Some(counts[5]));
+        }
+        record.drills[0].limit_s = Some(wild[4]);
+        record.drills[1].measured_s = Some(wild[5]);
+        let watch = record.watch.as_mut().expect("it was watched");
+        (watch.watched_h, watch.routed[0].percentage) = (wild[6], wild[7]);
+        (watch.routed[0].requests, watch.routed[0].partitioned) = (counts[0], counts[1]);
+        (watch.pool_looks, watch.pool_exhausted) = (counts[2], counts[3]);
+        let forwards = times.iter().all(|(start_s, end_s)| start_s < end_s)
+            && times.is_sorted_by(|one, next| one.1 <= next.0);
+        let decision = judged(record).verdict.decision;
+        prop_assert!(forwards || decision != Decision::Go, "{decision:?}");
+    }
 }
 
 /// Every place in a value, as a JSON pointer.

@@ -75,6 +75,8 @@ fn comparison() -> impl Strategy<Value = Comparison> {
             p95_ratio_high: high,
             pooled_p95_ratio: Some(ratio),
             smallest_detectable_ratio: Some(seen),
+            confidence: low,
+            judged_from_us: 1000,
             further_pairs_needed: pairs,
             operations,
             org_sizes: Vec::new(),

@@ -6,6 +6,7 @@
     reason = "each test file uses the part it needs; `expect` would fail in others"
 )]
 
+pub mod rig;
 pub mod writers;
 
 use std::future::Future;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, Utc};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::cli::{Exit, Printer, TargetArgs, values, verdict_text};
 use crate::config::{RoutingConfig, RoutingKind};
@@ -50,6 +51,10 @@ pub struct DriveArgs {
     /// Pairs of windows, one per mode
     #[arg(long, value_name = "K", value_parser = values::pairs)]
     pub pairs: Option<u32>,
+    /// How often half as many pairs again may follow where those before did not decide
+    #[arg(long, value_name = "N", default_value = "0", value_parser = values::extensions)]
+    #[arg(allow_negative_numbers = true)]
+    pub extensions: u32,
     /// Orgs are numbered from 1 to this
     #[arg(long, value_name = "N", default_value = "100000", value_parser = values::orgs)]
     #[arg(allow_negative_numbers = true)]
@@ -88,8 +93,16 @@ impl DriveArgs {
         }
     }
 
-    /// Refuses what several generators cannot share.
+    /// Refuses what several generators cannot share, and pairs that nobody compares.
     fn check_sharing(&self) -> Result<()> {
+        let compares = self.modes.as_ref().is_none_or(|modes| modes.0 == Mode::ALL);
+        if self.extensions > 0
+            && (self.shard.is_some() || self.rate == values::Rate::Max || !compares)
+        {
+            let what = "--extensions: only a load of one generator that compares both modes can be \
+                        extended";
+            return Err(Error::usage(what, "leave out --shard, --rate max and --modes"));
+        }
         if self.shard.is_some() && self.rate == values::Rate::Max {
             let what = "--shard: with --rate max there is no plan to share";
             return Err(Error::usage(what, "give a --rate"));
@@ -116,7 +129,7 @@ impl DriveArgs {
             Some(self.duration),
             (self.pairs, modes),
         )
-        .map(|load| load.settled_for(routing))
+        .map(|load| load.settled_for(routing).extended(self.extensions))
     }
 }
 
@@ -164,12 +177,11 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
         shard: args.shard,
         start_at: args.start_at,
         metrics_listen: args.metrics_listen,
+        extension: rehearsal::extension(&config, load.extensions),
     };
     let outcome = drive::run(scenario, plan, switch, &options, folder.path(), &context).await?;
-    if outcome.evidence.requests == outcome.evidence.errors && context.check_stop().is_ok() {
-        let kinds: Vec<&str> = outcome.evidence.errors_by_kind.keys().map(String::as_str).collect();
-        let what = format!("{base_url}: not one request succeeded: {}", kinds.join(", "));
-        return Err(Error::run(what, "is the platform up, and does the scenario fit it?"));
+    if context.check_stop().is_ok() {
+        anything_succeeded(&outcome.evidence, &base_url)?;
     }
     let (state, note) = match context.check_stop() {
         Ok(()) => (ActState::Done, String::new()),
@@ -183,7 +195,7 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
     rehearsal::conclude(&folder, &mut record)?;
     printer.json(&record);
     // The data was not looked at, so there is no verdict on the cut-over, only on the measurement.
-    let told = |c: &Criterion| c.kind != Kind::Integrity || c.evidence == "drive";
+    let told = |c: &Criterion| c.kind != Kind::Integrity || c.evidence.starts_with("drive");
     record.criteria.retain(|c| told(c) && c.kind != Kind::Advice);
     if let Some(drive) = &record.drive {
         printer.result(&capacity(drive));
@@ -197,6 +209,16 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
     record.criteria.retain(|c| args.shard.is_none() || c.id != gate::WHOLE_PLAN);
     let as_asked = record.drive.as_ref().is_some_and(|drive| drive.closed_loop && drive.complete);
     Ok(if as_asked || gate::is_trustworthy(&record.criteria) { Exit::OK } else { Exit::INVALID })
+}
+
+/// A load that only failed measured nothing.
+fn anything_succeeded(drive: &DriveEvidence, base_url: &Url) -> Result<()> {
+    if drive.requests != drive.errors {
+        return Ok(());
+    }
+    let kinds: Vec<&str> = drive.errors_by_kind.keys().map(String::as_str).collect();
+    let what = format!("{base_url}: not one request succeeded: {}", kinds.join(", "));
+    Err(Error::run(what, "is the platform up, and does the scenario fit it?"))
 }
 
 /// Requests a second in each mode.

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::cli::{Exit, Printer, values, verdict_text};
+use crate::cli::{Exit, NotifyArgs, Printer, values, verdict_text};
+use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::evidence::history::PastRun;
 use crate::evidence::limits::Phase;
 use crate::evidence::run_record::RunRecord;
-use crate::{gate, run_folder};
+use crate::{gate, rehearsal, run_folder};
 
 /// Arguments of `gate`.
 #[derive(Debug, Args)]
@@ -29,6 +29,12 @@ pub struct GateArgs {
     #[arg(long, value_name = "N", default_value = "14", requires = "baseline")]
     #[arg(value_parser = values::runs, allow_negative_numbers = true)]
     pub nights: usize,
+    /// A further folder whose drills.json and watch.jsonl count; the run's own always do
+    #[arg(long, value_name = "DIR")]
+    pub evidence: Vec<PathBuf>,
+    /// Whom to tell.
+    #[command(flatten)]
+    pub notify: NotifyArgs,
 }
 
 fn phase(text: &str) -> Result<Phase, String> {
@@ -43,53 +49,77 @@ fn increment(text: &str) -> Result<f64, String> {
     }
 }
 
-/// What the earlier runs say, oldest first.
-fn history(
-    record: &RunRecord,
+/// Holds the record against earlier runs; refuses where none can be compared.
+fn earlier_runs(
+    record: &mut RunRecord,
     baseline: &Path,
-    nights: usize,
-    printer: &Printer,
-) -> Result<Vec<PastRun>> {
-    let mut history = Vec::new();
-    for past in run_folder::read_runs(baseline)? {
-        match gate::past_run(record, &past) {
-            Ok(past) => history.push(past),
-            Err(why) => printer.note(&format!("run {} is left out: {why}", past.run_id)),
-        }
+    args: &GateArgs,
+    p: &Printer,
+) -> Result<()> {
+    rehearsal::hold_against(record, baseline, args.nights)?;
+    for run in &record.incomparable {
+        p.note(&format!("run {} is left out: {}", run.run_id, run.why));
     }
-    if history.is_empty() {
+    if record.history.is_empty() {
+        let what = "no run there can be compared with this one";
         return Err(Error::usage(
-            format!(
-                "--baseline {}: no run there can be compared with this one",
-                baseline.display()
-            ),
+            format!("--baseline {}: {what}", baseline.display()),
             "runs compare on the same kind of machine, with the same scenario and data",
         ));
     }
-    history.drain(..history.len().saturating_sub(nights));
-    Ok(history)
+    Ok(())
+}
+
+/// Adds what drills and hours of watching have left, in the run's own folder and in those named.
+fn outside_evidence(record: &mut RunRecord, args: &GateArgs) -> Result<()> {
+    let mut looks = Vec::new();
+    for folder in std::iter::once(&args.run_dir).chain(&args.evidence) {
+        let found = run_folder::read_outside(folder)?;
+        let fresh: Vec<_> =
+            found.drills.into_iter().filter(|drill| !record.drills.contains(drill)).collect();
+        record.drills.extend(fresh);
+        looks.extend(found.looks);
+        let own = *folder == args.run_dir;
+        let unlisted = found.files.into_iter().filter(|file| own && !record.files.contains(file));
+        let unlisted: Vec<_> = unlisted.collect();
+        record.files.extend(unlisted);
+    }
+    if !looks.is_empty() {
+        record.watch = Some(gate::watched(&looks));
+    }
+    Ok(())
+}
+
+/// The record with everything it is to be judged by; `None` where it cannot be trusted at all.
+fn read(args: &GateArgs, printer: &Printer) -> Result<Option<RunRecord>> {
+    let read = run_folder::read_record(&args.run_dir).and_then(|mut record| {
+        outside_evidence(&mut record, args)?;
+        Ok(record)
+    });
+    match read {
+        // Evidence that cannot be read is evidence that cannot be trusted.
+        Err(error @ Error::Run { .. }) => {
+            printer.error(&error);
+            Ok(None)
+        }
+        read => read.map(Some),
+    }
 }
 
 /// Judges the record, writes the verdict into it, and says it.
 ///
 /// # Errors
 /// A usage error where a folder holds no run record, or none that can be compared.
-pub fn run(args: &GateArgs, printer: &Printer) -> Result<Exit> {
-    let mut record = match run_folder::read_record(&args.run_dir) {
-        // A record that cannot be read is a record that cannot be trusted.
-        Err(error @ Error::Run { .. }) => {
-            printer.error(&error);
-            return Ok(Exit::INVALID);
-        }
-        read => read?,
-    };
+pub async fn run(args: &GateArgs, printer: &Printer) -> Result<Exit> {
+    let notifier = args.notify.resolve(&Config::default())?;
+    let Some(mut record) = read(args, printer)? else { return Ok(Exit::INVALID) };
     if args.increment.is_some() {
         record.increment_percent = args.increment;
         record.phase = Phase::Increment;
     }
     record.phase = args.phase.unwrap_or(record.phase);
     if let Some(baseline) = &args.baseline {
-        record.history = history(&record, baseline, args.nights, printer)?;
+        earlier_runs(&mut record, baseline, args, printer)?;
     }
     gate::judge(&mut record);
     if !record.altered.is_empty() {
@@ -100,5 +130,6 @@ pub fn run(args: &GateArgs, printer: &Printer) -> Result<Exit> {
     }
     printer.json(&record);
     printer.result(&verdict_text::of(&record));
+    notifier.tell(&record, &args.run_dir, printer).await;
     Ok(Exit::from(&record.verdict))
 }

@@ -37,7 +37,7 @@ pub(super) async fn dispatch(
         Command::Watch(args) => watch::run(args, printer, stop).await,
         Command::Drill(args) => drill::run(args, printer, stop).await,
         Command::Diff(args) => diff::run(args, printer, stop).await,
-        Command::Gate(args) => gate::run(&args, printer),
+        Command::Gate(args) => gate::run(&args, printer).await,
         Command::Merge(args) => merge::run(&args, printer),
         Command::Report(args) => report::run(&args, printer),
         Command::Init(args) => init::run(&args, printer),

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::cli::{Exit, Printer, TargetArgs, values, verdict_text};
+use crate::cli::{Exit, NotifyArgs, Printer, TargetArgs, values, verdict_text};
 use crate::config::RoutingKind;
 use crate::drill;
 use crate::error::{Context, Error, Result};
@@ -17,9 +17,9 @@ use crate::evidence::rollout::RolloutEvidence;
 use crate::platform::Misbehaviour;
 use crate::rehearsal::{self, LoadShape, Options, RolloutOptions, SCHEDULE};
 use crate::routing::Switch;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{self, RunFolder};
 use crate::scenario::{FINANCE, Scenario};
-use crate::seed;
+use crate::{gate, seed};
 
 /// Arguments of `rehearse`.
 #[derive(Debug, Args)]
@@ -74,6 +74,20 @@ pub struct RehearseArgs {
     /// Make the rig's platform go wrong from an increment on, for example 25=torn-write=5%
     #[arg(long, value_name = "PCT=NAME[=VALUE]", requires = "rollout", value_parser = planted)]
     pub plant: Vec<(f64, String)>,
+    /// How often half as many pairs again may follow where those before did not decide
+    #[arg(long, value_name = "N", default_value_t = gate::MAX_EXTENSIONS)]
+    #[arg(value_parser = values::extensions, allow_negative_numbers = true)]
+    pub extensions: u32,
+    /// An earlier run, or a folder of runs, that this one must not be slower than
+    #[arg(long, value_name = "RUN_DIR")]
+    pub baseline: Option<PathBuf>,
+    /// Of a folder of runs, look at the newest so many
+    #[arg(long, value_name = "N", default_value = "14", requires = "baseline")]
+    #[arg(value_parser = values::runs, allow_negative_numbers = true)]
+    pub nights: usize,
+    /// Whom to tell.
+    #[command(flatten)]
+    pub notify: NotifyArgs,
     /// Make the rig's platform go wrong on purpose, for example slow-partitioned=25%
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub misbehave: Vec<String>,
@@ -144,7 +158,12 @@ impl RehearseArgs {
         let shape = if self.rollout { rehearsal::Profile::Quick } else { profile };
         let load =
             LoadShape::resolve(shape, self.rate, self.connections, self.duration, (self.pairs, 2))?
-                .settled_for(&config.routing);
+                .settled_for(&config.routing)
+                .extended(self.extensions);
+        if let Some(baseline) = &self.baseline {
+            // In an hour it would be too late to learn that there is nothing to read.
+            run_folder::read_runs(baseline)?;
+        }
         Ok(Options {
             config,
             target,
@@ -160,6 +179,7 @@ impl RehearseArgs {
             full: self.full,
             on_rig: false,
             increment_percent: None,
+            baseline: self.baseline.clone().map(|baseline| (baseline, self.nights)),
             misbehave: self.misbehave.clone(),
             executable: std::env::current_exe()
                 .or_run("cannot find this program's own path", "")?,
@@ -173,6 +193,7 @@ impl RehearseArgs {
 /// What the acts could not do.
 pub async fn run(args: RehearseArgs, printer: &Printer, stop: CancellationToken) -> Result<Exit> {
     let options = args.resolve()?;
+    let notifier = args.notify.resolve(&options.config)?;
     let folder = RunFolder::create(args.target.out.as_deref())?;
     printer.note(&format!(
         "run {}: {} orgs, {} req/s, {} pairs of {:.1} s windows, rng_seed {}",
@@ -194,6 +215,9 @@ pub async fn run(args: RehearseArgs, printer: &Printer, stop: CancellationToken)
     let report = folder.path().join("report.html");
     if report.exists() {
         printer.note(&format!("report: {}", report.display()));
+    }
+    if let Ok(record) = &outcome {
+        notifier.tell(record, folder.path(), printer).await;
     }
     outcome.map(|record| Exit::from(&record.verdict))
 }

@@ -8,6 +8,7 @@
 mod cache;
 mod curve;
 mod forest;
+mod nights;
 mod scale;
 mod svg;
 mod timeline;
@@ -15,6 +16,7 @@ mod timeline;
 pub use cache::cache_rate;
 pub use curve::{latency_curve, small_curve};
 pub use forest::{Effect, forest};
+pub use nights::{Night, nights};
 pub use timeline::timeline;
 
 /// A drawing in both sizes.

@@ -3,17 +3,17 @@
 use serde::Serialize;
 
 use super::{Drawing, short};
-use crate::evidence::drive::{Comparison, DriveEvidence, Mode, ModeLatency, Window};
+use crate::evidence::drive::{
+    Comparison, DriveEvidence, Look, Mode, ModeLatency, OperationComparison, Slice, Window,
+};
 use crate::report::charts::{self, Effect};
 use crate::report::facts::{LatencyRow, latency_rows};
-use crate::report::text::{self, NOTHING, count, ms, number};
+use crate::report::text::{self, NOTHING, count, counted, ms, number};
 
 /// Operations that get a drawing of their own; the table has all of them.
 const MOST_SMALL_CURVES: usize = 24;
 /// Windows in the table beside the time line.
 const MOST_WINDOWS: usize = 400;
-/// Below this, a difference in one operation is shown and not judged, in microseconds.
-const JUDGED_FROM_US: i64 = 1000;
 
 #[derive(Serialize)]
 pub(super) struct View {
@@ -21,6 +21,8 @@ pub(super) struct View {
     errors_by_kind: Vec<(String, String)>,
     forest: Option<Forest>,
     rows: Vec<Row>,
+    /// Figures of the orgs of one size, of popular ones, of answers from the cache.
+    slices: Vec<Row>,
     curve: Option<Drawing>,
     small: Vec<Small>,
     small_left_out: usize,
@@ -35,6 +37,12 @@ struct Forest {
     rows: Vec<EffectRow>,
     pooled: Option<String>,
     further_pairs: u32,
+    /// The chance that the true ratio lies beyond one end of an interval, in percent.
+    chance: String,
+    /// Differences below this are not judged, milliseconds.
+    felt_ms: String,
+    /// What looks at the run in progress led to.
+    extensions: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -97,8 +105,9 @@ pub(super) fn view(drive: &DriveEvidence) -> View {
     View {
         trust: trust(drive),
         errors_by_kind: drive.errors_by_kind.iter().map(|(k, n)| (short(k), count(*n))).collect(),
-        forest: drive.comparison.as_ref().and_then(forest),
+        forest: drive.comparison.as_ref().and_then(|comparison| forest(drive, comparison)),
         rows: rows.iter().map(row).collect(),
+        slices: drive.slices.iter().filter_map(|slice| slice_row(drive, slice)).collect(),
         curve: has_curve(&rows[0])
             .then(|| charts::latency_curve("all operations", sides(&rows[0])).into()),
         small: drawn.iter().take(MOST_SMALL_CURVES).map(|row| small(row)).collect(),
@@ -137,7 +146,63 @@ fn trust(drive: &DriveEvidence) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn forest(comparison: &Comparison) -> Option<Forest> {
+/// Where all requests of one kind are looked at together.
+fn slice_row(drive: &DriveEvidence, slice: &Slice) -> Option<Row> {
+    if slice.operation.is_some() {
+        return None;
+    }
+    let class = short(&slice.class);
+    let name = match slice.by.as_str() {
+        "org_size" => size_name(drive, &slice.class),
+        "popularity" if class == "hot" => {
+            format!("orgs that make half of the requests ({})", count(drive.hot_orgs))
+        }
+        "popularity" => "all other orgs".to_owned(),
+        "cache" if class == "hit" => "answered from the cache".to_owned(),
+        "cache" => "not answered from the cache".to_owned(),
+        by => format!("{}: {class}", short(by)),
+    };
+    let latency = LatencyRow {
+        name: None,
+        writes: None,
+        legacy: slice.modes.get(&Mode::Legacy),
+        partitioned: slice.modes.get(&Mode::Partitioned),
+        comparison: None,
+    };
+    Some(Row { name, overall: false, ..row(&latency) })
+}
+
+/// `small orgs (8,000 with 1 row or more)`.
+fn size_name(drive: &DriveEvidence, class: &str) -> String {
+    match drive.org_sizes.iter().find(|size| size.name == class) {
+        None => format!("{} orgs", short(class)),
+        Some(size) => {
+            let rows = counted(size.from_rows, "row", "rows");
+            format!("{} orgs ({} from {rows} on)", short(class), count(size.orgs))
+        }
+    }
+}
+
+/// What each look at the run in progress led to, where it could lead to anything.
+fn extensions(drive: &DriveEvidence) -> Vec<String> {
+    let told = |look: &Look| {
+        let (low, high) = (text::ratio(look.p95_ratio_low), text::ratio(look.p95_ratio_high));
+        let led = if look.undecided { "undecided, further pairs followed" } else { "decided" };
+        format!("After {} pairs the ratio was between {low} and {high}: {led}.", look.pairs)
+    };
+    let looks = drive.looks.iter().map(told);
+    let mut told: Vec<String> = looks.collect();
+    if drive.looks.is_empty() && drive.looks_planned > 1 {
+        told.push("The load ended before its pairs could be looked at.".to_owned());
+    }
+    told
+}
+
+fn forest(drive: &DriveEvidence, comparison: &Comparison) -> Option<Forest> {
+    // Records that do not say were judged at the handbook's 1 ms, with 5 % at either end.
+    let judged_from_us =
+        if comparison.judged_from_us > 0 { comparison.judged_from_us } else { 1000 };
+    let chance = 1.0 - if comparison.confidence > 0.5 { comparison.confidence } else { 0.95 };
     let figure = |value: f64| (value.is_finite() && value > 0.0).then_some(value);
     let overall = Effect {
         name: "all operations".to_owned(),
@@ -153,20 +218,23 @@ fn forest(comparison: &Comparison) -> Option<Forest> {
         let key = |v: Option<f64>| v.and_then(figure).unwrap_or(0.0);
         key(b.p95_ratio).total_cmp(&key(a.p95_ratio))
     });
-    let effects = std::iter::once(overall).chain(operations.iter().map(|operation| Effect {
-        name: operation.name.clone(),
+    let sizes = comparison.org_sizes.iter().map(|size| (size_name(drive, &size.name), size));
+    let named: Vec<(String, &OperationComparison)> =
+        operations.into_iter().map(|o| (o.name.clone(), o)).chain(sizes).collect();
+    let effects = std::iter::once(overall).chain(named.iter().map(|(name, operation)| Effect {
+        name: name.clone(),
         ratio: operation.p95_ratio.and_then(figure),
         low: operation.p95_ratio_low.and_then(figure),
         high: operation.p95_ratio_high.and_then(figure),
         overall: false,
-        shown_only: operation.p95_difference_us.unsigned_abs() < JUDGED_FROM_US.unsigned_abs(),
+        shown_only: operation.p95_difference_us.unsigned_abs() < judged_from_us.unsigned_abs(),
     }));
     let effects: Vec<Effect> = effects.collect();
     if effects.iter().all(|effect| effect.ratio.is_none()) {
         return None;
     }
     let pairs = std::iter::once((comparison.pairs, NOTHING.to_owned()))
-        .chain(operations.iter().map(|o| (o.pairs, text::signed_ms(o.p95_difference_us))));
+        .chain(named.iter().map(|(_, o)| (o.pairs, text::signed_ms(o.p95_difference_us))));
     let bound = |value: Option<f64>| value.map_or(NOTHING.to_owned(), text::ratio);
     let rows = effects.iter().zip(pairs).map(|(effect, (pairs, difference_ms))| EffectRow {
         name: short(&effect.name),
@@ -182,6 +250,9 @@ fn forest(comparison: &Comparison) -> Option<Forest> {
         drawing: charts::forest(&effects).into(),
         pooled: comparison.pooled_p95_ratio.and_then(figure).map(text::ratio),
         further_pairs: comparison.further_pairs_needed,
+        chance: format!("{} %", number((chance * 1000.0).round() / 10.0, 1).replace(".0", "")),
+        felt_ms: format!("{} ms", ms(judged_from_us.unsigned_abs()).replace(".00", "")),
+        extensions: extensions(drive),
     })
 }
 

@@ -3,13 +3,16 @@
 use serde::Serialize;
 
 use super::{Drawing, clip, run_name, short};
+use crate::evidence::drill::Drill;
+use crate::evidence::drive::Mode;
 use crate::evidence::history::PastRun;
 use crate::evidence::manifest::Manifest;
 use crate::evidence::observation::Observation;
 use crate::evidence::run_record::{Act, ActState, EvidenceFile, RunRecord};
-use crate::report::charts;
+use crate::evidence::watch::WatchEvidence;
+use crate::report::charts::{self, Night};
 use crate::report::facts::{self, Tone};
-use crate::report::text::{self, NOTHING, count, number};
+use crate::report::text::{self, NOTHING, count, counted, number};
 
 /// Looks in the table; of more, every second, third, … is shown.
 const MOST_LOOKS: usize = 120;
@@ -55,9 +58,23 @@ pub(super) struct View {
     command: String,
     folder: String,
     seeded: Option<Seeded>,
-    drills: Vec<String>,
+    drills: Vec<DrillRow>,
+    watched: Option<String>,
     files: Vec<[String; 3]>,
     history: Vec<[String; 4]>,
+    nights: Option<Drawing>,
+    level_changed_with: Option<String>,
+    incomparable: Vec<[String; 2]>,
+}
+
+#[derive(Serialize)]
+struct DrillRow {
+    name: String,
+    state: &'static str,
+    tone: Tone,
+    took: String,
+    limit: String,
+    note: String,
 }
 
 #[derive(Serialize)]
@@ -137,7 +154,15 @@ pub(super) fn view(record: &RunRecord) -> View {
         seeded: record.manifest.as_ref().map(seeded),
         files: record.files.iter().map(file).collect(),
         history: record.history.iter().map(past).collect(),
-        drills: record.drills.iter().map(|drill| clip(&format!("{drill:#}"))).collect(),
+        drills: record.drills.iter().map(drill_row).collect(),
+        watched: record.watch.as_ref().map(watched),
+        nights: nights(record),
+        level_changed_with: record.level_changed_with.as_deref().map(short),
+        incomparable: record
+            .incomparable
+            .iter()
+            .map(|run| [short(&run.run_id), clip(&run.why)])
+            .collect(),
     }
 }
 
@@ -153,6 +178,71 @@ fn past(run: &PastRun) -> [String; 4] {
         p95(run.legacy_p95_us),
         p95(run.partitioned_p95_us),
     ]
+}
+
+fn drill_row(drill: &Drill) -> DrillRow {
+    let seconds =
+        |s: Option<f64>| s.filter(|s| s.is_finite()).map_or(NOTHING.to_owned(), text::duration);
+    let in_time = match (drill.measured_s, drill.limit_s) {
+        (Some(took_s), Some(limit_s)) => took_s <= limit_s,
+        (Some(_), None) => true,
+        (None, _) => false,
+    };
+    let (state, tone) = match (drill.measured_s, drill.proven) {
+        (None, _) => ("not ended", Tone::Doubtful),
+        (_, false) => ("not proven", Tone::Bad),
+        (_, true) if in_time => ("proven", Tone::Good),
+        (_, true) => ("too slow", Tone::Bad),
+    };
+    DrillRow {
+        name: short(&drill.name),
+        state,
+        tone,
+        took: seconds(drill.measured_s),
+        limit: seconds(drill.limit_s),
+        note: clip(&drill.note),
+    }
+}
+
+fn watched(watch: &WatchEvidence) -> String {
+    let alerts = match watch.critical_alerts {
+        None => "no look learned of alerts".to_owned(),
+        Some(0) => "no critical alert".to_owned(),
+        Some(most) => {
+            format!("up to {} at once", counted(most, "critical alert", "critical alerts"))
+        }
+    };
+    format!(
+        "{} hours, from {} to {}: {} of {} answered, {alerts}.",
+        number(watch.watched_h, 1),
+        short(&watch.from),
+        short(&watch.to),
+        count(watch.answered),
+        counted(watch.looks, "look", "looks")
+    )
+}
+
+/// p95 of the earlier runs and of this one; `None` where there is nothing to compare with.
+fn nights(record: &RunRecord) -> Option<Drawing> {
+    let now = record.drive.as_ref().filter(|_| !record.history.is_empty())?;
+    let p95 = |mode| now.overall.get(&mode).map_or(0, |latency| latency.response_us.p95);
+    let past = record.history.iter().map(|run| Night {
+        name: run.run_id.clone(),
+        legacy_us: run.legacy_p95_us,
+        partitioned_us: run.partitioned_p95_us,
+    });
+    let this = Night {
+        name: run_name(record),
+        legacy_us: p95(Mode::Legacy),
+        partitioned_us: p95(Mode::Partitioned),
+    };
+    let changed = record.level_changed_with.as_ref();
+    let at = |run_id: &String| match record.history.iter().position(|run| run.run_id == *run_id) {
+        Some(at) => at,
+        None => record.history.len(),
+    };
+    let nights: Vec<Night> = past.chain([this]).collect();
+    Some(charts::nights(&nights, changed.map(at)).into())
 }
 
 fn act_row(act: &Act, longest_s: f64) -> ActRow {

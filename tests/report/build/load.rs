@@ -21,7 +21,6 @@ const OPERATIONS: [(&str, bool, u64, f64); 8] = [
 
 /// A load in twelve pairs whose partitioned side takes `slower` times as long.
 pub fn drive(slower: f64) -> DriveEvidence {
-    let scaled = |us: u64, by: f64| (us as f64 * by) as u64;
     let operations = OPERATIONS.map(|(name, writes, p95, ratio)| OperationEvidence {
         name: name.into(),
         writes,
@@ -76,7 +75,9 @@ pub fn drive(slower: f64) -> DriveEvidence {
             smallest_detectable_ratio: Some(1.081),
             further_pairs_needed: 0,
             operations: compared.to_vec(),
-            org_sizes: Vec::new(),
+            judged_from_us: 1000,
+            confidence: 0.97,
+            org_sizes: compared_sizes(slower),
         }),
         timeline: timeline(slower),
         isolation: Some(IsolationEvidence { answers_checked: 75_600, ..Default::default() }),
@@ -98,8 +99,73 @@ pub fn drive(slower: f64) -> DriveEvidence {
             duration_s: 1.4,
             ..LedgerEvidence::default()
         }),
+        org_sizes: classes(),
+        slices: slices(slower),
+        hot_orgs: 812,
+        looks_planned: 3,
+        looks: vec![Look {
+            pairs: 12,
+            confidence: 0.97,
+            p95_ratio: 1.014 * slower,
+            p95_ratio_low: 0.987 * slower,
+            p95_ratio_high: 1.042 * slower,
+            undecided: false,
+        }],
         ..DriveEvidence::default()
     }
+}
+
+fn scaled(us: u64, by: f64) -> u64 {
+    (us as f64 * by) as u64
+}
+
+/// Name, orgs, rows of the smallest, requests in a mode, p95 in legacy, ratio.
+const SIZES: [(&str, u64, u64, u64, u64, f64); 3] = [
+    ("small", 80_000, 1, 30_200, 6_600, 1.012),
+    ("medium", 19_000, 9, 7_100, 7_400, 1.021),
+    ("large", 1_000, 123, 500, 11_800, 1.043),
+];
+
+fn classes() -> Vec<OrgClass> {
+    let class = |(name, orgs, from_rows, ..): (&str, u64, u64, u64, u64, f64)| OrgClass {
+        name: name.into(),
+        from_rows,
+        orgs,
+    };
+    SIZES.map(class).to_vec()
+}
+
+fn compared_sizes(slower: f64) -> Vec<OperationComparison> {
+    let compared = |(name, .., p95, ratio): (&str, u64, u64, u64, u64, f64)| OperationComparison {
+        name: name.into(),
+        pairs: 12,
+        p95_ratio: Some(ratio * slower),
+        p95_ratio_low: Some(ratio * slower * 0.96),
+        p95_ratio_high: Some(ratio * slower * 1.04),
+        p95_difference_us: scaled(p95, ratio * slower) as i64 - p95 as i64,
+    };
+    SIZES.map(compared).to_vec()
+}
+
+fn slices(slower: f64) -> Vec<Slice> {
+    let slice = |by: &str, class: &str, requests, p95, ratio: f64| Slice {
+        operation: None,
+        by: by.into(),
+        class: class.into(),
+        modes: BTreeMap::from([
+            (Mode::Legacy, latency(requests, p95)),
+            (Mode::Partitioned, latency(requests, scaled(p95, ratio * slower))),
+        ]),
+    };
+    let sizes = SIZES
+        .map(|(name, _, _, requests, p95, ratio)| slice("org_size", name, requests, p95, ratio));
+    let others = [
+        slice("popularity", "hot", 18_900, 6_100, 1.009),
+        slice("popularity", "cold", 18_900, 7_700, 1.018),
+        slice("cache", "hit", 22_000, 900, 1.0),
+        slice("cache", "miss", 6_000, 9_200, 1.03),
+    ];
+    sizes.into_iter().chain(others).collect()
 }
 
 /// A ledger in which an update was overwritten.
@@ -176,7 +242,7 @@ fn windows(slower: f64) -> Vec<Window> {
                 without_own_lag: all.clone(),
                 all,
                 operations: operations_of_window(by * wobble(i)),
-                ..Window::default()
+                org_sizes: sizes_of_window(by * wobble(i)),
             }
         })
         .collect()
@@ -189,6 +255,11 @@ fn operations_of_window(by: f64) -> BTreeMap<String, WindowLatency> {
         p95_us: Some((p95 as f64 * by) as u64),
     };
     OPERATIONS.map(|(name, _, p95, _)| (name.to_owned(), of(p95))).into()
+}
+
+fn sizes_of_window(by: f64) -> BTreeMap<String, WindowLatency> {
+    let of = |p95: u64| WindowLatency { arrivals: 40, errors: 0, p95_us: Some(scaled(p95, by)) };
+    SIZES.map(|(name, .., p95, _)| (name.to_owned(), of(p95))).into()
 }
 
 fn timeline(slower: f64) -> Vec<TimelinePoint> {
@@ -233,6 +304,8 @@ pub fn observations() -> Vec<Observation> {
             replica_lag_s: None,
             critical_alerts: Some(0),
             warning_alerts: Some(0),
+            pool_in_use: Some(u64::from(i % 4)),
+            pool_max: Some(20),
             error: None,
         })
         .collect()

@@ -7,10 +7,13 @@ mod load;
 use std::collections::BTreeMap;
 
 use cutover::evidence::SCHEMA_VERSION;
+use cutover::evidence::drill::Drill;
 use cutover::evidence::drive::*;
+use cutover::evidence::history::{IncomparableRun, PastRun};
 use cutover::evidence::limits::Phase;
 use cutover::evidence::run_record::*;
 use cutover::evidence::verdict::*;
+use cutover::evidence::watch::{RoutedShare, WatchEvidence};
 
 use data::{clean_diff, dirty_diff, manifest};
 pub use hostile::{EVIL, hostile};
@@ -21,7 +24,14 @@ pub fn go() -> RunRecord {
     RunRecord {
         schema_version: SCHEMA_VERSION,
         record_sha256: String::new(),
-        history: Vec::new(),
+        history: nights(),
+        incomparable: vec![IncomparableRun {
+            run_id: "20260214-020000-laptop".into(),
+            why: "another machine: Apple M3, 8 cores, 16 GiB; here AMD EPYC 7763, 2 cores, 24 GiB"
+                .into(),
+        }],
+        level_changed_with: None,
+        scenario_sha256: "4b3f0c1de5a2b64d5e0a1c6f0d9b7a83a2c55e0f4d1c9b8e7f6a5d4c3b2a1908".into(),
         files: Vec::new(),
         altered: Vec::new(),
         run_id: "20260301-101502-a1b2".into(),
@@ -67,7 +77,8 @@ pub fn go() -> RunRecord {
         diff_before: Some(clean_diff("before")),
         diff: Some(clean_diff("after")),
         observations: observations(),
-        drills: Vec::new(),
+        drills: drills(),
+        watch: Some(watch()),
         criteria: criteria(),
         verdict: Verdict {
             decision: Decision::Go,
@@ -91,6 +102,9 @@ pub fn go() -> RunRecord {
 pub fn no_go_performance() -> RunRecord {
     let mut record = go();
     record.run_id = "20260301-120000-slow".into();
+    record.level_changed_with = Some(record.history[9].run_id.clone());
+    record.drills[1].proven = false;
+    record.drills[1].note = "a trigger could not be disabled".into();
     record.drive = Some(drive(1.27));
     let drive = record.drive.as_mut().expect("set on the line above");
     drive.errors_by_kind = BTreeMap::from([("http_503".into(), 17), ("timeout".into(), 4)]);
@@ -209,6 +223,49 @@ pub fn states() -> Vec<(&'static str, RunRecord)> {
         ("interrupted", interrupted()),
         ("empty", RunRecord::default()),
     ]
+}
+
+/// Twelve nights on the same machine.
+fn nights() -> Vec<PastRun> {
+    const WOBBLE: [u64; 12] = [0, 310, 120, 260, 40, 380, 220, 90, 330, 150, 280, 60];
+    let night = |(day, us): (usize, u64)| PastRun {
+        run_id: format!("202602{:02}-020000-night", day + 17),
+        started_at: format!("2026-02-{:02}T02:00:00Z", day + 17),
+        legacy_p95_us: 6_700 + us,
+        partitioned_p95_us: 6_800 + us * 11 / 10,
+        operations_p95_us: BTreeMap::new(),
+    };
+    WOBBLE.into_iter().enumerate().map(night).collect()
+}
+
+fn drills() -> Vec<Drill> {
+    let drill = |name: &str, limit_s, measured_s, note: &str| Drill {
+        name: name.into(),
+        limit_s: Some(limit_s),
+        measured_s: Some(measured_s),
+        proven: true,
+        note: note.into(),
+        ..Drill::default()
+    };
+    vec![
+        drill("standard_rollback", 900.0, 4.2, "reads came from legacy 4.2 s after the flag"),
+        drill("emergency_rollback", 1800.0, 61.8, "flag off, triggers off, both sides counted"),
+    ]
+}
+
+fn watch() -> WatchEvidence {
+    WatchEvidence {
+        from: "2026-02-27T09:00:00Z".into(),
+        to: "2026-02-28T10:00:00Z".into(),
+        watched_h: 25.0,
+        looks: 301,
+        answered: 300,
+        critical_alerts: Some(0),
+        replica_lag_s: Some(0.4),
+        pool_looks: 300,
+        pool_exhausted: 0,
+        routed: vec![RoutedShare { percentage: 5.0, requests: 3_000, partitioned: 153 }],
+    }
 }
 
 fn criteria() -> Vec<Criterion> {

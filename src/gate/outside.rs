@@ -1,0 +1,235 @@
+//! The criteria whose evidence comes from outside of the load: drills, hours of watching, plans of
+//! queries.
+
+use super::catalogue::criterion;
+use super::limits;
+use crate::evidence::drill::Drill;
+use crate::evidence::run_record::RunRecord;
+use crate::evidence::verdict::{Criterion, State};
+use crate::evidence::watch::RoutedShare;
+
+/// With fewer requests a share says nothing.
+const MIN_REQUESTS: u64 = 100;
+/// How many standard deviations a share may be off by chance.
+const CHANCE: f64 = 3.0;
+
+/// Criteria whose evidence the load does not give.
+pub(super) fn all(record: &RunRecord) -> Vec<Criterion> {
+    vec![
+        pool_exhaustion(record),
+        partition_pruning(record),
+        route_share(record),
+        drills(&record.drills),
+        watched(record),
+    ]
+}
+
+fn pool_exhaustion(record: &RunRecord) -> Criterion {
+    let criterion = criterion("pool_exhaustion");
+    let limit = limits::of(record, "pool_exhaustion");
+    let pools = record.observations.iter().filter_map(|o| Some((o.pool_in_use?, o.pool_max?)));
+    let (mut looks, mut exhausted) = pools.fold((0_u64, 0_u64), |(looks, full), (in_use, max)| {
+        (looks + 1, full + u64::from(in_use >= max))
+    });
+    if let Some(watch) = &record.watch {
+        looks = looks.saturating_add(watch.pool_looks);
+        exhausted = exhausted.saturating_add(watch.pool_exhausted);
+    }
+    if looks == 0 {
+        return criterion.note("the platform did not say");
+    }
+    let share = exhausted as f64 / looks as f64;
+    criterion
+        .measured(share <= limit, format!("at {exhausted} of {looks} looks"))
+        .below(share, limit)
+}
+
+fn partition_pruning(record: &RunRecord) -> Criterion {
+    let criterion = criterion("partition_pruning");
+    let asked = record.diff.iter().flat_map(|diff| &diff.pruning);
+    let asked: Vec<_> = asked.collect();
+    if asked.is_empty() {
+        return criterion.note("no plan was asked for: no twin is divided by ranges");
+    }
+    let unpruned = asked.iter().filter(|plan| plan.scanned != 1);
+    let named: Vec<String> = unpruned
+        .map(|plan| format!("{} reads {} of {}", plan.table, plan.scanned, plan.partitions))
+        .collect();
+    criterion
+        .measured(
+            named.is_empty(),
+            format!("{} of {} tables", asked.len() - named.len(), asked.len()),
+        )
+        .note(named.join(", "))
+}
+
+fn route_share(record: &RunRecord) -> Criterion {
+    let criterion = criterion("route_share");
+    let tolerance = limits::of(record, "route_share");
+    let routed = record.watch.iter().flat_map(|watch| &watch.routed);
+    let enough: Vec<&RoutedShare> = routed.filter(|s| s.requests >= MIN_REQUESTS).collect();
+    let worst = enough.iter().max_by(|a, b| off(a).total_cmp(&off(b)));
+    let Some(worst) = worst else {
+        return criterion.note(format!("fewer than {MIN_REQUESTS} requests were watched"));
+    };
+    let pass = enough.iter().all(|share| {
+        let expected = share.percentage / 100.0;
+        let deviation = (expected * (1.0 - expected) / share.requests as f64).sqrt();
+        off(share) <= tolerance + CHANCE * deviation
+    });
+    let measured = 100.0 * worst.partitioned as f64 / worst.requests as f64;
+    criterion.measured(
+        pass,
+        format!("{measured:.1} % of {} requests at {} %", worst.requests, worst.percentage),
+    )
+}
+
+/// How far a share is from its percentage.
+fn off(share: &RoutedShare) -> f64 {
+    (share.partitioned as f64 / share.requests as f64 - share.percentage / 100.0).abs()
+}
+
+fn drills(drills: &[Drill]) -> Criterion {
+    let criterion = criterion("drills");
+    if drills.is_empty() {
+        return criterion.note("no drill was rehearsed (cutover drill)");
+    }
+    let mut notes = Vec::new();
+    let mut worst = State::Pass;
+    for drill in drills {
+        let (state, why) = judged(drill);
+        if state != State::Pass {
+            notes.push(format!("{}: {why}", drill.name));
+        }
+        worst = match (worst, state) {
+            (State::Fail, _) | (_, State::Fail) => State::Fail,
+            (State::Unknown, _) | (_, State::Unknown) => State::Unknown,
+            _ => State::Pass,
+        };
+    }
+    let passed = drills.len() - notes.len();
+    let measured = format!("{passed} of {}", drills.len());
+    let criterion = criterion.note(notes.join("; "));
+    Criterion { state: worst, measured: Some(measured), ..criterion }
+}
+
+fn judged(drill: &Drill) -> (State, String) {
+    let seconds = |s: &f64| s.is_finite() && *s >= 0.0;
+    let Some(measured_s) = drill.measured_s.filter(seconds) else {
+        return (State::Unknown, "did not come to its end".into());
+    };
+    match drill.limit_s {
+        _ if !drill.proven => (State::Fail, format!("not proven after {measured_s:.0} s")),
+        Some(limit_s) if measured_s > limit_s => {
+            (State::Fail, format!("took {measured_s:.0} s of {limit_s:.0} s"))
+        }
+        Some(limit_s) if !limit_s.is_finite() => (State::Unknown, "its limit is no time".into()),
+        _ => (State::Pass, String::new()),
+    }
+}
+
+/// How long the handbook wants a state to be watched before the next step.
+fn watched(record: &RunRecord) -> Criterion {
+    let wanted_h = limits::of(record, "watched");
+    let criterion = criterion("watched");
+    let heard = record.observations.iter().filter(|o| o.error.is_none() && o.at_s.is_finite());
+    let times: Vec<f64> = heard.map(|o| o.at_s).collect();
+    let first = times.iter().copied().min_by(f64::total_cmp);
+    let last = times.iter().copied().max_by(f64::total_cmp);
+    let loaded_h = first.zip(last).map(|(first, last)| (last - first) / 3600.0);
+    let looked_h = record.watch.as_ref().map(|watch| watch.watched_h).filter(|h| h.is_finite());
+    let Some(watched_h) = loaded_h.into_iter().chain(looked_h).reduce(f64::max) else {
+        return criterion.note("it was not watched at all");
+    };
+    if watched_h < wanted_h {
+        // Nothing went wrong; there is too little of it.
+        let note = format!("watched {watched_h:.2} h of {wanted_h} h (cutover watch)");
+        let criterion = Criterion { measured: Some(format!("{watched_h:.2} h")), ..criterion };
+        return criterion.above(watched_h, wanted_h).note(note);
+    }
+    criterion.measured(true, format!("{watched_h:.2} h")).above(watched_h, wanted_h)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::finding::{DiffEvidence, Pruning};
+    use crate::evidence::limits::Phase;
+    use crate::evidence::observation::Observation;
+    use crate::evidence::watch::WatchEvidence;
+
+    fn drill(limit_s: Option<f64>, measured_s: Option<f64>, proven: bool) -> Drill {
+        Drill { name: "standard_rollback".into(), limit_s, measured_s, proven, ..Drill::default() }
+    }
+
+    #[test]
+    fn a_drill_counts_only_where_it_was_proven_within_its_time() {
+        let state = |drill| drills(&[drill]).state;
+        assert_eq!(drills(&[]).state, State::Unknown);
+        assert_eq!(state(drill(Some(900.0), Some(12.0), true)), State::Pass);
+        assert_eq!(state(drill(None, Some(12.0), true)), State::Pass);
+        assert_eq!(state(drill(Some(900.0), Some(901.0), true)), State::Fail);
+        assert_eq!(state(drill(Some(900.0), Some(12.0), false)), State::Fail);
+        assert_eq!(state(drill(Some(900.0), None, true)), State::Unknown);
+        assert_eq!(state(drill(Some(900.0), Some(f64::NAN), true)), State::Unknown);
+        assert_eq!(state(drill(Some(f64::NAN), Some(1.0), true)), State::Unknown);
+        // One that failed outweighs one that is not known, and both one that passed.
+        let several =
+            [drill(None, Some(1.0), true), drill(None, None, false), drill(None, Some(1.0), false)];
+        assert_eq!(drills(&several).state, State::Fail);
+        assert_eq!(drills(&several[..2]).state, State::Unknown);
+    }
+
+    #[test]
+    fn too_few_hours_are_no_failure_and_no_pass() {
+        let state = |phase, watched_h| {
+            let watch = Some(WatchEvidence { watched_h, ..WatchEvidence::default() });
+            watched(&RunRecord { phase, watch, ..RunRecord::default() }).state
+        };
+        assert_eq!(state(Phase::Pilot, 71.0), State::Unknown);
+        assert_eq!(state(Phase::Pilot, 72.0), State::Pass);
+        assert_eq!(state(Phase::Increment, 24.0), State::Pass);
+        assert_eq!(state(Phase::Increment, f64::NAN), State::Unknown);
+        assert_eq!(watched(&RunRecord::default()).state, State::Unknown);
+    }
+
+    #[test]
+    fn a_share_is_held_against_its_percentage() {
+        let state = |percentage, requests, partitioned| {
+            let routed = vec![RoutedShare { percentage, requests, partitioned }];
+            let watch = Some(WatchEvidence { routed, ..WatchEvidence::default() });
+            route_share(&RunRecord { watch, ..RunRecord::default() }).state
+        };
+        assert_eq!(state(10.0, 1000, 104), State::Pass);
+        assert_eq!(state(10.0, 1000, 0), State::Fail);
+        assert_eq!(state(10.0, 1000, 300), State::Fail);
+        assert_eq!(state(100.0, 1000, 1000), State::Pass);
+        assert_eq!(state(10.0, 99, 10), State::Unknown);
+    }
+
+    #[test]
+    fn a_pool_may_be_full_for_a_moment_and_not_for_long() {
+        let state = |full: usize| {
+            let look = |n: usize| Observation {
+                pool_in_use: Some(if n < full { 20 } else { 3 }),
+                pool_max: Some(20),
+                ..Observation::default()
+            };
+            let observations = (0..100).map(look).collect();
+            pool_exhaustion(&RunRecord { observations, ..RunRecord::default() }).state
+        };
+        assert_eq!((state(0), state(5), state(6)), (State::Pass, State::Pass, State::Fail));
+        assert_eq!(pool_exhaustion(&RunRecord::default()).state, State::Unknown);
+    }
+
+    #[test]
+    fn a_question_about_one_range_reads_one_partition() {
+        let state = |scanned| {
+            let plan = Pruning { table: "revenue".into(), partitions: 24, scanned };
+            let diff = Some(DiffEvidence { pruning: vec![plan], ..DiffEvidence::default() });
+            partition_pruning(&RunRecord { diff, ..RunRecord::default() }).state
+        };
+        assert_eq!((state(1), state(24), state(0)), (State::Pass, State::Fail, State::Fail));
+        assert_eq!(partition_pruning(&RunRecord::default()).state, State::Unknown);
+    }
+}

@@ -1,0 +1,93 @@
+//! What many looks at a platform come to.
+
+use chrono::DateTime;
+
+use crate::evidence::watch::{Look, RoutedShare, WatchEvidence};
+
+/// Between looks farther apart nobody watched: the handbook looks every hour at least.
+const LONGEST_GAP_S: f64 = 3900.0;
+
+/// The sum of all looks, whatever their order. A look whose time is no time counts for nothing.
+pub fn watched(looks: &[Look]) -> WatchEvidence {
+    let mut timed: Vec<(f64, &Look)> = looks
+        .iter()
+        .filter_map(|look| Some((DateTime::parse_from_rfc3339(&look.at).ok()?, look)))
+        .map(|(at, look)| (at.timestamp_millis() as f64 / 1000.0, look))
+        .collect();
+    timed.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let answered: Vec<&(f64, &Look)> = timed.iter().filter(|(_, l)| l.error.is_none()).collect();
+    let gaps = answered.windows(2).map(|pair| pair[1].0 - pair[0].0);
+    let watched_s: f64 = gaps.filter(|gap| *gap <= LONGEST_GAP_S).sum();
+    let pools = || timed.iter().filter_map(|(_, l)| Some((l.pool_in_use?, l.pool_max?)));
+    let at = |look: Option<&(f64, &Look)>| look.map_or(String::new(), |(_, l)| l.at.clone());
+    let lags = timed.iter().filter_map(|(_, look)| look.replica_lag_s);
+    WatchEvidence {
+        from: at(timed.first()),
+        to: at(timed.last()),
+        watched_h: watched_s / 3600.0,
+        looks: looks.len() as u64,
+        answered: answered.len() as u64,
+        critical_alerts: timed.iter().filter_map(|(_, look)| look.critical_alerts).max(),
+        replica_lag_s: lags.filter(|lag_s| lag_s.is_finite()).max_by(f64::total_cmp),
+        pool_looks: pools().count() as u64,
+        pool_exhausted: pools().filter(|(in_use, max)| in_use >= max).count() as u64,
+        routed: routed(timed.iter().map(|(_, look)| *look)),
+    }
+}
+
+fn routed<'a>(looks: impl Iterator<Item = &'a Look>) -> Vec<RoutedShare> {
+    let mut shares: Vec<RoutedShare> = Vec::new();
+    for look in looks {
+        let (Some(percentage), Some(requests), Some(partitioned)) =
+            (look.percentage, look.routed_requests, look.routed_partitioned)
+        else {
+            continue;
+        };
+        match shares.last_mut().filter(|share| share.percentage == percentage) {
+            Some(share) => {
+                share.requests = share.requests.saturating_add(requests);
+                share.partitioned = share.partitioned.saturating_add(partitioned);
+            }
+            None => shares.push(RoutedShare { percentage, requests, partitioned }),
+        }
+    }
+    shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(at: &str) -> Look {
+        Look { at: at.into(), ..Look::default() }
+    }
+
+    #[test]
+    fn only_the_time_between_answered_looks_counts() {
+        let hour = |hour: u32| look(&format!("2026-03-01T{hour:02}:00:00Z"));
+        let silent = Look { error: Some("timeout".into()), ..hour(3) };
+        // 0 to 2 was watched; from 2 to 5 nobody knows; 5 to 6 was watched; the last is no time.
+        let looks = [hour(5), hour(0), hour(1), hour(2), silent, hour(6), look("yesterday")];
+        let evidence = watched(&looks);
+        assert_eq!(evidence.watched_h, 3.0);
+        assert_eq!((evidence.looks, evidence.answered), (7, 5));
+        assert_eq!(evidence.from, "2026-03-01T00:00:00Z");
+        assert_eq!(watched(&[]), WatchEvidence::default());
+    }
+
+    #[test]
+    fn each_percentage_is_summed_by_itself() {
+        let at = |minute: u32, percentage, requests, partitioned| Look {
+            percentage: Some(percentage),
+            routed_requests: Some(requests),
+            routed_partitioned: Some(partitioned),
+            ..look(&format!("2026-03-01T00:{minute:02}:00Z"))
+        };
+        let looks = [at(0, 5.0, 100, 4), at(5, 5.0, 100, 6), at(10, 10.0, 50, 5)];
+        let expected = [(5.0, 200, 10), (10.0, 50, 5)];
+        let routed = watched(&looks).routed;
+        let routed: Vec<_> =
+            routed.iter().map(|s| (s.percentage, s.requests, s.partitioned)).collect();
+        assert_eq!(routed, expected);
+    }
+}
