@@ -26,6 +26,14 @@ pub(super) fn interval(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "give a duration such as 10s or 500ms".into())
 }
 
+/// A number of things of which there is at least one.
+pub(super) fn count(text: &str) -> Result<i64, String> {
+    match text.parse() {
+        Ok(number) if (1..=1_000_000).contains(&number) => Ok(number),
+        _ => Err("give a whole number from 1 to 1000000".into()),
+    }
+}
+
 /// A day around which a calendar of some years fits into every type that has to hold it.
 pub(super) fn day(text: &str) -> Result<NaiveDate, String> {
     match text.parse::<NaiveDate>() {

@@ -6,7 +6,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::cli::{Exit, Printer, TargetArgs};
+use crate::cli::{Exit, Printer, TargetArgs, values};
 use crate::error::{Context, Error, Result};
 use crate::evidence::checklist::Checklist;
 use crate::evidence::verdict::State;
@@ -25,12 +25,12 @@ pub struct ChecklistArgs {
 #[derive(Debug, Args)]
 pub struct PilotArgs {
     /// Only orgs with fewer transactions
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    #[arg(value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = values::count)]
+    #[arg(allow_negative_numbers = true)]
     pub fewer_than: i64,
     /// At most so many, the newest first
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    #[arg(value_parser = clap::value_parser!(i64).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = values::count)]
+    #[arg(allow_negative_numbers = true)]
     pub orgs: i64,
     /// Where the target is.
     #[command(flatten)]

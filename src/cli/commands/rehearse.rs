@@ -226,10 +226,10 @@ pub async fn run(args: RehearseArgs, printer: &Printer, stop: CancellationToken)
 fn planted(text: &str) -> Result<(f64, String), String> {
     let steps = SCHEDULE.map(|percent| percent.to_string()).join(", ");
     let (percent, fault) =
-        text.split_once('=').ok_or("write PCT=NAME[=VALUE], for example 25=torn-write=5%")?;
+        text.split_once('=').ok_or("give PCT=NAME[=VALUE], for example 25=torn-write=5%")?;
     let percent = percent.trim_end_matches('%').parse().ok();
     let percent = percent.filter(|percent| SCHEDULE.contains(percent));
-    let percent = percent.ok_or(format!("the percentage must be one of {steps}"))?;
+    let percent = percent.ok_or(format!("give a percentage of the schedule first: {steps}"))?;
     fault.parse::<Misbehaviour>().map_err(|error| match error.hint() {
         Some(hint) => format!("{error}; {hint}"),
         None => error.to_string(),
