@@ -340,6 +340,28 @@ fn a_hostile_log_is_read_within_bounds_and_the_caps_are_told() {
     assert!(summary.operations.iter().any(|o| o.path == "/finance/revenue"), "{told}");
 }
 
+#[test]
+fn markup_in_a_path_is_only_text() {
+    let mut log = String::new();
+    for n in 0..200 {
+        let _ = writeln!(
+            log,
+            "h - - [31/Mar/2026:10:00:{:02} +0000] \"GET /%3Cb%3E/`a%27?orgId={} HTTP/1.1\" 200 1",
+            n % 60,
+            n % 5
+        );
+    }
+    let FromLog { text, summary } = made(log, &LogOptions::default());
+    let path = "/%3Cb%3E/%60a'";
+    assert_eq!(summary.operations[0].path, path, "{text}");
+    assert!(text.contains(&format!("path = \"{path}\"")), "{text}");
+    // A blank of our own, and what moves a terminal, is not taken over at all.
+    for path in ["/%7B%7Borg%7D%7D", "/%1B%5B31m"] {
+        let line = format!("h - - [31/Mar/2026:10:00:00 +0000] \"GET {path} HTTP/1.1\" 200 1\n");
+        assert!(refused(line).contains("can be driven"), "{path}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 

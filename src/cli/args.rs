@@ -88,6 +88,10 @@ pub enum Command {
     /// Fill a staging database with synthetic organisations
     Seed(commands::seed::SeedArgs),
     /// Drive load in both modes and measure it
+    ///
+    /// Ends with 0 where it was measured, 10 where more than 0.1 % of the requests failed, 11 where a
+    /// write, an answer or an org's isolation is not as it must be, 30 where the measurement cannot be
+    /// trusted, 1 where not one request succeeded. A GO is for `rehearse` and `gate` to give.
     Drive(commands::drive::DriveArgs),
     /// Compare legacy with partitioned, every org and every row
     Diff(commands::diff::DiffArgs),
@@ -109,4 +113,7 @@ pub enum Command {
     Merge(commands::merge::MergeArgs),
     /// Make a scenario of an access log
     Init(commands::init::InitArgs),
+    /// Put the platform's flag back where the owner of standard input was killed
+    #[command(hide = true)]
+    KeepFlag,
 }

@@ -22,6 +22,7 @@ pub use notify::NotifyArgs;
 pub use printer::Printer;
 
 use crate::error::{Error, Result};
+use crate::routing;
 
 /// Parses the arguments, runs the command, and returns its exit code.
 pub fn run() -> ExitCode {
@@ -31,6 +32,10 @@ pub fn run() -> ExitCode {
         && let Some(outcome) = commands::rig::keep(args)
     {
         return finish(outcome, &printer);
+    }
+    if let Command::KeepFlag = cli.command {
+        // Before any thread or signal handler exists.
+        return finish(routing::keep_flag().map(|()| Exit::OK), &printer);
     }
     let outcome = signals::install().and_then(|stop| {
         let runtime = tokio::runtime::Builder::new_multi_thread()

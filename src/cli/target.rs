@@ -19,12 +19,7 @@ impl TargetArgs {
     /// # Errors
     /// A usage error where the file is not a valid configuration.
     pub fn read_config(&self) -> Result<Config> {
-        let usual = Path::new(USUAL_CONFIG);
-        match &self.config {
-            Some(named) => Config::read(named),
-            None if usual.exists() => Config::read(usual),
-            None => Ok(Config::default()),
-        }
+        read_config(self.config.as_deref())
     }
 
     /// The platform's URL from the option or the configuration.
@@ -38,6 +33,14 @@ impl TargetArgs {
                 .map(Some),
             None => Ok(config.base_url.clone()),
         }
+    }
+
+    /// The database's URL, checked where it is given.
+    ///
+    /// # Errors
+    /// A usage error where it does not parse.
+    pub fn checked_database_url(&self) -> Result<Option<&str>> {
+        self.database_url.as_deref().map(|url| pg::options(url).map(|_| url)).transpose()
     }
 
     /// The database's URL, checked.
@@ -70,5 +73,18 @@ impl TargetArgs {
                 "give --database-url too, or neither for a local rig",
             )),
         }
+    }
+}
+
+/// The configuration that is `named`; see [`TargetArgs::read_config`].
+///
+/// # Errors
+/// A usage error where the file is not a valid configuration.
+pub(super) fn read_config(named: Option<&Path>) -> Result<Config> {
+    let usual = Path::new(USUAL_CONFIG);
+    match named {
+        Some(named) => Config::read(named),
+        None if usual.exists() => Config::read(usual),
+        None => Ok(Config::default()),
     }
 }

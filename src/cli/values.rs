@@ -34,6 +34,15 @@ pub(super) fn count(text: &str) -> Result<i64, String> {
     }
 }
 
+/// A response time.
+pub(super) fn latency(text: &str) -> Result<Duration, String> {
+    let (least, most) = (Duration::from_millis(1), Duration::from_secs(10));
+    match humantime::parse_duration(text) {
+        Ok(limit) if (least..=most).contains(&limit) => Ok(limit),
+        _ => Err("give a duration from 1ms to 10s, for example 100ms".into()),
+    }
+}
+
 /// A day around which a calendar of some years fits into every type that has to hold it.
 pub(super) fn day(text: &str) -> Result<NaiveDate, String> {
     match text.parse::<NaiveDate>() {
@@ -174,6 +183,17 @@ pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "give ADDRESS:PORT, for example 127.0.0.1:4000".into())
 }
 
+/// Address of a page without a password.
+pub(super) fn page(text: &str) -> Result<SocketAddr, String> {
+    match listen(text) {
+        Ok(address) if address.ip().is_loopback() && address.port() > 0 => Ok(address),
+        _ => Err(
+            "give a loopback ADDRESS:PORT such as 127.0.0.1:5118; the page asks for no password"
+                .into(),
+        ),
+    }
+}
+
 /// A number of a range; the message says what it is and what is allowed.
 fn within<T: FromStr + PartialOrd + Display>(
     text: &str,
@@ -221,6 +241,10 @@ mod tests {
         for bad in ["yesterday", "", "22.11.2026"] {
             assert!(since(bad).is_err_and(|e| e.contains("90m")), "{bad}");
         }
+        for bad in ["0.0.0.0:5118", "127.0.0.1:0", "localhost"] {
+            assert!(page(bad).is_err_and(|e| e.contains("no password")), "{bad}");
+        }
+        assert!(page("[::1]:5118").is_ok());
         for bad in ["0", "-5", "1e5"] {
             assert!(orgs(bad).is_err_and(|e| e.contains("1 to 10000000")), "{bad}");
         }

@@ -15,6 +15,7 @@ use crate::act::{ActContext, Event};
 use crate::evidence::answers::{IsolationEvidence, ParityEvidence};
 use crate::evidence::drive::{DriveEvidence, Mode};
 use crate::evidence::ledger::LedgerEvidence;
+use crate::routing::Flag;
 
 /// How long doubtful writes are sent again.
 const RETRY_LIMIT: Duration = Duration::from_secs(30);
@@ -73,13 +74,13 @@ impl Looked {
         confirming: Confirming,
         options: &Options,
         measured: &DriveEvidence,
-        out: &Path,
+        (out, flag): (&Path, Option<&Flag>),
         context: &ActContext,
     ) -> Self {
         send_doubts_again(shared).await;
         confirming.stop().await;
         let isolation = shared.isolation.evidence();
-        let parity = parity(shared, options, measured, context).await;
+        let parity = parity(shared, options, measured, flag, context).await;
         let ledger = account(shared, options, out, context).await;
         Self { ledger, isolation, parity }
     }
@@ -107,6 +108,7 @@ async fn parity(
     shared: &Arc<Shared>,
     options: &Options,
     measured: &DriveEvidence,
+    flag: Option<&Flag>,
     context: &ActContext,
 ) -> Option<ParityEvidence> {
     let asked = |mode| shared.queue.windows.iter().any(|window| window.mode == mode);
@@ -115,10 +117,18 @@ async fn parity(
     let routed = shared.switch.routes();
     let compares = routed && Mode::ALL.into_iter().all(asked) && !options.closed_loop;
     let has_reads = shared.scenario.operations.iter().any(|operation| !operation.writes);
-    match compares && has_reads && !shared.queue.stopped() {
-        true => Some(super::parity::ask(shared, &options.parity, reads, context).await),
-        false => None,
+    if !compares || !has_reads || shared.queue.stopped() {
+        return None;
     }
+    if shared.switch.flag().is_some() && flag.is_none() {
+        // The shard that switches the flag asks for all; on its own this one has compared nothing.
+        return Some(ParityEvidence { complete: true, ..ParityEvidence::default() });
+    }
+    if options.shard.is_some() && flag.is_some() {
+        // The others' last requests belong to the last window's mode.
+        tokio::time::sleep(options.timeout).await;
+    }
+    Some(super::parity::ask(shared, &options.parity, reads, flag, context).await)
 }
 
 /// Holds the ledger against the database; `None` where nothing was written. That it cannot be done is
@@ -130,13 +140,6 @@ async fn account(
     context: &ActContext,
 ) -> Option<LedgerEvidence> {
     let not_noted = shared.ledger.not_noted();
-    let shared_rows = options.shard.filter(|shard| shard.of > 1);
-    if let Some(shard) = shared_rows.filter(|_| shared.ledger.path().is_some()) {
-        // What another shard wrote over a row would look like a fault here.
-        let incomplete_reason =
-            format!("other shards wrote at the same time as shard {}", shard.index);
-        return Some(LedgerEvidence { not_noted, incomplete_reason, ..LedgerEvidence::default() });
-    }
     let Some(path) = shared.ledger.path() else {
         let reason = "the scenario does not say what its operations write".to_owned();
         return (!not_noted.is_empty()).then(|| LedgerEvidence {
@@ -147,6 +150,12 @@ async fn account(
     };
     let told = match (&options.database_url, shared.ledger.check()) {
         (_, Err(error)) => Err(error.to_string()),
+        // What another shard wrote over a row would look like a fault here.
+        _ if options.shard.is_some() => {
+            let (begun_at, sums) = (Some(shared.ledger.begun_at()), shared.ledger.sums());
+            let incomplete_reason = "`cutover merge` looks at the writes of all shards".into();
+            return Some(LedgerEvidence { begun_at, incomplete_reason, not_noted, ..sums });
+        }
         _ if shared.queue.stopped() => Err("a signal ended the load".to_owned()),
         (None, _) => Err("no database was named".to_owned()),
         (Some(url), _) => {

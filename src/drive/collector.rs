@@ -51,7 +51,14 @@ impl Collector {
             let (tally, done) = (Arc::clone(&tally), done.clone());
             std::thread::Builder::new()
                 .name("collector".into())
-                .spawn(move || collect(&shared, &tally, sizes.as_deref(), file, begin, &done))
+                .spawn(move || {
+                    let collected = collect(&shared, &tally, sizes.as_deref(), file, begin, &done);
+                    if collected.is_err() {
+                        // What nobody writes down need not be driven.
+                        shared.queue.give_up();
+                    }
+                    collected
+                })
                 .or_run("cannot start the collector thread", "")?
         };
         Ok(Self { tally, thread, done, out: out.to_owned() })
@@ -112,6 +119,8 @@ fn collect(
         if let Some(error) = failed {
             return Err(error);
         }
+        // Writes that nobody can note are not sent: what goes on is no longer the load that was asked for.
+        shared.ledger.check()?;
         points.extend(usage.once_a_second());
         if last {
             return Ok((file, points));

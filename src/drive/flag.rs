@@ -74,6 +74,27 @@ async fn switch(flag: &Flag, mode: Mode, proven_by: Instant, context: &ActContex
     }
 }
 
+/// A flag may take at least this long, however short its settling time is.
+const LEAST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Switches, sees it proven and waits until it has settled; false where a stop came first or the mode
+/// was not seen.
+pub(super) async fn settle(flag: &Flag, mode: Mode, context: &ActContext) -> bool {
+    let settled = async {
+        let settled_at = Instant::now() + flag.settle();
+        let proven_by = settled_at.max(Instant::now() + LEAST_PATIENCE);
+        let proven = switch(flag, mode, proven_by, context).await;
+        if proven {
+            tokio::time::sleep_until(settled_at.into()).await;
+        }
+        proven
+    };
+    tokio::select! {
+        () = context.stop.cancelled() => false,
+        settled = settled => settled,
+    }
+}
+
 /// Puts the flag back; the reason where that did not work, for people to do it by hand.
 pub(super) async fn put_back(flag: &Flag, found: Mode, context: &ActContext) -> Option<String> {
     let error = flag.put_back(found).await.err()?;

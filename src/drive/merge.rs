@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::collector::histogram_logs;
+use super::ledger::{Waiting, put_together, reconcile};
 use super::samples::{self, SampleFile, SampleReader};
 use super::tally::{Frame, Names, Tally};
+use crate::config::TablePair;
 use crate::error::{Error, Result};
 use crate::evidence::answers::{IsolationEvidence, ParityEvidence};
 use crate::evidence::drive::{DriveEvidence, Mode, Throttled, Window};
@@ -71,6 +73,78 @@ impl<'a> Shards<'a> {
         histogram_logs(out, &tally)?;
         let measured = tally.evidence(&measured_s(&first.windows));
         Ok(together(&self.parts, measured, self.missing))
+    }
+}
+
+/// What the shards of a load wrote, all together; `None` where it wrote nothing. Looked at once, when
+/// all have ended: what one wrote over a row of another would look like a fault to each alone.
+///
+/// `load` is what came of merging the `parts`, into the folder `out`; without a `database_url`, and
+/// wherever something is missing, the writes stay without judgement, and the evidence says why.
+pub async fn merged_ledger(
+    parts: &[Part<'_>],
+    load: &DriveEvidence,
+    database_url: Option<&str>,
+    tables: &[TablePair],
+    out: &Path,
+) -> Option<LedgerEvidence> {
+    let of_each: Vec<&LedgerEvidence> =
+        parts.iter().filter_map(|(_, load)| load.ledger.as_ref()).collect();
+    let first = of_each.first()?;
+    let mut noted = LedgerEvidence {
+        incomplete_reason: first.incomplete_reason.clone(),
+        writes: of_each.iter().map(|ledger| ledger.writes).sum(),
+        ..LedgerEvidence::default()
+    };
+    for (operation, writes) in of_each.iter().flat_map(|ledger| &ledger.not_noted) {
+        *noted.not_noted.entry(operation.clone()).or_default() += writes;
+    }
+    let held = match (ledgers(parts), database_url) {
+        (Err(why), _) => Err(why),
+        (Ok(ledgers), _) if ledgers.is_empty() => return Some(noted),
+        _ if !load.missing_shards.is_empty() => {
+            let missing: Vec<String> = load.missing_shards.iter().map(u64::to_string).collect();
+            Err(format!("what these shards wrote is missing: {}", missing.join(", ")))
+        }
+        (Ok(_), None) => Err("no database was named: give merge --database-url".into()),
+        (Ok(ledgers), Some(url)) => hold(&ledgers, url, tables, out).await,
+    };
+    let not_noted = std::mem::take(&mut noted.not_noted);
+    let evidence = held.unwrap_or_else(|why| LedgerEvidence { incomplete_reason: why, ..noted });
+    Some(LedgerEvidence { not_noted, ..evidence })
+}
+
+async fn hold(
+    ledgers: &[Waiting<'_>],
+    database_url: &str,
+    tables: &[TablePair],
+    out: &Path,
+) -> std::result::Result<LedgerEvidence, String> {
+    let path = put_together(ledgers, out).map_err(|error| error.to_string())?;
+    reconcile(&path, database_url, tables, out).await.map_err(|error| error.to_string())
+}
+
+/// Where the ledgers are that wait to be put together; none where nothing was noted.
+///
+/// # Errors
+/// Why not all of them can be.
+fn ledgers<'a>(parts: &[Part<'a>]) -> std::result::Result<Vec<Waiting<'a>>, String> {
+    let mut waiting = Vec::new();
+    let mut why_not = None;
+    for (folder, load) in parts {
+        let ledger = load.ledger.as_ref();
+        let begun_at = ledger.and_then(|ledger| ledger.begun_at.as_deref());
+        match (load.shard, begun_at.and_then(|text| text.parse().ok())) {
+            (Some(shard), Some(begun_at)) => waiting.push((*folder, shard, begun_at)),
+            _ => {
+                let why = ledger.map_or("it has no ledger", |l| l.incomplete_reason.as_str());
+                why_not = Some(format!("{}: {why}", folder.display()));
+            }
+        }
+    }
+    match why_not {
+        Some(why) if !waiting.is_empty() => Err(why),
+        _ => Ok(waiting),
     }
 }
 
@@ -180,7 +254,6 @@ fn together(
         statements: first.statements.clone(),
         start_at: first.start_at.clone(),
         missing_shards,
-        ledger: sum(loads().map(|load| load.ledger.clone()), LedgerEvidence::and),
         isolation: sum(loads().map(|load| load.isolation.clone()), IsolationEvidence::and),
         parity: sum(loads().map(|load| load.parity.clone()), ParityEvidence::and),
         ..measured

@@ -8,6 +8,7 @@
 
 mod aftermath;
 mod attack;
+mod capacity;
 mod collector;
 mod database;
 mod extension;
@@ -34,9 +35,10 @@ mod usage;
 mod windows;
 mod worker;
 
+pub use capacity::{CapacityOptions, find_capacity};
 pub use database::org_sizes;
 pub use extension::Extension;
 pub use ledger::reconcile;
-pub use merge::Shards;
+pub use merge::{Shards, merged_ledger};
 pub use org_sizes::OrgSizes;
 pub use run::{Options, Outcome, run};

@@ -57,7 +57,7 @@ enum Source {
 
 impl Queue {
     /// A queue that lets arrivals go when the plan says so, or as fast as they are answered.
-    pub(super) fn new(plan: Plan, closed_loop: bool, stop: CancellationToken) -> Self {
+    pub(super) fn new(plan: Plan, closed_loop: bool, stop: &CancellationToken) -> Self {
         let source = if closed_loop {
             Source::Endless { arrivals: plan.endless(ENDLESS), window: AtomicUsize::new(0) }
         } else {
@@ -69,7 +69,8 @@ impl Queue {
             plan,
             source,
             start: OnceLock::new(),
-            stop,
+            // Of our own, for the load may have to end without a signal.
+            stop: stop.child_token(),
             handed_out: AtomicU64::new(0),
             look: OnceLock::new(),
         }
@@ -151,9 +152,14 @@ impl Queue {
         self.plan.endless(count)
     }
 
-    /// Whether a stop was asked for.
+    /// Whether a stop was asked for, or the load given up.
     pub(super) fn stopped(&self) -> bool {
         self.stop.is_cancelled()
+    }
+
+    /// Ends the load early: going on would be in vain.
+    pub(super) fn give_up(&self) {
+        self.stop.cancel();
     }
 
     /// Arrivals handed out so far.

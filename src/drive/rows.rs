@@ -18,7 +18,7 @@ pub(super) struct Kept {
 }
 
 /// Rows kept per name; more would only cost memory.
-const LIMIT: usize = 100_000;
+const LIMIT: usize = 20_000;
 
 /// A queue of rows for each name of the scenario.
 #[derive(Debug)]

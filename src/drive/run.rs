@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ use crate::config::{ParityConfig, TablePair};
 use crate::error::{Error, Result};
 use crate::evidence::drive::{DatabasePoint, DriveEvidence, Mode, Shard, StatementShare};
 use crate::evidence::observation::Observation;
-use crate::routing::{Flag, Switch};
+use crate::routing::{Flag, FlagKeeper, Switch};
 use crate::scenario::{Arrival, Plan, Scenario};
 
 /// How the plan is drained.
@@ -60,6 +60,10 @@ pub struct Options {
     pub extension: Option<Extension>,
     /// Where to listen for Prometheus.
     pub metrics_listen: Option<SocketAddr>,
+    /// This program, to keep a switched flag where we are killed; without it nobody does.
+    pub executable: Option<PathBuf>,
+    /// Where Goose serves its own page, on the loopback interface: it asks for no password.
+    pub dashboard: Option<SocketAddr>,
 }
 
 /// What the act leaves behind.
@@ -105,9 +109,15 @@ pub async fn run(
         return drain(scenario, plan, switch, options, out, context, live, mode, None).await;
     };
     let found = flag::found(&flag).await?;
+    let executable = options.executable.as_deref();
+    let keeper = executable.map(|program| FlagKeeper::start(program, &flag, found)).transpose()?;
     let switched = Some(Arc::clone(&flag));
     let outcome = drain(scenario, plan, switch, options, out, context, live, found, switched).await;
     let left_changed = flag::put_back(&flag, found, context).await;
+    // Where that did not work, the keeper tries on after us.
+    if let Some(keeper) = keeper.filter(|_| left_changed.is_none()) {
+        keeper.release();
+    }
     outcome.map(|mut outcome| {
         outcome.evidence.flag_left_changed = left_changed;
         outcome
@@ -126,6 +136,7 @@ async fn drain(
     mode_before: Mode,
     flag: Option<Arc<Flag>>,
 ) -> Result<Outcome> {
+    let page = attack::Page::claim(options.dashboard, out, context)?;
     let (ledger, confirmer) = Ledger::begin(out, &scenario, options)?;
     let (expected, (hot_orgs, _)) = (plan.expected_arrivals(), plan.hot_orgs());
     let shared = share(&scenario, plan, switch, ledger, options, context);
@@ -134,12 +145,11 @@ async fn drain(
     let total = (!options.closed_loop).then_some(expected);
     context.started(format!("drive: {}", scenario.name), total, "requests");
     until_soon_before(options.start_at, context).await;
-    let begin = Instant::now();
-    let cpu_before_s = usage::cpu_time_s();
+    let (begin, cpu_before_s) = (Instant::now(), usage::cpu_time_s());
     let collector = Collector::start(Arc::clone(&shared), options.org_sizes.clone(), begin, out)?;
     let looks = Looks::begin(&shared, &collector, options.extension.as_ref(), context);
     let watchers = Watchers::start(&shared, &collector, options, live, begin, context);
-    let attacked = attack::run(&shared, options, flag, context).await;
+    let attacked = attack::run(&shared, options, flag.clone(), page.as_ref(), context).await;
     let watched = watchers.stop().await;
     context.emit(Event::Finished);
     let elapsed_s = begin.elapsed().as_secs_f64();
@@ -147,7 +157,9 @@ async fn drain(
     // What was measured is on disk even where Goose broke.
     let measured = collector.finish(&measured_s(&shared, attacked.as_ref().ok(), elapsed_s));
     let (attacked, measured) = (attacked?, measured?);
-    let looked = Looked::back(&shared, confirming, options, &measured, out, context).await;
+    let looked =
+        Looked::back(&shared, confirming, options, &measured, (out, flag.as_deref()), context)
+            .await;
     let windows = &shared.queue.windows;
     let candidate = windows.iter().find(|window| window.candidate);
     let evidence = DriveEvidence {
@@ -193,7 +205,7 @@ fn share(
         isolation: Isolation::default(),
         scenario: Arc::clone(scenario),
         switch,
-        queue: Queue::new(plan, options.closed_loop, context.stop.clone()),
+        queue: Queue::new(plan, options.closed_loop, &context.stop),
         recorder: Recorder::default(),
         unique: Unique::new(options.shard),
         as_of: options.as_of,

@@ -92,14 +92,16 @@ impl Worker {
         Self { shared, number, legacy, partitioned }
     }
 
-    /// Works until the plan is drained or stopped.
-    pub(super) async fn drain(mut self, start: Instant) {
-        let shared = Arc::clone(&self.shared);
-        while let Some(due) = shared.queue.next().await {
-            let sample = self.serve(due, start).await;
-            shared.recorder.leave(self.number, sample);
-        }
-        shared.recorder.worker_finished();
+    /// Takes the next arrival; `None` once the plan is drained or stopped, and then this worker has
+    /// come to its orderly end.
+    pub(super) async fn step(&mut self, start: Instant) -> Option<Sample> {
+        let Some(due) = self.shared.queue.next().await else {
+            self.shared.recorder.worker_finished();
+            return None;
+        };
+        let sample = self.serve(due, start).await;
+        self.shared.recorder.leave(self.number, sample);
+        Some(sample)
     }
 
     async fn serve(&mut self, Due { arrival, queued }: Due, start: Instant) -> Sample {

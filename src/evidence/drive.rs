@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::answers::{IsolationEvidence, ParityEvidence};
+use super::capacity::CapacityEvidence;
 pub use super::comparison::{Comparison, Look, OperationComparison};
 use super::ledger::LedgerEvidence;
 
@@ -139,6 +140,10 @@ pub struct DriveEvidence {
     pub missing_shards: Vec<u64>,
     /// What became of the writes; `None` where no operation of the scenario writes.
     pub ledger: Option<LedgerEvidence>,
+    /// What each mode can take, where that was searched (`--find-capacity`); then nothing of the
+    /// above is measured by mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<CapacityEvidence>,
     /// Whether answers held other orgs' data; `None` where no answer was looked at.
     pub isolation: Option<IsolationEvidence>,
     /// Whether both sides answer alike; `None` where not both were to be compared.

@@ -48,6 +48,9 @@ pub enum Note {
 pub struct SentWrite {
     /// Its number, ascending: the version that it gives to its row.
     pub write: u64,
+    /// Which generator sent it, where several shared a load and their ledgers are one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<u64>,
     /// The version of the row that it changes, where this load made or read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub over: Option<u64>,
@@ -117,6 +120,9 @@ pub struct LedgerEvidence {
     pub unknown: u64,
     /// Unknown ones that were sent again under the same idempotency key.
     pub retried: u64,
+    /// When the ledger was begun, RFC 3339: of a shard only, whose ledger waits for those of the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_at: Option<String>,
     /// Writes of operations whose scenario does not say what they write, or that write to no
     /// configured table pair: by operation.
     pub not_noted: BTreeMap<String, u64>,
@@ -135,31 +141,6 @@ pub struct LedgerEvidence {
 }
 
 impl LedgerEvidence {
-    /// The ledgers of two generators that wrote at the same time.
-    pub fn and(mut self, other: Self) -> Self {
-        for (operation, writes) in other.not_noted {
-            *self.not_noted.entry(operation).or_default() += writes;
-        }
-        self.findings.extend(other.findings);
-        self.findings.truncate(Self::KEPT_FINDINGS);
-        let reasons = [self.incomplete_reason, other.incomplete_reason];
-        let reasons: Vec<String> = reasons.into_iter().filter(|text| !text.is_empty()).collect();
-        Self {
-            writes: self.writes + other.writes,
-            ok: self.ok + other.ok,
-            fail: self.fail + other.fail,
-            unknown: self.unknown + other.unknown,
-            retried: self.retried + other.retried,
-            not_noted: self.not_noted,
-            complete: self.complete && other.complete,
-            incomplete_reason: reasons.join("; "),
-            rows_checked: self.rows_checked + other.rows_checked,
-            counts: self.counts.and(other.counts),
-            findings: self.findings,
-            duration_s: self.duration_s.max(other.duration_s),
-        }
-    }
-
     /// Findings kept in the run record; `ledger_findings.jsonl` holds all of them.
     pub const KEPT_FINDINGS: usize = 50;
 }
@@ -195,18 +176,6 @@ impl LedgerCounts {
         };
         *counter += 1;
         true
-    }
-
-    /// The sums of both.
-    fn and(self, other: Self) -> Self {
-        Self {
-            lost: self.lost + other.lost,
-            phantom: self.phantom + other.phantom,
-            doubled: self.doubled + other.doubled,
-            torn: self.torn + other.torn,
-            stale: self.stale + other.stale,
-            altered: self.altered + other.altered,
-        }
     }
 
     /// All findings.

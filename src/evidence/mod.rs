@@ -4,6 +4,7 @@
 //! verdict can be computed again from the folder alone. This module imports nothing of ours.
 
 pub mod answers;
+pub mod capacity;
 pub mod checklist;
 pub mod comparison;
 pub mod drill;

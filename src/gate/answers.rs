@@ -1,6 +1,7 @@
 //! The criteria about what the answers held.
 
 use super::catalogue::criterion;
+use super::criteria::count;
 use crate::evidence::drive::{DriveEvidence, Mode};
 use crate::evidence::finding::Finding;
 use crate::evidence::run_record::RunRecord;
@@ -32,7 +33,7 @@ fn isolation(drive: &DriveEvidence) -> Criterion {
     };
     let leaks = isolation.leaks.max(isolation.findings.len() as u64);
     criterion
-        .measured(leaks == 0, format!("{leaks} of {} answers", isolation.answers_checked))
+        .measured(leaks == 0, format!("{leaks} of {} answers", count(isolation.answers_checked)))
         .note(named(&isolation.findings))
         .asks_for(Action::EmergencyRollback)
 }
@@ -45,7 +46,7 @@ fn parity(drive: &DriveEvidence) -> Criterion {
     let differing = parity.differing.max(parity.findings.len() as u64);
     if differing > 0 {
         return criterion
-            .measured(false, format!("{differing} of {} answers", parity.compared))
+            .measured(false, format!("{differing} of {} answers", count(parity.compared)))
             .note(named(&parity.findings))
             .asks_for(Action::StandardRollback);
     }
@@ -59,7 +60,7 @@ fn parity(drive: &DriveEvidence) -> Criterion {
             parity.asked, parity.unanswered, parity.unsettled
         ));
     }
-    criterion.measured(true, format!("0 of {} answers", parity.compared))
+    criterion.measured(true, format!("0 of {} answers", count(parity.compared)))
 }
 
 fn named(findings: &[Finding]) -> String {

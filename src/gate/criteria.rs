@@ -36,6 +36,19 @@ impl Criterion {
     }
 }
 
+/// A number with its thousands apart: `1,234,567`.
+pub(super) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut apart = String::new();
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            apart.push(',');
+        }
+        apart.push(digit);
+    }
+    apart
+}
+
 /// Criteria about the record and the data.
 pub(super) fn all(record: &RunRecord) -> Vec<Criterion> {
     let mut criteria = vec![whole_record(record)];
@@ -99,7 +112,8 @@ fn content(id: &str, diff: Option<&DiffEvidence>) -> Criterion {
             1 => Action::DisableOrgs,
             _ => Action::EmergencyRollback,
         };
-        let measured = format!("{differences} rows differ in {} orgs", diff.orgs_diverged);
+        let measured =
+            format!("{} rows differ in {} orgs", count(differences), count(diff.orgs_diverged));
         return criterion.measured(false, measured).note(worst_orgs(diff)).asks_for(action);
     }
     if !diff.complete {
@@ -109,7 +123,8 @@ fn content(id: &str, diff: Option<&DiffEvidence>) -> Criterion {
         return criterion.note("there was no row to compare");
     }
     let rows: u64 = diff.tables.iter().map(|table| table.legacy_rows).sum();
-    criterion.measured(true, format!("0 of {rows} rows differ in {} orgs", diff.orgs_checked))
+    let (rows, orgs) = (count(rows), count(diff.orgs_checked));
+    criterion.measured(true, format!("0 of {rows} rows differ in {orgs} orgs"))
 }
 
 fn worst_orgs(diff: &DiffEvidence) -> String {
@@ -202,6 +217,6 @@ fn nothing_lost_since_seed(record: &RunRecord) -> Criterion {
     let orgs = diffs.iter().map(|diff| diff.orgs_checked).min().unwrap_or(0);
     let all_there = short.is_empty() && orgs >= manifest.orgs;
     criterion
-        .measured(all_there, format!("{orgs} of {} orgs", manifest.orgs))
+        .measured(all_there, format!("{} of {} orgs", count(orgs), count(manifest.orgs)))
         .note(short.join(", "))
 }

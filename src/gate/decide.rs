@@ -54,6 +54,11 @@ pub fn fails_integrity(criteria: &[Criterion]) -> bool {
     criteria.iter().any(|c| c.kind == Kind::Integrity && c.state == State::Fail)
 }
 
+/// Whether more requests failed than may.
+pub fn fails_requests(criteria: &[Criterion]) -> bool {
+    criteria.iter().any(|c| c.id == load::ERROR_RATE && c.state == State::Fail)
+}
+
 /// Exit codes of the contract.
 const GO: i32 = 0;
 const PERFORMANCE: i32 = 10;

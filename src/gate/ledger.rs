@@ -1,6 +1,7 @@
 //! The criterion about what the load wrote.
 
 use super::catalogue::criterion;
+use super::criteria::count;
 use crate::evidence::drive::DriveEvidence;
 use crate::evidence::finding::Finding;
 use crate::evidence::ledger::LedgerEvidence;
@@ -55,6 +56,8 @@ fn judged(drive: &DriveEvidence) -> Criterion {
 
 fn accounted(ledger: &LedgerEvidence) -> String {
     let LedgerEvidence { writes, ok, fail, unknown, rows_checked, .. } = ledger;
+    let [writes, ok, fail, unknown, rows_checked] =
+        [writes, ok, fail, unknown, rows_checked].map(|number| count(*number));
     format!(
         "{writes} writes ({ok} acknowledged, {fail} refused, {unknown} unknown) to {rows_checked} rows"
     )

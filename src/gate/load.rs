@@ -2,7 +2,7 @@
 
 use super::catalogue::criterion;
 use super::{limits, validity};
-use crate::evidence::drive::{Comparison, DriveEvidence, OperationComparison};
+use crate::evidence::drive::{Comparison, DriveEvidence, Mode, OperationComparison};
 use crate::evidence::run_record::RunRecord;
 use crate::evidence::verdict::{Action, Criterion, State};
 use crate::gate::statistics::MIN_PAIRS;
@@ -56,8 +56,11 @@ pub(super) fn felt_us(record: &RunRecord) -> i64 {
 
 pub(super) const NO_LOAD: &str = "no request was measured";
 
+/// The criterion's name.
+pub(super) const ERROR_RATE: &str = "error_rate";
+
 fn error_rate(drive: Option<&DriveEvidence>, bars: Bars) -> Criterion {
-    let criterion = criterion("error_rate");
+    let criterion = criterion(ERROR_RATE);
     let Some(drive) = drive else {
         return criterion.note(NO_LOAD);
     };
@@ -69,12 +72,16 @@ fn error_rate(drive: Option<&DriveEvidence>, bars: Bars) -> Criterion {
     };
     let worst = rates().max_by(|a, b| a.1.total_cmp(&b.1));
     let fewest = drive.overall.values().map(|latency| latency.requests).min().unwrap_or(0);
-    let (Some((mode, rate)), 2) = (worst, drive.overall.len()) else {
+    let Some((mode, rate)) = worst else {
         return criterion.note("not both modes were measured");
     };
     // The sum and the modes must tell one story; the worse one counts.
     let rate = rate.max(drive.errors as f64 / drive.requests as f64);
     let pass = rate < bars.error_rate;
+    // One mode alone can fail, and never pass.
+    if pass && drive.overall.len() < Mode::ALL.len() {
+        return criterion.note("not both modes were measured");
+    }
     if pass && fewest < MIN_REQUESTS {
         return criterion.note(format!("{fewest} requests in a mode are too few to tell"));
     }

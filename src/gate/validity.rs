@@ -103,34 +103,41 @@ fn scheduling_lag(drive: Option<&DriveEvidence>, limit: f64) -> Criterion {
     let matters = lag_us > LAG_LIMIT_US && lag_us as f64 > LAG_SHARE * baseline_us as f64;
     let measured = format!("p99 {}", milliseconds(lag_us));
     match disagreement(drive, limit) {
-        Some(note) => criterion.measured(false, measured).note(note),
+        // Too few pairs to tell is too little evidence, not a measurement that lies.
+        Some((note, false)) if !matters => {
+            Criterion { measured: Some(measured), ..criterion }.note(note)
+        }
+        Some((note, _)) => criterion.measured(false, measured).note(note),
         None => criterion.measured(!matters, measured),
     }
 }
 
 /// Where the generator's own lag decides about the overall p95: a finding that is another once the
-/// lag is taken out.
-fn disagreement(drive: &DriveEvidence, limit: f64) -> Option<String> {
+/// lag is taken out; with whether that other finding is one at all.
+fn disagreement(drive: &DriveEvidence, limit: f64) -> Option<(String, bool)> {
     let comparison = drive.comparison.as_ref()?;
     if (comparison.pairs as usize) < MIN_PAIRS {
         return None;
     }
+    const UNDECIDED: &str = "undecided";
     let finding = |low: f64, high: f64| match () {
         () if low > limit => "too slow",
         () if high < limit => "fast enough",
-        () => "undecided",
+        () => UNDECIDED,
     };
     let felt = finding(comparison.p95_ratio_low, comparison.p95_ratio_high);
     let Some(without) = without_own_lag(drive) else {
-        return Some("response times without the generator's own lag cannot be compared".into());
+        let note = "response times without the generator's own lag cannot be compared";
+        return Some((note.into(), true));
     };
     let own = finding(without.low, without.high);
     (own != felt).then(|| {
-        format!(
+        let note = format!(
             "partitioned is {felt} as felt, but {own} ({} to {}) without the generator's own lag",
             percent(without.low),
             percent(without.high)
-        )
+        );
+        (note, own != UNDECIDED)
     })
 }
 
@@ -279,6 +286,20 @@ mod tests {
             drive.windows.iter_mut().for_each(|w| w.without_own_lag.p95_us = None);
         });
         assert_eq!(missing, State::Fail);
+    }
+
+    #[test]
+    fn a_finding_that_cannot_be_made_without_the_lag_is_not_known() {
+        let noisy = |lag_us| {
+            state("scheduling_lag", |drive| {
+                drive.scheduling_lag_us.p99 = lag_us;
+                for window in drive.windows.iter_mut().filter(|window| window.candidate) {
+                    window.without_own_lag.p95_us =
+                        Some(if window.pair % 2 == 0 { 3900 } else { 6900 });
+                }
+            })
+        };
+        assert_eq!((noisy(900), noisy(2001)), (State::Unknown, State::Fail));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use url::Url;
 pub use drills::{DrillOptions, drill};
 pub use earlier::hold_against;
 pub use load_shape::{LoadShape, Profile};
-pub use record::begin as begin_record;
+pub use record::{begin as begin_record, pairs};
 pub use rollout::{RolloutOptions, SCHEDULE, rollout};
 
 use crate::act::{ActContext, Event};
@@ -333,6 +333,8 @@ async fn load(
         shard: None,
         start_at: None,
         metrics_listen: None,
+        dashboard: None,
+        executable: Some(options.executable.clone()),
         extension: extension(&options.config, options.load.extensions),
     };
     let switch = Switch::new(&options.config, base_url)?;

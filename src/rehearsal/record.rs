@@ -39,7 +39,8 @@ pub fn begin(
     }
 }
 
-fn pairs(config: &Config) -> Vec<TargetPair> {
+/// The table pairs of a configuration as a record names them.
+pub fn pairs(config: &Config) -> Vec<TargetPair> {
     let quoted = |table: &str| QualifiedName::parse(table).map_or(table.into(), |t| t.to_string());
     let pair = |pair: &TablePair| TargetPair {
         name: pair.name.clone(),

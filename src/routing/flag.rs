@@ -10,7 +10,8 @@ use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Uri};
 use serde_json::Value;
 
-use crate::config::{FlagRequest, Probe, RoutingConfig, RoutingKind};
+use super::keeper::Settings;
+use crate::config::{FlagRequest, Probe, RoutingConfig, RoutingKind, TlsConfig};
 use crate::error::{Context, Error, Result};
 use crate::evidence::drive::Mode;
 use crate::http::{Client, Endpoint, TrustedRoots};
@@ -25,6 +26,7 @@ pub struct Flag {
     partitioned: Action,
     restore: Option<Action>,
     probe: Sight,
+    settings: Settings,
 }
 
 /// One way to change the flag.
@@ -57,7 +59,11 @@ impl Flag {
     ///
     /// # Errors
     /// A usage error where a URL, method or header cannot be used.
-    pub(super) fn new(routing: &RoutingConfig, roots: &TrustedRoots) -> Result<Option<Self>> {
+    pub(super) fn new(
+        routing: &RoutingConfig,
+        tls: &TlsConfig,
+        roots: &TrustedRoots,
+    ) -> Result<Option<Self>> {
         let ask = |request: &Option<FlagRequest>| {
             request
                 .as_ref()
@@ -90,7 +96,18 @@ impl Flag {
             headers: probe.headers.clone(),
         };
         let probe = Sight { question: Question::new(&request, roots)?, probe };
-        Ok(Some(Self { legacy, partitioned, restore, probe }))
+        let settings = Settings { routing: routing.clone(), tls: tls.clone() };
+        Ok(Some(Self { legacy, partitioned, restore, probe, settings }))
+    }
+
+    /// How long after a switch some answers may still come from the other side.
+    pub fn settle(&self) -> Duration {
+        self.settings.routing.settle()
+    }
+
+    /// What the flag was made from.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Sends reads to one side.

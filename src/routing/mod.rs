@@ -1,11 +1,13 @@
 //! How requests are sent to one side, and how it is proven that they went there.
 
 mod flag;
+mod keeper;
 mod percentage;
 mod survey;
 mod switch;
 
 pub use flag::Flag;
+pub use keeper::{FlagKeeper, keep_flag};
 pub use percentage::Percentage;
 pub use survey::{Survey, sample, survey};
 pub use switch::{Served, Switch};

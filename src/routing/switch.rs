@@ -63,7 +63,7 @@ impl Switch {
             _ if routing.served_by_header.is_empty() => None,
             _ => Some(name("served_by_header", &routing.served_by_header)?),
         };
-        let flag = Flag::new(routing, &roots)?;
+        let flag = Flag::new(routing, &config.tls, &roots)?;
         Ok(Self { legacy, partitioned, header, served_by, flag })
     }
 

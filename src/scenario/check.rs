@@ -227,6 +227,7 @@ mod tests {
         for (from, to, place) in [
             ("weight = 1", "weight = -1", "line 5, column 1: operation `a`: weight"),
             ("path = \"/\"", "path = \"/{{orgs}}\"", "line 6, column 1: operation `a`: path"),
+            ("path = \"/\"", "path = \"/<b>\"", "line 6, column 1: operation `a`: path"),
             ("path = \"/\"", "path = \"/\"\n  row = \"r\"", "line 7, column 3: operation `a`: row"),
             (
                 "name = \"x\"",

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use hyper::Method;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{Method, Uri};
 use serde_json::Value;
 
 use super::answer::{self, Check};
@@ -250,6 +250,9 @@ fn compile_path(
         return Err(("path", why.into()));
     }
     let mut compiled = Template::compile(path, Place::Url, names).map_err(|why| ("path", why))?;
+    if without_blanks(path).parse::<Uri>().is_err() {
+        return Err(("path", "holds a character that no URL may hold; write it as %XX".into()));
+    }
     let mut separator = if path.contains('?') { '&' } else { '?' };
     for (name, value) in query {
         let mut before = String::from(separator);
@@ -270,6 +273,18 @@ fn compile_path(
         separator = '&';
     }
     Ok(compiled)
+}
+
+/// A template's text with something harmless in each blank.
+fn without_blanks(text: &str) -> String {
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, blank)) = rest.split_once("{{") {
+        filled.push_str(before);
+        filled.push('0');
+        rest = blank.split_once("}}").map_or("", |(_, after)| after);
+    }
+    filled + rest
 }
 
 type Compiled = (Vec<(HeaderName, Template)>, Option<Template>);

@@ -163,6 +163,18 @@ fn ends_quoted(text: &str, mut quoted: bool) -> bool {
     quoted
 }
 
+/// Percent-encodes all but what a segment of a path may hold as it is.
+pub(super) fn encode_segment(out: &mut String, text: &str) {
+    for character in text.chars() {
+        match character {
+            '!' | '$' | '&' | '\'' | '(' | ')' | '*' | '+' | ',' | '=' | ':' | '@' => {
+                out.push(character);
+            }
+            other => url_encode(out, other.encode_utf8(&mut [0; 4])),
+        }
+    }
+}
+
 /// Percent-encodes all but the unreserved characters of RFC 3986.
 pub(super) fn url_encode(out: &mut String, text: &str) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";

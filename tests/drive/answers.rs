@@ -1,7 +1,7 @@
 //! What answers hold, on the reference platform with a real database: no other org's rows, and the
 //! same on both sides.
 
-use cutover::config::RoutingConfig;
+use cutover::config::{FlagRequest, Probe, RoutingConfig, RoutingKind};
 use cutover::evidence::answers::ParityEvidence;
 use cutover::evidence::drive::DriveEvidence;
 
@@ -46,13 +46,19 @@ const ROWS: &str = "INSERT INTO revenue_transactions (org_id, date, amount, cate
 
 async fn driven(database: &TestDatabase, misbehave: &[&str], mask: &[&str]) -> DriveEvidence {
     let platform = service::start(database, misbehave).await;
+    let mut load = prepared(database).await;
+    load.config.parity.mask = mask.iter().map(|mask| (*mask).to_owned()).collect();
+    load.evidence(&format!("http://{}", platform.address)).await
+}
+
+/// A load of reads, mostly, on rows that are there.
+async fn prepared(database: &TestDatabase) -> Load {
     service::execute(database, "SELECT ensure_month_partitions('2026-01-01', '2026-01-31')").await;
     service::execute(database, ROWS).await;
     let mut load = Load::new(150.0, 1000);
     load.scenario = READS.replace("?orgId={{org}}\"", "?orgId={{org}}&from=2026-01-01\"");
     load.config.routing = RoutingConfig::default();
-    load.config.parity.mask = mask.iter().map(|mask| (*mask).to_owned()).collect();
-    load.evidence(&format!("http://{}", platform.address)).await
+    load
 }
 
 fn parity(evidence: &DriveEvidence) -> &ParityEvidence {
@@ -122,4 +128,57 @@ async fn a_row_that_one_side_does_not_find_is_told() {
     let classes: std::collections::BTreeSet<&str> =
         parity.findings.iter().map(|finding| finding.class.as_str()).collect();
     assert!(classes.contains("answer_status") || classes.contains("answer_shape"), "{classes:?}");
+}
+
+/// The reference platform's own flag, for everybody.
+fn flag(url: &str) -> RoutingConfig {
+    let to = |path: &str| format!("{url}{path}").parse().expect("a URL");
+    let set = |on: bool| FlagRequest {
+        method: "PUT".into(),
+        url: to("/admin/flags"),
+        body: format!("{{\"USE_PARTITIONED_TABLES\":{on}}}"),
+        headers: [].into(),
+    };
+    RoutingConfig {
+        kind: RoutingKind::Http,
+        legacy: Some(set(false)),
+        partitioned: Some(set(true)),
+        probe: Some(Probe {
+            url: to("/monitoring/partitions/metrics"),
+            header: None,
+            pointer: Some("/partitionedTablesEnabled".into()),
+            legacy: "false".into(),
+            partitioned: "true".into(),
+            headers: [].into(),
+        }),
+        settle_s: 0.5,
+        ..RoutingConfig::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sides_behind_a_flag_for_everybody_are_compared_in_turns() {
+    for (misbehaviour, class) in [
+        (&[][..], None),
+        (&["twin-rounding"], Some("answer_value")),
+        (&["twin-order"], Some("answer_order")),
+    ] {
+        let database = database();
+        let platform = service::start(&database, misbehaviour).await;
+        let mut load = prepared(&database).await;
+        let url = format!("http://{}", platform.address);
+        load.config.routing = flag(&url);
+        load.plan.settle_us = 500_000;
+        load.plan.window_us = 1_500_000;
+        let evidence = load.evidence(&url).await;
+        assert_eq!((evidence.wrong_mode, evidence.unproven_windows), (0, 0), "{misbehaviour:?}");
+        assert_eq!(evidence.flag_left_changed, None);
+        let parity = parity(&evidence);
+        assert!(parity.complete && parity.compared >= 190, "{misbehaviour:?}: {parity:?}");
+        assert_eq!((parity.unanswered, parity.unsettled), (0, 0), "{parity:#?}");
+        assert_eq!(parity.differing > 10, class.is_some(), "{misbehaviour:?}: {parity:#?}");
+        assert!(parity.findings.iter().all(|finding| Some(finding.class.as_str()) == class));
+        let flags = platform.get("/admin/flags").await.body;
+        assert_eq!(flags["USE_PARTITIONED_TABLES"], false, "as it was found: {flags}");
+    }
 }

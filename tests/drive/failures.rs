@@ -16,7 +16,7 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::harness::{Load, beside, nobody, raw_server, serve, serve_on};
+use crate::harness::{Load, ONE_GET, beside, nobody, raw_server, serve, serve_on};
 
 /// Requests of [`drive`].
 const REQUESTS: u64 = 100;
@@ -207,4 +207,30 @@ async fn names_with_several_addresses_and_ipv6_literals() {
     // Only one of the addresses of `localhost` has somebody behind it.
     let four = serve(router()).await.replace("127.0.0.1", "localhost");
     assert_eq!(drive(&four).await.errors_by_kind, [].into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_that_cannot_be_written_down_ends_at_once() {
+    let url = serve(Router::new().route("/", get(async || "ok"))).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("one.toml"), ONE_GET).expect("our own folder");
+    std::fs::write(path("cutover.toml"), "[routing]\nkind = \"none\"\n").expect("our own folder");
+    // No file may grow beyond 32 KiB: as a full disk, the system refuses to write.
+    let script = "ulimit -f 64; trap '' XFSZ; exec \"$@\"";
+    let output = assert_cmd::Command::new("sh")
+        .args(["-c", script, "sh", env!("CARGO_BIN_EXE_cutover"), "drive", "--base-url", &url])
+        .args(["--duration", "2h", "--rate", "1000", "--connections", "8"])
+        .args(["--scenario", &path("one.toml"), "--config", &path("cutover.toml")])
+        .args(["--out", &path("run")])
+        .timeout(Duration::from_secs(100))
+        .output()
+        .expect("cutover ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot write") && said.contains("samples.bin"), "{said}");
+    // Nothing that could be taken for a whole run.
+    let gate = crate::support::cutover().arg("gate").arg(path("run")).output().expect("it runs");
+    assert_eq!(gate.status.code(), Some(30), "{}", String::from_utf8_lossy(&gate.stdout));
+    assert!(!folder.path().join("run/samples.bin").exists());
 }

@@ -34,6 +34,7 @@ pub struct Load {
     pub closed_loop: bool,
     pub context: ActContext,
     pub database_url: Option<String>,
+    pub dashboard: Option<SocketAddr>,
     pub extension: Option<Extension>,
     /// Samples and histograms.
     pub out: tempfile::TempDir,
@@ -63,6 +64,7 @@ impl Load {
             closed_loop: false,
             context: ActContext::silent(),
             database_url: None,
+            dashboard: None,
             extension: None,
             out: tempfile::tempdir().expect("a folder"),
         }
@@ -87,6 +89,8 @@ impl Load {
             shard: None,
             start_at: None,
             metrics_listen: None,
+            dashboard: self.dashboard,
+            executable: None,
         };
         let run = drive::run(scenario, plan, switch, &options, self.out.path(), &self.context);
         let ended = tokio::time::timeout(Duration::from_secs(60), run).await;

@@ -20,7 +20,7 @@ use crate::service::{self, Platform};
 use crate::support::{TestDatabase, cutover_command, database, wait_until};
 
 /// Rows that are made, changed, read and removed, and balances that are set again and again.
-const WRITES: &str = r#"
+pub const WRITES: &str = r#"
     name = "writes"
     [[operation]]
     name = "create"
@@ -230,6 +230,12 @@ async fn a_killed_load_leaves_a_ledger_that_can_be_held_against_the_tables() {
     child.kill().expect("our child");
     child.wait().expect("our child");
     assert!(begun, "{} notes", notes(&path).len());
+    // What it left is taken neither for a run nor for a place to write another into.
+    let gate = cutover_command().arg("gate").arg(&out).output().expect("cutover runs");
+    assert_eq!(gate.status.code(), Some(30), "{}", String::from_utf8_lossy(&gate.stdout));
+    let mut again = cutover_command();
+    again.args(["drive", "--base-url", &url, "--out"]).arg(&out);
+    assert_eq!(again.output().expect("cutover runs").status.code(), Some(2));
     let ledger = reconcile(&path, &database.url, &TablePair::reference(), folder.path()).await;
     let ledger = ledger.expect("the ledger can be read");
     assert!(ledger.complete && ledger.ok > 250, "{ledger:?}");
@@ -237,14 +243,21 @@ async fn a_killed_load_leaves_a_ledger_that_can_be_held_against_the_tables() {
     // A row that goes now, on both sides alike, is found.
     let text = std::fs::read_to_string(&path).expect("readable");
     assert!(text.lines().filter(|line| line.contains("\"insert\"")).count() > 100);
-    service::execute(
-        &database,
-        "DELETE FROM revenue_transactions WHERE id = (SELECT max(id) FROM revenue_transactions)",
-    )
-    .await;
+    let id = untouched(&notes(&path));
+    let statement = format!("DELETE FROM revenue_transactions WHERE id = {id}");
+    crate::support::execute(&database.url, &statement).await;
     let ledger = reconcile(&path, &database.url, &TablePair::reference(), folder.path()).await;
     let ledger = ledger.expect("the ledger can be read");
     assert_eq!(classes(&ledger), [("lost", 1)].into(), "{:#?}", ledger.findings);
+}
+
+/// A row whose insert was acknowledged and that nobody wrote to afterwards.
+fn untouched(notes: &[Value]) -> String {
+    let of = |state: &'static str| notes.iter().filter(move |note| note["state"] == state);
+    let changed: Vec<&Value> = of("sent").map(|note| &note["key"]["id"]).collect();
+    let mut made = of("ok").map(|note| &note["key"]["id"]).filter(|id| id.is_string());
+    let id = made.find(|id| !changed.contains(id)).expect("a row that nobody wrote to");
+    id.as_str().expect("a text").to_owned()
 }
 
 /// The whole lines of a ledger.

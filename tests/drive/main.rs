@@ -1,6 +1,8 @@
 //! The load generator against servers whose behaviour is known.
 
 mod answers;
+mod capacity;
+mod dashboard;
 mod extension;
 mod failures;
 mod harness;

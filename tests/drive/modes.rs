@@ -86,6 +86,7 @@ fn switched(url: &str) -> Load {
             partitioned: "partitioned".into(),
             headers: [].into(),
         }),
+        settle_s: 0.4,
         ..RoutingConfig::default()
     };
     load
@@ -131,6 +132,42 @@ async fn a_run_that_is_stopped_puts_the_flag_back() {
     stopper.await.expect("the flag was switched");
     assert!(!evidence.complete);
     assert_eq!((platform.side(), evidence.flag_left_changed), ("partitioned", None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_killed_leaves_no_flag_behind() {
+    let platform = Flagged::default();
+    let url = platform.serve().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("one.toml"), crate::harness::ONE_GET).expect("our own folder");
+    let config = format!(
+        r#"
+        [routing]
+        kind = "http"
+        settle_s = 1
+        legacy = {{ url = "{url}/flag", body = '{{"partitioned":"off"}}' }}
+        partitioned = {{ url = "{url}/flag", body = '{{"partitioned":"on"}}' }}
+        probe = {{ url = "{url}/flag", pointer = "/side" }}
+        "#
+    );
+    std::fs::write(path("cutover.toml"), config).expect("our own folder");
+    let mut child = crate::support::cutover_command()
+        .args(["drive", "-q", "--base-url", &url, "--rate", "20", "--duration", "10m"])
+        .args(["--scenario", &path("one.toml"), "--config", &path("cutover.toml")])
+        .args(["--out", &path("run")])
+        .spawn()
+        .expect("cutover runs");
+    let side = async |wanted: &str| {
+        let (platform, wanted) = (platform.clone(), wanted.to_owned());
+        let seen = move || wait_until(Duration::from_secs(40), || platform.side() == wanted);
+        tokio::task::spawn_blocking(seen).await.expect("no panic")
+    };
+    let switched = side("legacy").await;
+    child.kill().expect("our child");
+    child.wait().expect("our child");
+    assert!(switched, "the flag was never switched");
+    assert!(side("partitioned").await, "the flag was left switched");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -165,6 +165,7 @@ impl Browser {
         let metrics =
             json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.ask("Emulation.setDeviceMetricsOverride", metrics);
+        self.ask("Emulation.setScrollbarsHidden", json!({"hidden": true}));
         let features = json!([{"name": "prefers-color-scheme", "value": colours}]);
         let media = json!({"media": medium, "features": features});
         self.ask("Emulation.setEmulatedMedia", media);

@@ -10,8 +10,10 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::capacity;
 use crate::cli::{Exit, Printer, TargetArgs, values, verdict_text};
-use crate::config::{RoutingConfig, RoutingKind};
+use crate::config::{Config, RoutingConfig, RoutingKind};
+use crate::drive::CapacityOptions;
 use crate::error::{Error, Result};
 use crate::evidence::drive::{DriveEvidence, Mode, Shard};
 use crate::evidence::run_record::{Act, ActState};
@@ -20,7 +22,7 @@ use crate::rehearsal::{self, LoadShape, Profile};
 use crate::routing::Switch;
 use crate::run_folder::RunFolder;
 use crate::scenario::{FINANCE, Plan, Scenario};
-use crate::{drive, gate, pg};
+use crate::{drive, gate};
 
 /// Arguments of `drive`.
 #[derive(Debug, Args)]
@@ -73,10 +75,32 @@ pub struct DriveArgs {
     /// Answer Prometheus here while the load runs
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = values::listen)]
     pub metrics_listen: Option<SocketAddr>,
+    /// Serve Goose's own page while the load runs, fed with response times from the moment a request
+    /// was due, and write Goose's own report into the run's folder, goose/report.html
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = values::page)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:5118")]
+    pub dashboard: Option<SocketAddr>,
+    /// Search the highest rate that each mode sustains, from --rate on: steps twice as high until
+    /// one fails, then bisection, the modes in turns. A figure, never a GO
+    #[arg(long, conflicts_with_all = ["pairs", "duration", "dashboard", "extensions"])]
+    #[arg(conflicts_with_all = ["metrics_listen", "shard", "start_at"])]
+    pub find_capacity: bool,
+    /// Response time p95 that a step of --find-capacity may have at most
+    #[arg(long, value_name = "D", default_value = "100ms", value_parser = values::latency)]
+    pub p95_limit: Duration,
+    /// Measured time of a step of --find-capacity
+    #[arg(long, value_name = "D", default_value = "6s", value_parser = values::duration)]
+    pub capacity_step: Duration,
 }
 
 /// A plan needs some rate even where nobody keeps to it.
 const NOMINAL_RATE_PER_S: f64 = 1000.0;
+/// The handbook's share of requests that may fail.
+const ERROR_LIMIT: f64 = 0.001;
+/// Failed over passed rate at which a search of the capacity ends.
+const CAPACITY_PRECISION: f64 = 1.05;
+/// As many as a machine takes without a word to its administrator.
+const MOST_CONNECTIONS: usize = 2000;
 
 impl DriveArgs {
     /// The modes to drive; refuses to compare what cannot be told apart.
@@ -91,6 +115,31 @@ impl DriveArgs {
             }
             Some(values::Modes(modes)) => Ok(modes.clone()),
         }
+    }
+
+    /// What `--find-capacity` looks for.
+    fn search(&self, modes: &[Mode], routing: &RoutingConfig) -> Result<CapacityOptions> {
+        let values::Rate::PerSecond(first_per_s) = self.rate else {
+            let what = "--rate max: a search of the capacity begins at a rate";
+            return Err(Error::usage(what, "give a number, or leave --find-capacity out"));
+        };
+        // A flag that is switched needs its time before each step.
+        let settle = match routing.switches_a_flag() {
+            true => routing.settle(),
+            false => Duration::ZERO,
+        };
+        Ok(CapacityOptions {
+            modes: modes.to_vec(),
+            first_per_s,
+            p95_limit: self.p95_limit,
+            error_limit: ERROR_LIMIT,
+            step: self.capacity_step,
+            warm_up: settle.max(Duration::from_secs(1)),
+            precision: CAPACITY_PRECISION,
+            most_connections: MOST_CONNECTIONS.max(self.connections),
+            orgs: self.orgs,
+            rng_seed: self.target.rng_seed,
+        })
     }
 
     /// Refuses what several generators cannot share, and pairs that nobody compares.
@@ -113,6 +162,33 @@ impl DriveArgs {
                 "give a time far enough ahead for every shard to be ready",
             )),
             None => Ok(()),
+        }
+    }
+
+    /// How the plan is drained.
+    fn options(
+        &self,
+        load: &LoadShape,
+        config: &Config,
+        org_sizes: Option<Arc<drive::OrgSizes>>,
+    ) -> drive::Options {
+        drive::Options {
+            connections: load.connections,
+            timeout: rehearsal::REQUEST_TIMEOUT,
+            as_of: self.as_of.unwrap_or_else(|| Utc::now().date_naive()),
+            rate_per_s: load.rate_per_s,
+            closed_loop: self.rate == values::Rate::Max,
+            database_url: self.target.database_url.clone(),
+            tables: config.tables.clone(),
+            parity: config.parity.clone(),
+            org_sizes,
+            shard: self.shard,
+            start_at: self.start_at,
+            metrics_listen: self.metrics_listen,
+            dashboard: self.dashboard,
+            extension: rehearsal::extension(config, load.extensions),
+            // Without it a flag is left switched where we are killed; nothing else depends on it.
+            executable: std::env::current_exe().ok(),
         }
     }
 
@@ -152,37 +228,26 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
         Some(path) => Scenario::read(path)?,
         None => Scenario::parse("the built-in finance scenario", FINANCE)?,
     });
-    let database_url = args.target.database_url.as_deref();
-    database_url.map(pg::options).transpose()?;
+    let database_url = args.target.checked_database_url()?;
     let (modes, rng_seed) = (args.modes(&config.routing)?, args.target.rng_seed);
+    let search = args.find_capacity.then(|| args.search(&modes, &config.routing)).transpose()?;
     let load = args.load(&config.routing, modes.len())?;
     let plan = Plan::new(&scenario, &load.plan_options(&modes, args.orgs, rng_seed))?;
     let folder = RunFolder::create(args.target.out.as_deref())?;
     let mut record = rehearsal::begin_record(&folder, &config, Some(&scenario), rng_seed);
+    // What a load that is killed leaves behind must say so.
+    folder.write_record(&record)?;
     let context = printer.context(stop);
     let org_sizes = match database_url {
         Some(url) => rehearsal::sizes_of_orgs(&config, url, &context).await,
         None => None,
     };
-    let options = drive::Options {
-        connections: load.connections,
-        timeout: rehearsal::REQUEST_TIMEOUT,
-        as_of: args.as_of.unwrap_or_else(|| chrono::Utc::now().date_naive()),
-        rate_per_s: load.rate_per_s,
-        closed_loop: args.rate == values::Rate::Max,
-        database_url: database_url.map(str::to_owned),
-        tables: config.tables.clone(),
-        parity: config.parity.clone(),
-        org_sizes,
-        shard: args.shard,
-        start_at: args.start_at,
-        metrics_listen: args.metrics_listen,
-        extension: rehearsal::extension(&config, load.extensions),
-    };
-    let outcome = drive::run(scenario, plan, switch, &options, folder.path(), &context).await?;
-    if context.check_stop().is_ok() {
-        anything_succeeded(&outcome.evidence, &base_url)?;
+    let options = args.options(&load, &config, org_sizes);
+    if let Some(search) = search {
+        let (record, target) = ((folder, record), (scenario, switch));
+        return capacity::run(record, target, &search, &options, printer, &context).await;
     }
+    let outcome = drive::run(scenario, plan, switch, &options, folder.path(), &context).await?;
     let (state, note) = match context.check_stop() {
         Ok(()) => (ActState::Done, String::new()),
         Err(error) => (ActState::Interrupted, error.to_string()),
@@ -190,15 +255,19 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
     record.duration_s = outcome.evidence.duration_s;
     let act = Act { name: "drive".into(), state, duration_s: record.duration_s, note };
     record.acts.push(act);
+    let in_vain = in_vain(&outcome.evidence, &base_url).filter(|_| context.check_stop().is_ok());
     record.drive = Some(outcome.evidence);
     record.observations = outcome.observations;
     rehearsal::conclude(&folder, &mut record)?;
     printer.json(&record);
+    if let Some(error) = in_vain {
+        return Err(error);
+    }
     // The data was not looked at, so there is no verdict on the cut-over, only on the measurement.
     let told = |c: &Criterion| c.kind != Kind::Integrity || c.evidence.starts_with("drive");
     record.criteria.retain(|c| told(c) && c.kind != Kind::Advice);
     if let Some(drive) = &record.drive {
-        printer.result(&capacity(drive));
+        printer.result(&rates(drive));
     }
     printer.result(&verdict_text::criteria(&record.criteria));
     printer.result(&format!("report: {}", folder.path().join("report.html").display()));
@@ -208,21 +277,25 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
     // Of a shard nobody expects the whole plan.
     record.criteria.retain(|c| args.shard.is_none() || c.id != gate::WHOLE_PLAN);
     let as_asked = record.drive.as_ref().is_some_and(|drive| drive.closed_loop && drive.complete);
-    Ok(if as_asked || gate::is_trustworthy(&record.criteria) { Exit::OK } else { Exit::INVALID })
+    if !as_asked && !gate::is_trustworthy(&record.criteria) {
+        return Ok(Exit::INVALID);
+    }
+    // A load that was refused too often has measured something else than was asked for.
+    Ok(if gate::fails_requests(&record.criteria) { Exit::NO_GO_PERFORMANCE } else { Exit::OK })
 }
 
-/// A load that only failed measured nothing.
-fn anything_succeeded(drive: &DriveEvidence, base_url: &Url) -> Result<()> {
-    if drive.requests != drive.errors {
-        return Ok(());
+/// The error of a load of which not one request succeeded.
+fn in_vain(drive: &DriveEvidence, base_url: &Url) -> Option<Error> {
+    if drive.requests > drive.errors {
+        return None;
     }
     let kinds: Vec<&str> = drive.errors_by_kind.keys().map(String::as_str).collect();
     let what = format!("{base_url}: not one request succeeded: {}", kinds.join(", "));
-    Err(Error::run(what, "is the platform up, and does the scenario fit it?"))
+    Some(Error::run(what, "is the platform up, and does the scenario fit it?"))
 }
 
 /// Requests a second in each mode.
-fn capacity(drive: &DriveEvidence) -> String {
+fn rates(drive: &DriveEvidence) -> String {
     let rates: Vec<String> = drive
         .overall
         .iter()

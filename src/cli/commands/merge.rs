@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use tokio_util::sync::CancellationToken;
 
+use crate::cli::target::read_config;
 use crate::cli::{Exit, Printer, verdict_text};
 use crate::error::{Error, Result};
 use crate::evidence::run_record::{Act, ActState, RunRecord};
 use crate::evidence::verdict::{Criterion, Kind};
 use crate::run_folder::{self, RunFolder};
-use crate::{drive, gate, rehearsal};
+use crate::{drive, gate, pg, rehearsal};
 
 /// Arguments of `merge`.
 #[derive(Debug, Args)]
@@ -20,13 +22,23 @@ pub struct MergeArgs {
     /// Where the merged run goes [default: a new folder below reports/]
     #[arg(long, value_name = "RUN_DIR")]
     pub out: Option<PathBuf>,
+    /// PostgreSQL of the target, to see what became of the writes of all shards; without it they stay
+    /// without judgement. Give it once every shard has ended and before anything else writes there
+    #[arg(long, env = "CUTOVER_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// Configuration file that the shards were given (cutover.toml), for its table pairs
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
-/// Puts shards together, judges the measurement, and says what was measured.
+/// Puts shards together, looks what became of their writes, judges, and says what was measured.
 ///
 /// # Errors
 /// A usage error where the folders do not hold shards of one load.
-pub fn run(args: &MergeArgs, printer: &Printer) -> Result<Exit> {
+pub async fn run(args: &MergeArgs, printer: &Printer, stop: CancellationToken) -> Result<Exit> {
+    let database_url = args.database_url.as_deref();
+    database_url.map(pg::options).transpose()?;
+    let config = read_config(args.config.as_deref())?;
     let mut records = Vec::new();
     for folder in &args.run_dirs {
         records.push(run_folder::read_record(folder)?);
@@ -52,9 +64,23 @@ pub fn run(args: &MergeArgs, printer: &Printer) -> Result<Exit> {
         })?;
         parts.push((folder.as_path(), load));
     }
-    let shards = drive::Shards::new(parts)?;
+    if database_url.is_some() && rehearsal::pairs(&config) != records[0].target.pairs {
+        let what = "--config: its table pairs are not those of the shards";
+        return Err(Error::usage(what, "give the configuration that the shards were given"));
+    }
+    let shards = drive::Shards::new(parts.clone())?;
     let folder = RunFolder::create(args.out.as_deref())?;
-    let load = shards.merge(folder.path())?;
+    let mut load = shards.merge(folder.path())?;
+    let tables = config.tables.as_slice();
+    let held = drive::merged_ledger(&parts, &load, database_url, tables, folder.path());
+    load.ledger = tokio::select! {
+        ledger = held => ledger,
+        () = stop.cancelled() => return Err(Error::run("a signal ended the merge", "")),
+    };
+    if let Some(ledger) = load.ledger.as_ref().filter(|ledger| !ledger.complete) {
+        let why = &ledger.incomplete_reason;
+        printer.note(&format!("the ledgers were not held against the tables: {why}"));
+    }
     let mut record = merged(&records, &folder);
     record.duration_s = load.duration_s;
     record.drive = Some(load);
@@ -68,7 +94,10 @@ pub fn run(args: &MergeArgs, printer: &Printer) -> Result<Exit> {
     if gate::fails_integrity(&record.criteria) {
         return Ok(Exit::NO_GO_INTEGRITY);
     }
-    Ok(if gate::is_trustworthy(&record.criteria) { Exit::OK } else { Exit::INVALID })
+    if !gate::is_trustworthy(&record.criteria) {
+        return Ok(Exit::INVALID);
+    }
+    Ok(if gate::fails_requests(&record.criteria) { Exit::NO_GO_PERFORMANCE } else { Exit::OK })
 }
 
 /// The record of all shards, the load itself left out.

@@ -1,5 +1,6 @@
 //! One file a command: raw arguments to resolved ones, the call of the acts, the outcome to print.
 
+mod capacity;
 pub mod diff;
 pub mod drill;
 pub mod drive;
@@ -38,8 +39,10 @@ pub(super) async fn dispatch(
         Command::Drill(args) => drill::run(args, printer, stop).await,
         Command::Diff(args) => diff::run(args, printer, stop).await,
         Command::Gate(args) => gate::run(&args, printer).await,
-        Command::Merge(args) => merge::run(&args, printer),
+        Command::Merge(args) => merge::run(&args, printer, stop).await,
         Command::Report(args) => report::run(&args, printer),
         Command::Init(args) => init::run(&args, printer),
+        // Done before there was a runtime.
+        Command::KeepFlag => Ok(Exit::OK),
     }
 }

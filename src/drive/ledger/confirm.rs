@@ -18,6 +18,8 @@ use crate::evidence::ledger::{Note, SeenWrite};
 
 /// How long an acknowledged change waits for others to be looked up with.
 const EVERY: Duration = Duration::from_millis(150);
+/// A database that takes longer is frozen: its statements have a limit of their own.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Changes that are looked up together.
 const BATCH: usize = 1000;
 
@@ -56,10 +58,12 @@ impl Confirmer {
                 return;
             }
             if reader.is_none() {
-                reader = Reader::open(&database_url, &tables, sql::HURRY).await.ok();
+                let open = Reader::open(&database_url, &tables, sql::HURRY);
+                reader = tokio::time::timeout(PATIENCE, open).await.ok().and_then(Result::ok);
             }
             let Some(open) = &mut reader else { continue };
-            if look_up(open, batch, &shared.ledger).await.is_err() {
+            let looks = look_up(open, batch, &shared.ledger);
+            if !matches!(tokio::time::timeout(PATIENCE, looks).await, Ok(Ok(()))) {
                 reader = None;
             }
         }

@@ -10,6 +10,9 @@ use super::State;
 use super::read::Write;
 use crate::evidence::ledger::{Columns, WriteKind};
 
+/// How far the clocks of two generators may be apart, microseconds.
+const CLOCKS_US: u64 = 1_000_000;
+
 /// A row as it stands on a side.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Found {
@@ -129,8 +132,7 @@ fn orders(writes: &[Write]) -> Vec<Order> {
     let of = |state| writes.iter().enumerate().filter(move |(_, w)| w.state == state);
     let acknowledged: Vec<usize> = of(State::Ok).map(|(place, _)| place).collect();
     let is_last = |place: usize| {
-        let done_us = writes[place].done_us.unwrap_or(u64::MAX);
-        !acknowledged.iter().any(|&o| o != place && writes[o].sent.at_us >= done_us)
+        !acknowledged.iter().any(|&o| o != place && is_after(&writes[o], &writes[place]))
     };
     let candidates = || (0..writes.len()).filter(|&p| writes[p].state != State::Fail && is_last(p));
     let mut orders: Vec<Vec<usize>> = candidates()
@@ -143,6 +145,13 @@ fn orders(writes: &[Write]) -> Vec<Order> {
         places.iter().fold(before(writes), |state, &place| state.after(&writes[place]))
     };
     orders.into_iter().map(|places| Order { leaves: leaves(&places), places }).collect()
+}
+
+/// Whether `later` was sent when `earlier` had its answer, even where the clocks of their generators
+/// disagree.
+fn is_after(later: &Write, earlier: &Write) -> bool {
+    let doubt_us = if later.sent.shard == earlier.sent.shard { 0 } else { CLOCKS_US };
+    earlier.done_us.is_some_and(|done_us| later.sent.at_us >= done_us.saturating_add(doubt_us))
 }
 
 /// The row before the first write.

@@ -10,30 +10,34 @@ mod lookup;
 mod read;
 mod reconcile;
 mod sql;
+mod state;
+mod together;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
 pub(super) use confirm::Confirmer;
 pub use reconcile::reconcile;
+pub(super) use state::{State, state_of};
+pub(super) use together::{Waiting, put_together};
 
 use super::recorder::Outcome;
 use super::rows::Kept;
 use super::run::Options;
 use crate::config::TablePair;
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::evidence::drive::Mode;
 use crate::evidence::ledger::{Answered, Columns, LedgerEvidence, Note, SentWrite, WriteKind};
-use crate::http::Failure;
 use crate::scenario::{Arrival, Scenario, Values, Write};
 
 /// The file's name in the run's folder.
@@ -59,6 +63,7 @@ pub(super) struct Ledger {
     book: Option<Mutex<Book>>,
     path: PathBuf,
     begin: Instant,
+    begun_at: DateTime<Utc>,
     acknowledged: Option<mpsc::Sender<Acknowledged>>,
     doubts: Mutex<Vec<Doubt>>,
 }
@@ -124,8 +129,7 @@ impl Ledger {
         let path = out.join(FILE);
         let book = match notes {
             true => {
-                let place = format!("cannot write {}", path.display());
-                let file = File::create_new(&path).or_run(place, "is the disk full?")?;
+                let file = File::create_new(&path).map_err(|error| no_ledger(&path, &error))?;
                 Some(Mutex::new(Book { file, next: 1, broken: None }))
             }
             false => None,
@@ -138,6 +142,7 @@ impl Ledger {
             book,
             path,
             begin: Instant::now(),
+            begun_at: Utc::now(),
             acknowledged: watched.then_some(sender),
             doubts: Mutex::default(),
         };
@@ -183,6 +188,7 @@ impl Ledger {
         });
         let mut sent = SentWrite {
             write: 0,
+            shard: None,
             over: row.and_then(|row| row.version),
             at_us: 0,
             arrival: (arrival.window != Arrival::AHEAD).then_some(arrival.index),
@@ -275,6 +281,11 @@ impl Ledger {
         LedgerEvidence { writes, ..LedgerEvidence::default() }
     }
 
+    /// When the times of the notes begin, RFC 3339.
+    pub(super) fn begun_at(&self) -> String {
+        self.begun_at.to_rfc3339_opts(SecondsFormat::Micros, true)
+    }
+
     /// Writes of operations that are not noted, by operation.
     pub(super) fn not_noted(&self) -> BTreeMap<String, u64> {
         let count = |(name, coverage): (&String, &Coverage)| match coverage {
@@ -311,6 +322,16 @@ impl Ledger {
         if let Some(mut book) = self.book() {
             let _ = book.append(note);
         }
+    }
+}
+
+fn no_ledger(path: &Path, error: &std::io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::AlreadyExists => Error::usage(
+            format!("--out: {} is there, what another load wrote", path.display()),
+            "give each run a folder of its own",
+        ),
+        _ => Error::run(format!("cannot write {}: {error}", path.display()), "is the disk full?"),
     }
 }
 
@@ -352,38 +373,4 @@ impl Noted {
             headers.insert(name.clone(), value.clone());
         }
     }
-}
-
-/// What became of a write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
-    Ok,
-    Fail,
-    Unknown,
-}
-
-/// What an outcome says of a write.
-pub(super) fn state_of(outcome: Outcome) -> State {
-    match outcome {
-        // The status is right; that the rest of the answer is not changes nothing about the write.
-        Outcome::Ok
-        | Outcome::WrongMode
-        | Outcome::BadBody
-        | Outcome::CheckFailed
-        | Outcome::ForeignOrg => State::Ok,
-        // The platform gave up waiting, or somebody in front of it did.
-        Outcome::Status(408 | 502..=504) => State::Unknown,
-        Outcome::Status(_) => State::Fail,
-        // Nothing was sent.
-        Outcome::Failed(failure) if is_unsent(failure) => State::Fail,
-        Outcome::Failed(_) => State::Unknown,
-        Outcome::Unsendable | Outcome::Skipped => State::Fail,
-    }
-}
-
-fn is_unsent(failure: Failure) -> bool {
-    matches!(
-        failure,
-        Failure::Refused | Failure::Unreachable | Failure::Dns | Failure::Tls | Failure::Local
-    )
 }

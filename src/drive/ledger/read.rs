@@ -145,7 +145,8 @@ pub(super) fn part(path: &Path, part: u64, parts: u64) -> Result<Part> {
     unknown.into_iter().for_each(keep);
     let mut rows: Vec<Vec<Write>> = rows.into_values().collect();
     for row in &mut rows {
-        row.sort_by_key(|write| write.sent.write);
+        // By time rather than by number: of several generators only one clock is common.
+        row.sort_by_key(|write| (write.sent.at_us, write.sent.write));
         row.iter_mut().for_each(|write| write.seen = seen.contains(&write.sent.write));
     }
     Ok(Part { rows, sums })
@@ -159,7 +160,7 @@ fn close(open: &mut HashMap<u64, Write>, state: State, answered: Answered) -> Op
 
 /// Reads a ledger line by line. A last line without an end was being written when the load was killed,
 /// before what it tells of was sent; anything else that is no note is damage.
-fn for_each_note(path: &Path, mut take: impl FnMut(Note) -> Result<()>) -> Result<()> {
+pub(super) fn for_each_note(path: &Path, mut take: impl FnMut(Note) -> Result<()>) -> Result<()> {
     let place = path.display();
     let file = File::open(path).or_run(format!("cannot read {place}"), "")?;
     let mut file = BufReader::with_capacity(1 << 18, file);

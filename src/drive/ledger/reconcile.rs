@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::State;
 use super::judge::{self, Fault, Side};
@@ -18,10 +18,13 @@ use crate::evidence::finding::Finding;
 use crate::evidence::ledger::{Columns, LedgerEvidence, WriteKind};
 use crate::run_folder::draft;
 
-/// Bytes of the file whose writes are held at a time.
-const PART_BYTES: u64 = 64 << 20;
+/// Bytes of the file whose writes are held at a time; in memory they take six times as much.
+const PART_BYTES: u64 = 16 << 20;
 /// Rows that are looked up together.
 const BATCH: usize = 1000;
+/// What the lookups of a batch may take altogether.
+const PATIENCE: Duration = Duration::from_secs(310);
+const GOODBYE: Duration = Duration::from_secs(2);
 /// All findings; the evidence keeps the first.
 const FINDINGS: &str = "ledger_findings.jsonl";
 
@@ -39,8 +42,8 @@ pub async fn reconcile(
     let place = ledger.display();
     let size = std::fs::metadata(ledger).or_run(format!("cannot read {place}"), "")?.len();
     let parts = size.div_ceil(PART_BYTES).max(1);
-    let mut reader = Reader::open(database_url, tables, sql::PATIENCE).await?;
-    reader.hold_still().await?;
+    let mut reader = in_time(Reader::open(database_url, tables, sql::PATIENCE)).await?;
+    in_time(reader.hold_still()).await?;
     let mut findings = Findings::create(out)?;
     let mut evidence = LedgerEvidence::default();
     for number in 0..parts {
@@ -56,7 +59,7 @@ pub async fn reconcile(
         }
         for (table, mut rows) in by_table {
             for batch in rows.chunks_mut(BATCH) {
-                let found = Batch::look_up(&mut reader, &table, batch).await?;
+                let found = in_time(Batch::look_up(&mut reader, &table, batch)).await?;
                 for (row, (legacy, partitioned)) in batch.iter().zip(&found.sides) {
                     evidence.rows_checked += 1;
                     for fault in judge::judge(row, legacy, partitioned) {
@@ -71,11 +74,18 @@ pub async fn reconcile(
             }
         }
     }
-    reader.close().await;
+    // All was read; how the goodbye fares changes nothing.
+    let _ = tokio::time::timeout(GOODBYE, reader.close()).await;
     findings.finish()?;
     evidence.complete = true;
     evidence.duration_s = began.elapsed().as_secs_f64();
     Ok(evidence)
+}
+
+/// A server that is frozen does not even end its statements in time.
+async fn in_time<T>(looks: impl Future<Output = Result<T>>) -> Result<T> {
+    let hint = "is the server frozen?";
+    tokio::time::timeout(PATIENCE, looks).await.or_run("the database does not answer", hint)?
 }
 
 /// What stands on both sides for each row of a batch.

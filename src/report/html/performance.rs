@@ -218,7 +218,7 @@ fn forest(drive: &DriveEvidence, comparison: &Comparison) -> Option<Forest> {
         let key = |v: Option<f64>| v.and_then(figure).unwrap_or(0.0);
         key(b.p95_ratio).total_cmp(&key(a.p95_ratio))
     });
-    let sizes = comparison.org_sizes.iter().map(|size| (size_name(drive, &size.name), size));
+    let sizes = comparison.org_sizes.iter().map(|size| (format!("{} orgs", size.name), size));
     let named: Vec<(String, &OperationComparison)> =
         operations.into_iter().map(|o| (o.name.clone(), o)).chain(sizes).collect();
     let effects = std::iter::once(overall).chain(named.iter().map(|(name, operation)| Effect {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::LogOptions;
 use super::patterns::{ParamValues, Part, Pattern, blank_of};
 use super::values::Stand;
+use crate::scenario::template::encode_segment;
 
 /// Operations that are written; a report of more is not read.
 const MOST_OPERATIONS: usize = 200;
@@ -159,7 +160,11 @@ fn path(pattern: &Pattern, made_at: Option<usize>, notes: &mut Vec<String>) -> (
                 }
                 let stand = values.map_or(Stand::Nothing, |values| values.stand("", true));
                 writable &= stand != Stand::Nothing;
-                path.push_str(&stand.text().unwrap_or_else(|| "TODO".into()));
+                match &stand {
+                    // It was decoded: what no URL may hold goes back into its escapes.
+                    Stand::Fixed(text) => encode_segment(&mut path, text),
+                    _ => path.push_str(&stand.text().unwrap_or_else(|| "TODO".into())),
+                }
                 if !matches!(stand, Stand::Days { .. } | Stand::Fixed(_)) {
                     notes.push("asks for ids of the log, which your target has to hold".into());
                 }
