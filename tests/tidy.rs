@@ -25,7 +25,7 @@ const GROUND: [&str; 10] = [
     "scenario",
 ];
 const JUDGES: [&str; 2] = ["gate", "report"];
-const ACTS: [&str; 5] = ["diff", "drive", "platform", "rig", "seed"];
+const ACTS: [&str; 8] = ["diff", "drill", "drive", "platform", "preflight", "rig", "seed", "watch"];
 
 struct Source {
     /// Relative to `src`.

@@ -111,6 +111,16 @@ pub enum Command {
     Drive(commands::drive::DriveArgs),
     /// Compare legacy with partitioned, every org and every row
     Diff(commands::diff::DiffArgs),
+    /// May we start? The pre-rollout checklist: pass, fail, unknown, and what to do
+    Preflight(commands::preflight::ChecklistArgs),
+    /// The smoke tests: a row written, read, changed, removed; monitoring answers
+    Smoke(commands::preflight::ChecklistArgs),
+    /// Select low-risk pilot orgs: the list, the targeting rule, the SQL
+    Pilot(commands::preflight::PilotArgs),
+    /// The monitoring loop: thresholds, alarms, a line per look
+    Watch(commands::watch::WatchArgs),
+    /// Rehearse emergencies against the clock, each with a proof
+    Drill(commands::drill::DrillArgs),
     /// Give the verdict again, from a run's folder alone
     Gate(commands::gate::GateArgs),
     /// Write every report of a run again, from its record

@@ -27,6 +27,14 @@ pub(super) fn interval(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "give a duration such as 10s or 500ms".into())
 }
 
+/// A number of things of which there is at least one.
+pub(super) fn count(text: &str) -> Result<i64, String> {
+    match text.parse() {
+        Ok(number) if (1..=1_000_000).contains(&number) => Ok(number),
+        _ => Err("give a whole number from 1 to 1000000".into()),
+    }
+}
+
 /// A response time.
 pub(super) fn latency(text: &str) -> Result<Duration, String> {
     let (least, most) = (Duration::from_millis(1), Duration::from_secs(10));

@@ -3,5 +3,8 @@
 mod file;
 mod tables;
 
-pub use file::{Config, FlagRequest, ParityConfig, Probe, RoutingConfig, RoutingKind, TlsConfig};
+pub use file::{
+    Config, FlagRequest, ParityConfig, PreflightConfig, Probe, RolloutConfig, RoutingConfig,
+    RoutingKind, TlsConfig,
+};
 pub use tables::TablePair;

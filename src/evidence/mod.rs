@@ -5,6 +5,7 @@
 
 pub mod answers;
 pub mod capacity;
+pub mod checklist;
 pub mod comparison;
 pub mod drill;
 pub mod drive;
@@ -14,6 +15,7 @@ pub mod ledger;
 pub mod limits;
 pub mod manifest;
 pub mod observation;
+pub mod rollout;
 pub mod run_record;
 pub mod shard;
 pub mod verdict;

@@ -4,9 +4,11 @@
 //! so that whatever happens next, what was measured is kept. However the run ends, the rig is
 //! stopped and the report is written.
 
+mod drills;
 mod earlier;
 mod load_shape;
 mod record;
+mod rollout;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,9 +17,11 @@ use std::time::{Duration, Instant};
 use chrono::NaiveDate;
 use url::Url;
 
+pub use drills::{DrillOptions, drill};
 pub use earlier::hold_against;
 pub use load_shape::{LoadShape, Profile};
 pub use record::{begin as begin_record, pairs};
+pub use rollout::{RolloutOptions, SCHEDULE, rollout};
 
 use crate::act::{ActContext, Event};
 use crate::config::Config;
@@ -57,6 +61,12 @@ pub struct Options {
     pub keep_going: bool,
     /// Whether the write-ahead log is followed during the load.
     pub wal: bool,
+    /// Whether a rig of ours has a replica and a pooler, too.
+    pub full: bool,
+    /// Whether the target that is given is a rig.
+    pub on_rig: bool,
+    /// The increment of a rollout that this is asked for, percent.
+    pub increment_percent: Option<f64>,
     /// Earlier runs that this one is held against, the newest so many of them.
     pub baseline: Option<(PathBuf, usize)>,
     /// Misbehaviours of the rig's platform, `NAME[=VALUE]`.
@@ -92,6 +102,8 @@ pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) ->
         // Tomorrow's default is another day.
         record.command.push_str(&format!(" --as-of {}", options.as_of));
     }
+    record.increment_percent = options.increment_percent;
+    record.target.rig = options.on_rig;
     let mut run = Run { options, folder, context, record, broken: None };
     let began = Instant::now();
     folder.write_record(&run.record)?;
@@ -243,13 +255,19 @@ impl Run<'_> {
 }
 
 async fn start_rig(options: &Options, context: &ActContext) -> Result<(rig::Stack, (String, Url))> {
-    context.note("starting the rig: PostgreSQL, Redis, the reference platform");
+    let more = if options.full { ", a replica, PgBouncer" } else { "" };
+    context.note(format!("starting the rig: PostgreSQL{more}, Redis, the reference platform"));
     let mut platform_args = Vec::new();
     for misbehaviour in &options.misbehave {
         platform_args.extend(["--misbehave".to_owned(), misbehaviour.clone()]);
     }
     let stack = rig::Stack::start(
-        rig::Options { platform_args, ..rig::Options::new(&options.executable) },
+        rig::Options {
+            platform_args,
+            replica: options.full,
+            pgbouncer: options.full,
+            ..rig::Options::new(&options.executable)
+        },
         context,
     )
     .await?;

@@ -6,6 +6,7 @@
 //! | module | makes |
 //! | --- | --- |
 //! | [`html`] | `report.html`, one page that needs nothing but itself |
+//! | [`rollout`] | the page of a whole rollout, from its own evidence |
 //! | [`markdown`] | `report.md`, for a pull request or the summary of a CI step |
 //! | [`junit`] | `junit.xml`, where a failed criterion is a failure and an undecided one an error |
 //! | `charts` | the drawings of the page, as SVG |
@@ -20,6 +21,7 @@ mod facts;
 pub mod html;
 pub mod junit;
 pub mod markdown;
+pub mod rollout;
 mod text;
 
 use crate::evidence::run_record::RunRecord;

@@ -11,9 +11,11 @@ use url::Url;
 
 use crate::cli::{Exit, NotifyArgs, Printer, TargetArgs, values, verdict_text};
 use crate::config::RoutingKind;
+use crate::drill;
 use crate::error::{Context, Error, Result};
+use crate::evidence::rollout::RolloutEvidence;
 use crate::platform::Misbehaviour;
-use crate::rehearsal::{self, LoadShape, Options};
+use crate::rehearsal::{self, LoadShape, Options, RolloutOptions, SCHEDULE};
 use crate::routing::Switch;
 use crate::run_folder::{self, RunFolder};
 use crate::scenario::{FINANCE, Scenario};
@@ -61,6 +63,17 @@ pub struct RehearseArgs {
     /// The day the data's calendar is anchored to [default: today]
     #[arg(long, value_name = "DATE", value_parser = values::day)]
     pub as_of: Option<NaiveDate>,
+    /// The handbook's schedule in compressed time: 1, 5, 10, 25, 50, 100 %, each set, proven, driven,
+    /// compared and judged; --duration is then that of one increment
+    #[arg(long, conflicts_with_all = ["misbehave", "wal", "keep_going"])]
+    pub rollout: bool,
+    /// Give the rig a streaming replica and PgBouncer, too; with --rollout, rehearse every drill at
+    /// the end
+    #[arg(long)]
+    pub full: bool,
+    /// Make the rig's platform go wrong from an increment on, for example 25=torn-write=5%
+    #[arg(long, value_name = "PCT=NAME[=VALUE]", requires = "rollout", value_parser = planted)]
+    pub plant: Vec<(f64, String)>,
     /// How often half as many pairs again may follow where those before did not decide
     #[arg(long, value_name = "N", default_value_t = gate::MAX_EXTENSIONS)]
     #[arg(value_parser = values::extensions, allow_negative_numbers = true)]
@@ -136,16 +149,17 @@ impl RehearseArgs {
             Some(path) => Scenario::read(path)?,
             None => Scenario::parse("the built-in finance scenario", FINANCE)?,
         };
+        if self.full && target.is_some() {
+            let what = "--full: only a rig of our own can be given more servers";
+            return Err(Error::usage(what, "leave out --database-url and --base-url"));
+        }
         let profile = rehearsal::Profile::from(self.profile);
-        let load = LoadShape::resolve(
-            profile,
-            self.rate,
-            self.connections,
-            self.duration,
-            (self.pairs, 2),
-        )?
-        .settled_for(&config.routing)
-        .extended(self.extensions);
+        // An increment is short by nature; there are six of them.
+        let shape = if self.rollout { rehearsal::Profile::Quick } else { profile };
+        let load =
+            LoadShape::resolve(shape, self.rate, self.connections, self.duration, (self.pairs, 2))?
+                .settled_for(&config.routing)
+                .extended(self.extensions);
         if let Some(baseline) = &self.baseline {
             // In an hour it would be too late to learn that there is nothing to read.
             run_folder::read_runs(baseline)?;
@@ -162,6 +176,9 @@ impl RehearseArgs {
             rng_seed: self.target.rng_seed,
             keep_going: self.keep_going,
             wal: self.wal,
+            full: self.full,
+            on_rig: false,
+            increment_percent: None,
             baseline: self.baseline.clone().map(|baseline| (baseline, self.nights)),
             misbehave: self.misbehave.clone(),
             executable: std::env::current_exe()
@@ -187,6 +204,9 @@ pub async fn run(args: RehearseArgs, printer: &Printer, stop: CancellationToken)
         options.load.window.as_secs_f64(),
         options.rng_seed
     ));
+    if args.rollout {
+        return roll_out(&args, options, &folder, printer, stop).await;
+    }
     let outcome = rehearsal::run(&options, &folder, &printer.context(stop)).await;
     if let Ok(record) = &outcome {
         printer.json(record);
@@ -200,4 +220,63 @@ pub async fn run(args: RehearseArgs, printer: &Printer, stop: CancellationToken)
         notifier.tell(record, folder.path(), printer).await;
     }
     outcome.map(|record| Exit::from(&record.verdict))
+}
+
+/// `25=torn-write=5%`: a percentage of the schedule, and a misbehaviour.
+fn planted(text: &str) -> Result<(f64, String), String> {
+    let steps = SCHEDULE.map(|percent| percent.to_string()).join(", ");
+    let (percent, fault) =
+        text.split_once('=').ok_or("give PCT=NAME[=VALUE], for example 25=torn-write=5%")?;
+    let percent = percent.trim_end_matches('%').parse().ok();
+    let percent = percent.filter(|percent| SCHEDULE.contains(percent));
+    let percent = percent.ok_or(format!("give a percentage of the schedule first: {steps}"))?;
+    fault.parse::<Misbehaviour>().map_err(|error| match error.hint() {
+        Some(hint) => format!("{error}; {hint}"),
+        None => error.to_string(),
+    })?;
+    Ok((percent, fault.to_owned()))
+}
+
+async fn roll_out(
+    args: &RehearseArgs,
+    rehearsal: Options,
+    folder: &RunFolder,
+    printer: &Printer,
+    stop: CancellationToken,
+) -> Result<Exit> {
+    let drills = if args.full { drill::Name::ALL.to_vec() } else { Vec::new() };
+    let options = RolloutOptions { rehearsal, plant: args.plant.clone(), drills };
+    let outcome = rehearsal::rollout(&options, folder, &printer.context(stop)).await;
+    if let Ok(evidence) = &outcome {
+        printer.json(evidence);
+        printer.result(&journey(evidence));
+    }
+    let report = folder.path().join("report.html");
+    if report.exists() {
+        printer.note(&format!("report: {}", report.display()));
+    }
+    outcome.map(|evidence| Exit::of(evidence.exit_code))
+}
+
+/// The journey, a line per increment.
+fn journey(evidence: &RolloutEvidence) -> String {
+    let mut text = format!("{}  {}", evidence.decision.label(), evidence.action.label());
+    for step in &evidence.steps {
+        let share = step.routing.share.map_or("?".into(), |share| format!("{:.2}", share * 100.0));
+        text.push_str(&format!(
+            "\n  {:>5} %  {share:>6} % measured  {:<12} {}",
+            step.percent,
+            step.decision.label(),
+            step.done
+        ));
+    }
+    for drill in &evidence.drills {
+        let word = if drill.passed() { "proven" } else { "NOT PROVEN" };
+        let took = drill.measured_s.map_or("no time".into(), |took| format!("{took:.1} s"));
+        text.push_str(&format!("\n  drill {:<19} {took:>9}  {word}", drill.name));
+    }
+    for reason in &evidence.reasons {
+        text.push_str(&format!("\n  - {reason}"));
+    }
+    text
 }
