@@ -7,7 +7,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::cli::{Exit, Printer, TargetArgs, values};
+use crate::cli::{Exit, Printer, TargetArgs, intents, values};
 use crate::error::{Context, Error, Result};
 use crate::watch::{self, Notify, Options, Summary};
 
@@ -46,6 +46,8 @@ pub async fn run(args: WatchArgs, printer: &Printer, stop: CancellationToken) ->
     let base_url = args.target.base_url(&config)?.ok_or_else(|| {
         Error::usage("no platform is named", "give --base-url or CUTOVER_BASE_URL")
     })?;
+    let place = intents::place(None, Some(&base_url));
+    intents::announce(printer, &config.environment, &place, &[], &[])?;
     let mut notify = Vec::new();
     if let Some(url) = &args.webhook {
         notify.push(Notify::Webhook(Url::parse(url).or_usage("--webhook", "write https://…")?));
