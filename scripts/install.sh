@@ -4,7 +4,8 @@
 # From Debian's packages where it may (root, or sudo without a password); otherwise unpacked into a cache folder of
 # the user's, without any rights. On stdout it prints export lines, and nothing else:
 #     exports="$(scripts/install.sh)" && eval "$exports"
-# With --full also PgBouncer, with --browser Chromium, in which a test opens the report.
+# With --full also PgBouncer, with --browser Chromium, in which a test opens the report, with --slurm a Slurm, on which
+# a test runs deploy/slurm.
 # CUTOVER_INSTALL_IGNORE_SYSTEM=1 tries that second way on a machine that has everything.
 set -euo pipefail
 umask 022
@@ -259,6 +260,21 @@ browser() {
   fi
 }
 
+# --- Slurm ---------------------------------------------------------------------------------------------------------
+
+# Only a test wants it, and only root may run jobs as somebody.
+slurm() {
+  if [ "$(id -u)" -ne 0 ]; then say 'not root: no test will run deploy/slurm'; return; fi
+  if ! [ -x /usr/sbin/slurmctld ] || ! [ -x /usr/sbin/slurmd ] || ! [ -x /usr/sbin/munged ]; then
+    if ! may_install || ! apt_install slurmctld slurmd slurm-client munge; then
+      say 'no Slurm, and no way to install it: no test will run deploy/slurm'
+      return
+    fi
+    for name in munge slurmctld slurmd; do dont_start_at_boot "$name"; done
+  fi
+  export_line CUTOVER_SLURM 1
+}
+
 toolchain
 postgres
 redis
@@ -266,6 +282,7 @@ for option in "$@"; do
   case "$option" in
     --browser) browser ;;
     --full) pooler ;;
-    *) fail "there is no option $option" 'options: --full, --browser' ;;
+    --slurm) slurm ;;
+    *) fail "there is no option $option" 'options: --full, --browser, --slurm' ;;
   esac
 done

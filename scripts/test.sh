@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-exports="$(scripts/install.sh --full --browser)"
+exports="$(scripts/install.sh --full --browser --slurm)"
 eval "$exports"
 # The tests start their own servers; what the caller's shell points at is none of their business.
 unset CUTOVER_DATABASE_URL CUTOVER_BASE_URL
@@ -15,4 +15,7 @@ fi
 cargo test --release --locked "$@"
 if [ $# -eq 0 ] && [ -n "${CUTOVER_BROWSER:-}" ]; then
   cargo test --release --locked --test report -- --ignored
+fi
+if [ $# -eq 0 ] && [ -n "${CUTOVER_SLURM:-}" ]; then
+  cargo test --release --locked --test slurm -- --ignored
 fi

@@ -71,6 +71,27 @@ impl RunFolder {
         Ok(folder)
     }
 
+    /// Takes the folder `path` again, or makes it; the record of an earlier run there goes where
+    /// `replaceable` says so.
+    ///
+    /// # Errors
+    /// A usage error where it cannot be made or written, or holds a run that is not to be replaced.
+    pub fn reuse(path: &Path, replaceable: fn(&RunRecord) -> bool) -> Result<Self> {
+        let place = format!("--out: cannot make the run folder {}", path.display());
+        std::fs::create_dir_all(path).or_usage(&place, "give --out a writable folder")?;
+        let lock = claim(path)?;
+        let record = path.join(RECORD);
+        if record.exists() {
+            if !read_record(path).is_ok_and(|record| replaceable(&record)) {
+                let what = format!("--out: {} holds a run of another kind", path.display());
+                return Err(Error::usage(what, "give a folder of its own to each run"));
+            }
+            std::fs::remove_file(&record).or_usage(&place, "give --out a writable folder")?;
+        }
+        let run_id = path.file_name().map_or("run".into(), |name| name.to_string_lossy().into());
+        Ok(Self { path: path.to_owned(), run_id, _lock: Arc::new(lock) })
+    }
+
     /// The folder's path.
     pub fn path(&self) -> &Path {
         &self.path

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::{commands, values};
 
 /// Rehearse a table cut-over, prove that not one row differs, decide go or no-go.
 #[derive(Debug, Parser)]
 #[command(name = "cutover", version, about, max_term_width = 100, arg_required_else_help = true)]
+#[command(disable_help_flag = true)]
 pub struct Cli {
     /// Options of every command.
     #[command(flatten)]
@@ -22,17 +23,20 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 pub struct Global {
     /// What stdout holds: people's text, or exactly one JSON object
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    #[arg(long, help_heading = "Everywhere", global = true, value_enum, default_value_t = Format::Text)]
     pub format: Format,
     /// Say less: only errors and the result
-    #[arg(short, long, global = true)]
+    #[arg(short, long, help_heading = "Everywhere", global = true)]
     pub quiet: bool,
     /// Say more
-    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    #[arg(short, long, help_heading = "Everywhere", global = true, conflicts_with = "quiet")]
     pub verbose: bool,
     /// Colours on stderr and stdout
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    #[arg(long, help_heading = "Everywhere", global = true, value_enum, default_value_t = Color::Auto)]
     pub color: Color,
+    /// Print this; `cutover help COMMAND` says more
+    #[arg(short, long, help_heading = "Everywhere", global = true, action = ArgAction::HelpShort)]
+    help: Option<bool>,
 }
 
 /// What stdout holds.
@@ -59,19 +63,31 @@ pub enum Color {
 #[derive(Debug, Clone, Default, Args)]
 pub struct TargetArgs {
     /// PostgreSQL of the target, postgres://user:password@host:port/database
-    #[arg(long, env = "CUTOVER_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(
+        long,
+        help_heading = "Target and run",
+        env = "CUTOVER_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     pub database_url: Option<String>,
     /// Base URL of the platform
-    #[arg(long, env = "CUTOVER_BASE_URL", value_name = "URL")]
+    #[arg(
+        long,
+        help_heading = "Target and run",
+        env = "CUTOVER_BASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     pub base_url: Option<String>,
     /// Configuration file (cutover.toml)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = "Target and run", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Run folder; default: reports/<run-id>
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, help_heading = "Target and run", value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Seed of every random choice
-    #[arg(long, default_value_t = 42, value_name = "N", value_parser = values::rng_seed)]
+    #[arg(long, help_heading = "Target and run", default_value_t = 42, value_name = "N", value_parser = values::rng_seed)]
     #[arg(allow_negative_numbers = true)]
     pub rng_seed: u64,
 }
@@ -109,10 +125,14 @@ pub enum Command {
     Gate(commands::gate::GateArgs),
     /// Write every report of a run again, from its record
     Report(commands::report::ReportArgs),
-    /// Put the shards of one load together into one run
+    /// Put the shards of one load, and of one comparison, together into one run
     Merge(commands::merge::MergeArgs),
     /// Make a scenario of an access log
     Init(commands::init::InitArgs),
+    /// Print completions for your shell
+    Completions(commands::completions::CompletionsArgs),
+    /// Print a page of the manual, or write all of them
+    Man(commands::man::ManArgs),
     /// Put the platform's flag back where the owner of standard input was killed
     #[command(hide = true)]
     KeepFlag,

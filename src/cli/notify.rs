@@ -28,7 +28,7 @@ pub struct NotifyArgs {
     pub notify_on: NotifyOn,
     /// Where the report can be read, for the message [default: the step of GitHub's CI, else the
     /// page's path]
-    #[arg(long, env = "CUTOVER_REPORT_URL", value_name = "URL")]
+    #[arg(long, env = "CUTOVER_REPORT_URL", hide_env_values = true, value_name = "URL")]
     pub report_url: Option<String>,
 }
 

@@ -18,6 +18,7 @@ pub mod manifest;
 pub mod observation;
 pub mod rollout;
 pub mod run_record;
+pub mod shard;
 pub mod verdict;
 pub mod watch;
 

@@ -36,6 +36,9 @@ pub struct RunRecord {
     /// Whether the run came to its own end, whatever it found; false while it runs and after a kill.
     #[serde(default)]
     pub ended: bool,
+    /// When, RFC 3339; empty where it did not.
+    #[serde(default)]
+    pub ended_at: String,
     /// Command line that repeats the run.
     pub command: String,
     /// SHA-256 of the resolved configuration and scenario, hexadecimal.

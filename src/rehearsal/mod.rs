@@ -149,6 +149,7 @@ pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) ->
 /// Where the folder cannot be read or written.
 pub fn conclude(folder: &RunFolder, record: &mut RunRecord) -> Result<()> {
     record.ended = true;
+    record.ended_at = record::now();
     // Before the verdict, which counts them.
     record.files = inventory(folder.path(), &report::FILES)?;
     gate::judge(record);

@@ -5,6 +5,7 @@ mod command;
 mod faults;
 mod live;
 mod pruning;
+mod shards;
 #[path = "../support/mod.rs"]
 mod support;
 mod trouble;

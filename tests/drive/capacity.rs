@@ -48,9 +48,9 @@ fn options(modes: &[Mode]) -> CapacityOptions {
         first_per_s: 60.0,
         p95_limit: Duration::from_millis(50),
         error_limit: 0.001,
-        step: Duration::from_millis(2700),
+        step: Duration::from_millis(1700),
         warm_up: Duration::from_millis(300),
-        precision: 1.1,
+        precision: 1.2,
         most_connections: 500,
         orgs: 10,
         rng_seed: 1,
@@ -104,7 +104,7 @@ async fn each_interval_holds_the_capacity_of_its_mode() {
         let (passed, failed) =
             (found.passed_per_s.expect("low"), found.failed_per_s.expect("high"));
         assert!(passed <= known && known <= failed, "{known}: {found:?}\n{:#?}", capacity.steps);
-        assert!(failed / passed <= 1.1, "{found:?}");
+        assert!(failed / passed <= 1.2, "{found:?}");
         assert_eq!(found.limited_by, LimitedBy::Target, "{:#?}", capacity.steps);
         // Nothing counts as failed that failed but once.
         let at_last = |rate: f64| {
@@ -185,7 +185,7 @@ fn the_command_says_what_was_found_and_gives_no_verdict() {
         command.args(["--out"]).arg(path("run")).args(args).output().expect("cutover runs")
     };
     let search =
-        ["--find-capacity", "--rate", "40", "--capacity-step", "3s", "--p95-limit", "60ms"];
+        ["--find-capacity", "--rate", "40", "--capacity-step", "2s", "--p95-limit", "50ms"];
     let output = drive(&[&search[..], &["--format", "json"]].concat());
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}");

@@ -115,44 +115,43 @@ async fn an_honest_platform_has_nothing_to_hide() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_way_to_cheat_is_found_by_its_name() {
-    for (misbehaviour, class) in [
+    let ways = [
         ("lost-write=15%", "lost"),
         ("double-write=15%", "doubled"),
         ("stale-update=15%", "stale"),
         ("torn-write=15%", "torn"),
         ("phantom-write=15%", "phantom"),
-    ] {
-        let database = database();
-        let platform = service::start(&database, &[]).await;
-        let url = format!("http://{}", platform.address);
-        let mischief = serde_json::json!({ "misbehave": [misbehaviour] });
-        // Not before the rows that are made ahead are there: a refused one would end the load.
-        let load = load(&database);
-        let late = async {
-            service::eventually("the load begins", async || {
-                let path = load.out.path().join("ledger.jsonl");
-                std::fs::read_to_string(path).is_ok_and(|text| text.contains("\"arrival\""))
-            })
-            .await;
-            platform.put("/admin/misbehave", mischief).await
-        };
-        let (evidence, answer) = tokio::join!(load.evidence(&url), late);
-        assert!(answer.status.is_success(), "{answer:?}");
-        let ledger = ledger(evidence);
-        let found = classes(&ledger);
-        assert_eq!(
-            found.keys().collect::<Vec<_>>(),
-            [&class],
-            "{misbehaviour}: {:#?}",
-            ledger.findings
-        );
-        assert!(found[class] > 5, "{misbehaviour}: {found:?}");
-        let file = load.out.path().join("ledger_findings.jsonl");
-        let lines = std::fs::read_to_string(file).expect("all findings");
-        assert_eq!(lines.lines().count() as u64, ledger.counts.total());
-        let finding = &ledger.findings[0];
-        assert!(finding.org_id.is_some() && !finding.key.is_empty(), "{finding:?}");
-    }
+    ];
+    futures_util::future::join_all(ways.map(|(way, class)| is_found(way, class))).await;
+}
+
+async fn is_found(misbehaviour: &str, class: &str) {
+    let database = database();
+    let platform = service::start(&database, &[]).await;
+    let url = format!("http://{}", platform.address);
+    let mischief = serde_json::json!({ "misbehave": [misbehaviour] });
+    // Not before the rows that are made ahead are there: a refused one would end the load.
+    let load = load(&database);
+    let late = async {
+        service::eventually("the load begins", async || {
+            let path = load.out.path().join("ledger.jsonl");
+            std::fs::read_to_string(path).is_ok_and(|text| text.contains("\"arrival\""))
+        })
+        .await;
+        platform.put("/admin/misbehave", mischief).await
+    };
+    let (evidence, answer) = tokio::join!(load.evidence(&url), late);
+    assert!(answer.status.is_success(), "{answer:?}");
+    let ledger = ledger(evidence);
+    let found = classes(&ledger);
+    let names: Vec<_> = found.keys().collect();
+    assert_eq!(names, [&class], "{misbehaviour}: {:#?}", ledger.findings);
+    assert!(found[class] > 5, "{misbehaviour}: {found:?}");
+    let file = load.out.path().join("ledger_findings.jsonl");
+    let lines = std::fs::read_to_string(file).expect("all findings");
+    assert_eq!(lines.lines().count() as u64, ledger.counts.total());
+    let finding = &ledger.findings[0];
+    assert!(finding.org_id.is_some() && !finding.key.is_empty(), "{finding:?}");
 }
 
 /// Hands bytes through to a platform and, once the rows are there that are made ahead, breaks the

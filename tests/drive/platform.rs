@@ -27,8 +27,13 @@ impl Rig {
 fn every_scenario_that_ships_runs_without_an_error() {
     let rig = Rig::up();
     rig.seed("300");
-    for scenario in ["finance", "reporting", "month_end", "smoke"] {
-        let output = rig.drive(scenario).output().expect("cutover runs");
+    let loads = ["finance", "reporting", "month_end", "smoke"].map(|scenario| {
+        let mut load = rig.drive(scenario);
+        load.stdout(Stdio::piped()).stderr(Stdio::piped());
+        (scenario, load.spawn().expect("cutover runs"))
+    });
+    for (scenario, load) in loads {
+        let output = load.wait_with_output().expect("cutover runs");
         let said = String::from_utf8_lossy(&output.stderr);
         let record: Value =
             serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{scenario}: {said}"));

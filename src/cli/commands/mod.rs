@@ -1,11 +1,13 @@
 //! One file a command: raw arguments to resolved ones, the call of the acts, the outcome to print.
 
 mod capacity;
+pub mod completions;
 pub mod diff;
 pub mod drill;
 pub mod drive;
 pub mod gate;
 pub mod init;
+pub mod man;
 pub mod merge;
 pub mod platform;
 pub mod preflight;
@@ -42,6 +44,8 @@ pub(super) async fn dispatch(
         Command::Merge(args) => merge::run(&args, printer, stop).await,
         Command::Report(args) => report::run(&args, printer),
         Command::Init(args) => init::run(&args, printer),
+        Command::Completions(args) => Ok(completions::run(&args, printer)),
+        Command::Man(args) => man::run(&args, printer),
         // Done before there was a runtime.
         Command::KeepFlag => Ok(Exit::OK),
     }
