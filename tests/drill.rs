@@ -126,3 +126,35 @@ fn an_unknown_drill_is_refused_with_the_names() {
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("no drill `coffee`") && said.contains("primary-restart"), "{said}");
 }
+
+/// A part of the scorecard: nothing wrong, and one of each kind of fault; the whole takes a quarter of
+/// an hour.
+#[test]
+fn faults_that_are_planted_under_load_are_seen_and_nothing_else_is() {
+    let out = folder();
+    let run = out.path().join("run");
+    let only = ["00_healthy", "01b_trigger", "34_lost", "p06_torn"];
+    let output = support::cutover()
+        .args(["drill", "faults", "--out"])
+        .arg(&run)
+        .args(only.iter().flat_map(|name| ["--only", name]))
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let text = std::fs::read_to_string(run.join("faults.json")).expect("evidence");
+    let faults: Vec<Value> = serde_json::from_str(&text).expect("a list");
+    assert_eq!(faults.len(), only.len(), "{said}");
+    assert_eq!(faults[0]["seen_by"], serde_json::json!([]), "{said}");
+    for fault in &faults[1..] {
+        assert!(fault["seen_after_s"].as_f64() > Some(0.0), "{fault:#}");
+    }
+    for (arguments, why) in [
+        (&["faults", "--only", "coffee"][..], "no fault named like coffee"),
+        (&["faults", "redis-down"], "takes the rig for itself"),
+        (&["redis-down", "--only", "01"], "chooses among faults"),
+    ] {
+        let (code, _, said) = drill(&out.path().join("refused"), arguments);
+        assert!(code == Some(2) && said.contains(why), "{said}");
+    }
+}

@@ -8,6 +8,7 @@
 
 mod catalogue;
 mod data;
+pub mod faults;
 mod outage;
 mod rollback;
 mod scene;

@@ -9,6 +9,7 @@ pub mod checklist;
 pub mod comparison;
 pub mod drill;
 pub mod drive;
+pub mod fault;
 pub mod finding;
 pub mod history;
 pub mod ledger;

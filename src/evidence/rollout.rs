@@ -1,36 +1,20 @@
-//! A rollout rehearsed in compressed time: `rollout.json`.
+//! A rollout rehearsed in compressed time: a run of its own for each increment, in a folder below.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::drill::Drill;
+use super::ledger::LedgerEvidence;
 use super::verdict::{Action, Decision};
 
-/// The whole journey.
+/// The whole journey; its verdict is that of the run record that holds it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RolloutEvidence {
-    /// Name of the run and of its folder.
-    pub run_id: String,
-    /// RFC 3339, UTC.
-    pub started_at: String,
-    /// Seconds from start to end.
-    pub duration_s: f64,
-    /// Command line that repeats it.
-    pub command: String,
     /// Orgs of the data.
     pub orgs: u64,
+    /// The percentages that it was to go through.
+    pub schedule: Vec<f64>,
     /// The increments in their order; those that were never reached are not there.
     pub steps: Vec<RolloutStep>,
-    /// Drills rehearsed after the last increment.
-    pub drills: Vec<Drill>,
-    /// What the journey came to.
-    pub decision: Decision,
-    /// What follows from it.
-    pub action: Action,
-    /// The exit code of the contract that goes with it.
-    pub exit_code: i32,
-    /// Why.
-    pub reasons: Vec<String>,
     /// The percentage at which the flag was left, where answers proved it; `None` where they did not.
     pub flag_left_at: Option<f64>,
 }
@@ -64,6 +48,12 @@ pub struct RolloutStep {
     pub orgs_checked: u64,
     /// Of those, orgs that differ.
     pub orgs_diverged: u64,
+    /// Servers of the rig that ended by themselves meanwhile and were started again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revived: Vec<String>,
+    /// What became of the step's writes, looked up once more where its own run could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<LedgerEvidence>,
     /// What was done then, in words.
     pub done: String,
     /// Seconds it took.

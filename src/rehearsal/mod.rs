@@ -6,6 +6,7 @@
 
 mod drills;
 mod earlier;
+mod faults;
 mod load_shape;
 mod record;
 mod rollout;
@@ -19,9 +20,10 @@ use url::Url;
 
 pub use drills::{DrillOptions, drill};
 pub use earlier::hold_against;
+pub use faults::{FaultOptions, plant_faults};
 pub use load_shape::{LoadShape, Profile};
 pub use record::{begin as begin_record, pairs};
-pub use rollout::{RolloutOptions, SCHEDULE, rollout};
+pub use rollout::{RolloutOptions, SCHEDULE, judge_steps, rollout};
 
 use crate::act::{ActContext, Event};
 use crate::config::Config;
@@ -31,6 +33,7 @@ use crate::evidence::finding::{DiffEvidence, WalEvidence};
 use crate::evidence::limits::Phase;
 use crate::evidence::manifest::Manifest;
 use crate::evidence::run_record::{Act, ActState, RunRecord};
+use crate::evidence::watch::Look;
 use crate::routing::Switch;
 use crate::run_folder::{RunFolder, inventory};
 use crate::scenario::{Plan, Scenario};
@@ -71,14 +74,23 @@ pub struct Options {
     pub full: bool,
     /// Whether the target that is given is a rig.
     pub on_rig: bool,
-    /// The increment of a rollout that this is asked for, percent.
-    pub increment_percent: Option<f64>,
+    /// The increment of a rollout that this is made for.
+    pub increment: Option<Increment>,
     /// Earlier runs that this one is held against, the newest so many of them.
     pub baseline: Option<(PathBuf, usize)>,
     /// Misbehaviours of the rig's platform, `NAME[=VALUE]`.
     pub misbehave: Vec<String>,
     /// This program, for the rig's processes.
     pub executable: PathBuf,
+}
+
+/// An increment of a rollout, and what was seen of its routing.
+#[derive(Debug, Clone)]
+pub struct Increment {
+    /// Percent of the orgs.
+    pub percent: f64,
+    /// How requests without a wish of their own were routed.
+    pub looks: Vec<Look>,
 }
 
 /// A run in progress.
@@ -109,7 +121,12 @@ pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) ->
         // Tomorrow's default is another day.
         record.command.push_str(&format!(" --as-of {}", options.as_of));
     }
-    record.increment_percent = options.increment_percent;
+    if let Some(increment) = &options.increment {
+        record.increment_percent = Some(increment.percent);
+        record.phase = Phase::Increment;
+        record.watch = Some(gate::watched(&increment.looks));
+        folder.write_looks(&increment.looks)?;
+    }
     record.target.rig = options.on_rig;
     let mut run = Run { options, folder, context, record, broken: None };
     let began = Instant::now();

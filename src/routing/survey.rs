@@ -14,6 +14,9 @@ use crate::http::{Site, TrustedRoots};
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Where so many in a row are not answered, nobody is there to answer the others.
+const ENOUGH: u32 = 5;
+
 /// Which side each org was served from.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Survey {
@@ -57,7 +60,12 @@ pub async fn survey(
     let mut site = Site::new(base_url, &roots, PATIENCE)?;
     let header = config.routing.served_by_header.as_str();
     let mut survey = Survey::default();
+    let mut in_vain = 0;
     for org in orgs {
+        if in_vain == ENOUGH {
+            survey.silent.insert(org.clone(), "not asked: nobody answers".to_owned());
+            continue;
+        }
         let answer = site.send(Method::GET, &path.replace("{{org}}", org), "", &[]).await;
         let side = answer.map_err(|failure| failure.name().to_owned()).and_then(|answer| {
             let side = answer.headers.get(header).and_then(|value| value.to_str().ok());
@@ -68,6 +76,7 @@ pub async fn survey(
                 (status, _) => Err(format!("http_{status}")),
             }
         });
+        in_vain = if side.is_err() { in_vain + 1 } else { 0 };
         match side {
             Ok(true) => drop(survey.partitioned.insert(org.clone())),
             Ok(false) => drop(survey.legacy.insert(org.clone())),

@@ -1,27 +1,20 @@
-//! Telling people: a chat's webhook, and PagerDuty's events, version 2.
+//! What is told of an alarm: a line to a chat, and PagerDuty's events, version 2.
 
-use std::time::Duration;
-
-use hyper::Method;
 use serde_json::{Value, json};
 use url::Url;
 
 use super::alerts::{Alarm, Level};
-use crate::error::Result;
-use crate::http::{Site, TrustedRoots};
-
-/// A notice that does not get through must not hold up the next look.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::notify::{Webhook, escape};
 
 /// Whom to tell, and how.
 #[derive(Debug, Clone)]
 pub enum Notify {
-    /// A webhook that takes `{"text": …}`.
-    Webhook(Url),
+    /// A chat.
+    Chat(Webhook),
     /// PagerDuty.
     PagerDuty {
         /// Where events go; `https://events.pagerduty.com/v2/enqueue` unless told otherwise.
-        url: Url,
+        events: Webhook,
         /// The integration's key.
         routing_key: String,
     },
@@ -33,21 +26,11 @@ impl Notify {
     /// # Errors
     /// In words, where it did not get through.
     pub(super) async fn tell(&self, alarm: &Alarm, source: &Url) -> Result<(), String> {
-        let (url, body) = match self {
-            Self::Webhook(url) => (url, json!({ "text": format!("{source} {}", alarm.text()) })),
-            Self::PagerDuty { url, routing_key } => (url, event(alarm, source, routing_key)),
-        };
-        let mut base = url.clone();
-        base.set_path("");
-        base.set_query(None);
-        let mut site = Site::new(&base, &TrustedRoots::default(), PATIENCE)
-            .map_err(|error| error.to_string())?;
-        let query = url.query().map_or_else(String::new, |query| format!("?{query}"));
-        let path = format!("{}{query}", url.path());
-        let answer = site.send(Method::POST, &path, body.to_string(), &[]).await;
-        match answer.map_err(|failure| failure.name().to_owned())?.status {
-            200..=299 => Ok(()),
-            status => Err(format!("status {status}")),
+        match self {
+            Self::Chat(chat) => chat.send(&escape(&format!("{source} {}", alarm.text()))).await,
+            Self::PagerDuty { events, routing_key } => {
+                events.post(&event(alarm, source, routing_key)).await
+            }
         }
     }
 }

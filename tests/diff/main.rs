@@ -1,6 +1,5 @@
 //! The diff against real databases.
 
-#[path = "../diff_cases/runner.rs"]
 mod cases;
 mod command;
 mod faults;

@@ -13,7 +13,7 @@ use crate::cli::{Exit, NotifyArgs, Printer, TargetArgs, intents, values, verdict
 use crate::config::{Config, Intent, RoutingKind, WritingAct};
 use crate::drill;
 use crate::error::{Context, Error, Result};
-use crate::evidence::rollout::RolloutEvidence;
+use crate::evidence::run_record::RunRecord;
 use crate::platform::Misbehaviour;
 use crate::rehearsal::{self, LoadShape, Options, RolloutOptions, SCHEDULE};
 use crate::routing::Switch;
@@ -215,7 +215,7 @@ impl RehearseArgs {
             wal: self.wal,
             full: self.full,
             on_rig: false,
-            increment_percent: None,
+            increment: None,
             baseline: self.baseline.clone().map(|baseline| (baseline, self.nights)),
             misbehave: self.misbehave.clone(),
             executable: std::env::current_exe()
@@ -257,10 +257,10 @@ pub async fn run(args: RehearseArgs, printer: &Printer, stop: CancellationToken)
         options.load.window.as_secs_f64(),
         options.rng_seed
     ));
-    if args.rollout {
-        return roll_out(&args, options, &folder, printer, stop).await;
-    }
-    let outcome = rehearsal::run(&options, &folder, &printer.context(stop)).await;
+    let outcome = match args.rollout {
+        true => roll_out(&args, options, &folder, printer, stop).await,
+        false => rehearsal::run(&options, &folder, &printer.context(stop)).await,
+    };
     if let Ok(record) = &outcome {
         printer.json(record);
         printer.result(&verdict_text::of(record));
@@ -296,40 +296,8 @@ async fn roll_out(
     folder: &RunFolder,
     printer: &Printer,
     stop: CancellationToken,
-) -> Result<Exit> {
+) -> Result<RunRecord> {
     let drills = if args.full { drill::Name::ALL.to_vec() } else { Vec::new() };
     let options = RolloutOptions { rehearsal, plant: args.plant.clone(), drills };
-    let outcome = rehearsal::rollout(&options, folder, &printer.context(stop)).await;
-    if let Ok(evidence) = &outcome {
-        printer.json(evidence);
-        printer.result(&journey(evidence));
-    }
-    let report = folder.path().join("report.html");
-    if report.exists() {
-        printer.note(&format!("report: {}", report.display()));
-    }
-    outcome.map(|evidence| Exit::of(evidence.exit_code))
-}
-
-/// The journey, a line per increment.
-fn journey(evidence: &RolloutEvidence) -> String {
-    let mut text = format!("{}  {}", evidence.decision.label(), evidence.action.label());
-    for step in &evidence.steps {
-        let share = step.routing.share.map_or("?".into(), |share| format!("{:.2}", share * 100.0));
-        text.push_str(&format!(
-            "\n  {:>5} %  {share:>6} % measured  {:<12} {}",
-            step.percent,
-            step.decision.label(),
-            step.done
-        ));
-    }
-    for drill in &evidence.drills {
-        let word = if drill.passed() { "proven" } else { "NOT PROVEN" };
-        let took = drill.measured_s.map_or("no time".into(), |took| format!("{took:.1} s"));
-        text.push_str(&format!("\n  drill {:<19} {took:>9}  {word}", drill.name));
-    }
-    for reason in &evidence.reasons {
-        text.push_str(&format!("\n  - {reason}"));
-    }
-    text
+    rehearsal::rollout(&options, folder, &printer.context(stop)).await
 }

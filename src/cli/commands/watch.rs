@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use crate::cli::{Exit, Printer, TargetArgs, intents, values};
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
+use crate::http::TrustedRoots;
+use crate::notify::Webhook;
 use crate::watch::{self, Notify, Options, Summary};
 
 /// Of the looks, this share has to be answered for a verdict.
@@ -48,13 +49,14 @@ pub async fn run(args: WatchArgs, printer: &Printer, stop: CancellationToken) ->
     })?;
     let place = intents::place(None, Some(&base_url));
     intents::announce(printer, &config.environment, &place, &[], &[])?;
+    let roots = TrustedRoots::with_file(config.tls.ca_file.as_deref())?;
     let mut notify = Vec::new();
     if let Some(url) = &args.webhook {
-        notify.push(Notify::Webhook(Url::parse(url).or_usage("--webhook", "write https://…")?));
+        notify.push(Notify::Chat(Webhook::new(url, &roots)?));
     }
     if let Some(key) = &args.pagerduty_key {
-        let url = Url::parse(&args.pagerduty_url).or_usage("--pagerduty-url", "write https://…")?;
-        notify.push(Notify::PagerDuty { url, routing_key: key.clone() });
+        let events = Webhook::new(&args.pagerduty_url, &roots)?;
+        notify.push(Notify::PagerDuty { events, routing_key: key.clone() });
     }
     let options = Options { every: args.every, length: args.length, notify };
     let out = args.target.out.clone().unwrap_or_else(|| {
