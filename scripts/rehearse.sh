@@ -4,7 +4,12 @@
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
-exports="$("$root/scripts/install.sh")"
+# A rig with everything needs PgBouncer, too.
+full=()
+for argument in "$@"; do
+  if [ "$argument" = --full ]; then full=(--full); fi
+done
+exports="$("$root/scripts/install.sh" "${full[@]}")"
 eval "$exports"
 cargo build --release --locked --bin cutover --manifest-path "$root/Cargo.toml"
 exec "${CARGO_TARGET_DIR:-$root/target}/release/cutover" rehearse "$@"

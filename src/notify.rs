@@ -1,4 +1,4 @@
-//! One message to a webhook that speaks Slack's language. The URL is a secret: whoever has it can
+//! One message to a webhook: to a chat in Slack's language, or of any other form. The URL is a secret: whoever has it can
 //! write into the channel, so no message of ours ever shows it.
 
 use std::time::Duration;
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::header::{CONTENT_TYPE, HOST};
-use serde_json::json;
+use serde_json::{Value, json};
 use url::Url;
 
 use crate::error::{Error, Result};
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const MOST_CHARACTERS: usize = 3000;
 
 /// Where messages go.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Webhook {
     endpoint: Endpoint,
     /// Path and query.
@@ -44,16 +44,24 @@ impl Webhook {
         Ok(Self { endpoint, target })
     }
 
-    /// Sends a text; foreign parts of it have to be escaped with [`escape`].
+    /// Sends a text to a chat; foreign parts of it have to be escaped with [`escape`].
     ///
     /// # Errors
     /// Why it was not taken, in words that do not show the URL.
     pub async fn send(&self, text: &str) -> Result<(), String> {
         let text: String = text.chars().take(MOST_CHARACTERS).collect();
+        self.post(&json!({ "text": text })).await
+    }
+
+    /// Sends any message.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn post(&self, message: &Value) -> Result<(), String> {
         let request = Request::post(&self.target)
             .header(HOST, self.endpoint.host_header.clone())
             .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(json!({ "text": text }).to_string())))
+            .body(Full::new(Bytes::from(message.to_string())))
             .map_err(|_| "its path cannot be sent".to_owned())?;
         let mut client = Client::new(self.endpoint.clone(), 0, PATIENCE);
         match client.send(request).await {
@@ -80,7 +88,7 @@ mod tests {
         for url in
             ["hooks.test/T0/B0/s3cret", "ftp://hooks.test/s3cret", "http://me:s3cret@h/s3cret"]
         {
-            let error = Webhook::new(url, &TrustedRoots::default()).err().expect(url);
+            let error = Webhook::new(url, &TrustedRoots::default()).expect_err(url);
             assert!(!format!("{error} {:?}", error.hint()).contains("s3cret"), "{error}");
         }
     }

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Context, Error, Result};
 use crate::evidence::SCHEMA_VERSION;
 use crate::evidence::drill::Drill;
+use crate::evidence::fault::PlantedFault;
 use crate::evidence::run_record::{EvidenceFile, RunRecord};
 use crate::evidence::watch::Look;
 
@@ -21,6 +22,8 @@ const REPORTS: &str = "reports";
 const RECORD: &str = "run.json";
 /// What drills leave.
 const DRILLS: &str = "drills.json";
+/// What faults planted on purpose leave.
+const FAULTS: &str = "faults.json";
 /// What hours of watching leave.
 const WATCH: &str = "watch.jsonl";
 /// How the name of a file begins that is not whole yet.
@@ -68,6 +71,27 @@ impl RunFolder {
         Ok(folder)
     }
 
+    /// Takes the folder `path` again, or makes it; the record of an earlier run there goes where
+    /// `replaceable` says so.
+    ///
+    /// # Errors
+    /// A usage error where it cannot be made or written, or holds a run that is not to be replaced.
+    pub fn reuse(path: &Path, replaceable: fn(&RunRecord) -> bool) -> Result<Self> {
+        let place = format!("--out: cannot make the run folder {}", path.display());
+        std::fs::create_dir_all(path).or_usage(&place, "give --out a writable folder")?;
+        let lock = claim(path)?;
+        let record = path.join(RECORD);
+        if record.exists() {
+            if !read_record(path).is_ok_and(|record| replaceable(&record)) {
+                let what = format!("--out: {} holds a run of another kind", path.display());
+                return Err(Error::usage(what, "give a folder of its own to each run"));
+            }
+            std::fs::remove_file(&record).or_usage(&place, "give --out a writable folder")?;
+        }
+        let run_id = path.file_name().map_or("run".into(), |name| name.to_string_lossy().into());
+        Ok(Self { path: path.to_owned(), run_id, _lock: Arc::new(lock) })
+    }
+
     /// The folder's path.
     pub fn path(&self) -> &Path {
         &self.path
@@ -84,6 +108,19 @@ impl RunFolder {
     /// Where the folder cannot be written, for example because the disk is full.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         write_whole(&self.path.join(name), bytes)
+    }
+
+    /// Writes what was seen of the platform, a line per look.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written.
+    pub fn write_looks(&self, looks: &[Look]) -> Result<()> {
+        let lines = looks.iter().map(|look| {
+            let mut line = serde_json::to_string(look).or_run(WATCH, "")?;
+            line.push('\n');
+            Ok(line)
+        });
+        self.write(WATCH, lines.collect::<Result<String>>()?.as_bytes())
     }
 
     /// Writes the run record.
@@ -225,6 +262,8 @@ pub fn read_runs(path: &Path) -> Result<Vec<RunRecord>> {
 pub struct Outside {
     /// Of `drills.json`.
     pub drills: Vec<Drill>,
+    /// Of `faults.json`.
+    pub faults: Vec<PlantedFault>,
     /// Of `watch.jsonl`.
     pub looks: Vec<Look>,
     /// The files that were there.
@@ -240,6 +279,10 @@ pub fn read_outside(folder: &Path) -> Result<Outside> {
     if let Some(text) = read_if_there(folder, DRILLS, &mut outside.files)? {
         let place = format!("{} is damaged", folder.join(DRILLS).display());
         outside.drills = serde_json::from_str(&text).or_run(place, "make the drills again")?;
+    }
+    if let Some(text) = read_if_there(folder, FAULTS, &mut outside.files)? {
+        let place = format!("{} is damaged", folder.join(FAULTS).display());
+        outside.faults = serde_json::from_str(&text).or_run(place, "plant the faults again")?;
     }
     if let Some(text) = read_if_there(folder, WATCH, &mut outside.files)? {
         for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
@@ -285,7 +328,7 @@ fn altered(folder: &Path, text: &[u8], record: &RunRecord) -> Vec<String> {
     altered
 }
 
-/// Every file below a run's folder, the record itself and `others` left out.
+/// Every file below a run's folder, records and `others` left out.
 ///
 /// # Errors
 /// Where the folder cannot be read.
@@ -305,7 +348,9 @@ pub fn inventory(folder: &Path, others: &[&str]) -> Result<Vec<EvidenceFile>> {
         }
     }
     names.sort();
-    names.retain(|name| name != RECORD && !others.contains(&name.as_str()));
+    // Of runs below, too: their records carry their own digest, and may be judged again.
+    let file = |name: &String| name.rsplit('/').next().unwrap_or_default().to_owned();
+    names.retain(|name| file(name) != RECORD && !others.contains(&file(name).as_str()));
     names.iter().map(|name| evidence_file(folder, name).or_run(&place, "")).collect()
 }
 

@@ -25,7 +25,8 @@ const GROUND: [&str; 10] = [
     "scenario",
 ];
 const JUDGES: [&str; 2] = ["gate", "report"];
-const ACTS: [&str; 6] = ["diff", "discover", "drive", "platform", "rig", "seed"];
+const ACTS: [&str; 9] =
+    ["diff", "discover", "drill", "drive", "platform", "preflight", "rig", "seed", "watch"];
 
 struct Source {
     /// Relative to `src`.

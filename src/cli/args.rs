@@ -115,11 +115,21 @@ pub enum Command {
     Drive(commands::drive::DriveArgs),
     /// Compare legacy with partitioned, every org and every row
     Diff(commands::diff::DiffArgs),
+    /// May we start? The pre-rollout checklist: pass, fail, unknown, and what to do
+    Preflight(commands::preflight::ChecklistArgs),
+    /// The smoke tests: a row written, read, changed, removed; monitoring answers
+    Smoke(commands::preflight::ChecklistArgs),
+    /// Select low-risk pilot orgs: the list, the targeting rule, the SQL
+    Pilot(commands::preflight::PilotArgs),
+    /// The monitoring loop: thresholds, alarms, a line per look
+    Watch(commands::watch::WatchArgs),
+    /// Rehearse emergencies against the clock, each with a proof
+    Drill(commands::drill::DrillArgs),
     /// Give the verdict again, from a run's folder alone
     Gate(commands::gate::GateArgs),
     /// Write every report of a run again, from its record
     Report(commands::report::ReportArgs),
-    /// Put the shards of one load together into one run
+    /// Put the shards of one load, and of one comparison, together into one run
     Merge(commands::merge::MergeArgs),
     /// Write a configuration, a seed profile and a scenario for your own platform
     Init(commands::init::InitArgs),
@@ -141,6 +151,10 @@ impl Command {
             Self::Rehearse(args) => Some(&mut args.target),
             Self::Seed(args) => Some(&mut args.target),
             Self::Drive(args) => Some(&mut args.target),
+            Self::Preflight(args) | Self::Smoke(args) => Some(&mut args.target),
+            Self::Pilot(args) => Some(&mut args.target),
+            Self::Watch(args) => Some(&mut args.target),
+            Self::Drill(args) => Some(&mut args.target),
             Self::Diff(args) => Some(&mut args.target),
             Self::CheckConfig(args) => Some(&mut args.target),
             _ => None,

@@ -36,9 +36,16 @@ impl From<&Error> for Exit {
     }
 }
 
+impl Exit {
+    /// A code of the contract; what does not fit into one is no measurement to trust.
+    pub fn of(code: i32) -> Self {
+        u8::try_from(code).map_or(Self::INVALID, Self)
+    }
+}
+
 impl From<&Verdict> for Exit {
     fn from(verdict: &Verdict) -> Self {
-        u8::try_from(verdict.exit_code).map_or(Self::INVALID, Self)
+        Self::of(verdict.exit_code)
     }
 }
 

@@ -46,6 +46,22 @@ pub(super) fn probe(tables: &[TablePair]) -> Option<Intent> {
     (!tried.is_empty()).then(|| Intent::new(WritingAct::Probe, what))
 }
 
+/// What a drill breaks, to see it mended.
+pub(super) fn drill(names: &[String]) -> Intent {
+    Intent::new(WritingAct::Drill, format!("what these break and mend: {}", names.join(", ")))
+}
+
+/// What a rollout sets.
+pub(super) fn percentage() -> Intent {
+    Intent::new(WritingAct::Flag, "the share of orgs on the partitioned side, step by step")
+}
+
+/// What a checklist writes and removes again.
+pub(super) fn test_rows(config: &Config) -> Intent {
+    let org = config.preflight.test_org;
+    Intent::new(WritingAct::Drive, format!("rows of the test org {org}, removed again"))
+}
+
 /// What following the write-ahead log changes.
 pub(super) fn wal() -> Intent {
     Intent::new(WritingAct::Wal, "a temporary slot on the write-ahead log")

@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 use crate::evidence::drive::Mode;
+use crate::evidence::shard::Shard;
 
 /// A duration: `90s`, `5m`, `1h`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -24,6 +25,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 /// A duration of any length.
 pub(super) fn interval(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "give a duration such as 10s or 500ms".into())
+}
+
+/// A number of things of which there is at least one.
+pub(super) fn count(text: &str) -> Result<i64, String> {
+    match text.parse() {
+        Ok(number) if (1..=1_000_000).contains(&number) => Ok(number),
+        _ => Err("give a whole number from 1 to 1000000".into()),
+    }
 }
 
 /// A response time.
@@ -92,13 +101,13 @@ pub(super) fn since(text: &str) -> Result<DateTime<Utc>, String> {
     })
 }
 
-/// One of several equal parts of the orgs: `2/3`.
-pub(super) fn shard(text: &str) -> Result<(u64, u64), String> {
+/// One of several runs that share the work: `2/3`.
+pub(super) fn shard(text: &str) -> Result<Shard, String> {
     let parts = text
         .split_once('/')
         .and_then(|(index, of)| Some((index.parse::<u64>().ok()?, of.parse::<u64>().ok()?)));
     match parts {
-        Some((index, of)) if (1..=of).contains(&index) && of <= 10_000 => Ok((index, of)),
+        Some((index, of)) if (1..=of).contains(&index) && of <= 10_000 => Ok(Shard { index, of }),
         _ => Err("give I/N with I from 1 to N and N up to 10000, for example 2/3".into()),
     }
 }
@@ -224,7 +233,7 @@ mod tests {
             assert!(modes(bad).is_err_and(|e| e.contains("to calibrate")), "{bad}");
         }
         assert_eq!(orgs("100_000"), Ok(100_000));
-        assert_eq!(shard("2/3"), Ok((2, 3)));
+        assert_eq!(shard("2/3"), Ok(Shard { index: 2, of: 3 }));
         for bad in ["0/3", "4/3", "1", "1/0", "a/b"] {
             assert!(shard(bad).is_err_and(|e| e.contains("2/3")), "{bad}");
         }

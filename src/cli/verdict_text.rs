@@ -1,12 +1,14 @@
 //! A verdict in a few lines for a terminal.
 
+use crate::evidence::rollout::{RolloutEvidence, RolloutStep};
 use crate::evidence::run_record::RunRecord;
 use crate::evidence::verdict::{Criterion, State};
 
 /// Decision, action, reasons, steps, and where the criteria stand.
 pub(super) fn of(record: &RunRecord) -> String {
     let verdict = &record.verdict;
-    let mut lines = vec![criteria(&record.criteria), String::new()];
+    let mut lines: Vec<String> = record.rollout.iter().map(journey).collect();
+    lines.extend([criteria(&record.criteria), String::new()]);
     let about = match record.increment_percent {
         Some(percent) => format!(" ({} to {percent} %)", record.phase.as_str()),
         None => String::new(),
@@ -15,6 +17,16 @@ pub(super) fn of(record: &RunRecord) -> String {
     lines.extend(verdict.reasons.iter().map(|reason| format!("  - {reason}")));
     lines.extend(verdict.steps.iter().enumerate().map(|(i, step)| format!("  {}. {step}", i + 1)));
     lines.join("\n")
+}
+
+/// One line per increment.
+fn journey(rollout: &RolloutEvidence) -> String {
+    let line = |step: &RolloutStep| {
+        let share = step.routing.share.map_or("?".into(), |share| format!("{:.2}", share * 100.0));
+        let (percent, label) = (step.percent, step.decision.label());
+        format!("  {percent:>5} %  {share:>6} % measured  {label:<12} {}\n", step.done)
+    };
+    rollout.steps.iter().map(line).collect()
 }
 
 /// One line per criterion.

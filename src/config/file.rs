@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{DatabaseConfig, Environment, EnvironmentConfig, RoutingConfig, TablePair};
+use super::{
+    DatabaseConfig, Environment, EnvironmentConfig, PreflightConfig, RolloutConfig, RoutingConfig,
+    TablePair,
+};
 use crate::error::{Context, Error, Result, toml_message};
 use crate::evidence::limits::{LIMITS, OtherLimit};
 
@@ -29,6 +32,10 @@ pub struct Config {
     pub limits: Vec<OtherLimit>,
     /// Which reads are asked of both sides after the load.
     pub parity: ParityConfig,
+    /// How the share of orgs on the partitioned side is set, and what may be rehearsed here.
+    pub rollout: RolloutConfig,
+    /// Where the pre-rollout checklist looks.
+    pub preflight: PreflightConfig,
     /// Where else the same tables are, and what may be changed there.
     #[serde(rename = "env", skip_serializing_if = "BTreeMap::is_empty")]
     pub environments: BTreeMap<String, EnvironmentConfig>,
@@ -71,6 +78,8 @@ impl Default for Config {
             tls: TlsConfig::default(),
             limits: Vec::new(),
             parity: ParityConfig::default(),
+            rollout: RolloutConfig::default(),
+            preflight: PreflightConfig::default(),
             environments: BTreeMap::new(),
             environment: Environment::default(),
         }

@@ -3,6 +3,7 @@
 mod database;
 mod environment;
 mod file;
+mod rollout;
 mod routing;
 mod secret;
 mod tables;
@@ -10,6 +11,7 @@ mod tables;
 pub use database::{DatabaseConfig, SslMode};
 pub use environment::{Environment, EnvironmentConfig, Intent, WritingAct};
 pub use file::{Config, ParityConfig, TlsConfig};
+pub use rollout::{PreflightConfig, RolloutConfig};
 pub use routing::{FlagRequest, Probe, RoutingConfig, RoutingKind};
 pub use secret::secret;
 pub use tables::TablePair;

@@ -8,11 +8,13 @@
 //! says which rows are asked for and `method` where they are hashed; [`scan`] sums a keyed hash of
 //! every row per org; `drill_down` reads the rows of diverging orgs side by side and `classify` names
 //! each difference; `outcome` counts and `output` writes the files, `repair` the statements that mend
-//! what was found; `wal` follows the log meanwhile, where asked for.
+//! what was found; `wal` follows the log meanwhile, where asked for. `merge` puts the shards of a
+//! comparison together.
 
 mod checks;
 mod classify;
 mod drill_down;
+mod merge;
 mod method;
 mod options;
 mod outcome;
@@ -30,9 +32,10 @@ mod sql;
 mod triggers;
 mod wal;
 
+pub use crate::evidence::shard::Shard;
+pub use merge::{Part, Shards};
 pub use method::Digest;
 pub use options::Options;
 pub use run::{follow, run};
 pub use scan::Throttle;
-pub use scope::Shard;
 pub use wal::Oracle;

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 
 use super::method::Digest;
 use super::scan::Throttle;
-use super::scope::Shard;
 use crate::evidence::finding::WalEvidence;
+use crate::evidence::shard::Shard;
 
 /// What to compare, and how.
 #[derive(Debug, Clone)]

@@ -69,6 +69,7 @@ impl Outcome {
             evidence: DiffEvidence {
                 phase,
                 scope,
+                shard: options.shard,
                 resumed: options.resume,
                 ..DiffEvidence::default()
             },

@@ -103,6 +103,19 @@ impl OrgsFile {
         self.0.write_record(record).or_run("cannot write orgs.csv", "is the disk full?")
     }
 
+    /// The lines of such a file in another folder, as they stand there.
+    pub(super) fn append(&mut self, folder: &Path) -> Result<()> {
+        let path = folder.join("orgs.csv");
+        let place = format!("cannot read {}", path.display());
+        let mut reader = csv::Reader::from_path(&path).or_run(&place, "is this a run's folder?")?;
+        for record in reader.byte_records() {
+            let record = record.or_run(&place, "")?;
+            let written = self.0.write_byte_record(&record);
+            written.or_run("cannot write orgs.csv", "is the disk full?")?;
+        }
+        Ok(())
+    }
+
     pub(super) fn finish(self) -> Result<()> {
         let file = self.0.into_inner().or_run("cannot write orgs.csv", "is the disk full?")?;
         file.finish()

@@ -3,27 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::options::Options;
-
-/// One of several runs that share the orgs among them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shard {
-    /// Which one, from 1.
-    pub index: u64,
-    /// How many there are.
-    pub of: u64,
-}
-
-impl Shard {
-    /// Splits into `parts` smaller shards that together hold the same orgs.
-    pub(super) fn split(shard: Option<Self>, parts: u64) -> impl Iterator<Item = Option<Self>> {
-        let Self { index, of } = shard.unwrap_or(Self { index: 1, of: 1 });
-        // An org is in shard `index` if its number, divided by `of`, leaves `index - 1`.
-        (0..parts).map(move |part| {
-            let smaller = Self { index: index + part * of, of: of * parts };
-            (smaller.of > 1).then_some(smaller)
-        })
-    }
-}
+use crate::evidence::shard::Shard;
 
 /// Rows as a statement selects them; the default is all of them.
 #[derive(Debug, Clone, Copy, Default)]
@@ -69,21 +49,5 @@ impl<'a> Rows<'a> {
             );
         }
         words
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_parts_of_a_shard_hold_its_orgs_and_no_others() {
-        for org in 0..1000_u64 {
-            let holds = |shard: &Option<Shard>| shard.is_none_or(|s| org % s.of == s.index - 1);
-            for shard in [None, Some(Shard { index: 2, of: 3 })] {
-                let parts = Shard::split(shard, 4).filter(holds).count();
-                assert_eq!(parts, usize::from(holds(&shard)), "org {org} of {shard:?}");
-            }
-        }
     }
 }

@@ -1,7 +1,8 @@
 //! The statements of the diff. Names come quoted, values as literals of ours.
 
 use super::schema::{ComparedColumn, PairPlan, Side};
-use super::scope::{Rows, Shard};
+use super::scope::Rows;
+use crate::evidence::shard::Shard;
 use crate::pg::catalog::Leaf;
 use crate::pg::{Bound, quote_ident};
 

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::evidence::answers::{IsolationEvidence, ParityEvidence};
 use crate::evidence::drive::{DriveEvidence, Mode, Throttled, Window};
 use crate::evidence::ledger::LedgerEvidence;
+use crate::evidence::shard::Shard;
 use crate::scenario::WindowPlan;
 
 /// One shard: its folder and what its record says of the load.
@@ -175,13 +176,12 @@ fn check(parts: &[Part<'_>]) -> Result<Vec<u64>> {
         if plan(load) != plan(first) || first.shard.map(|first| first.of) != Some(shard.of) {
             return Err(no_shards(&format!("{folder} has another scenario, rate or start")));
         }
-        if seen.contains(&shard.index) {
+        if seen.contains(&shard) {
             return Err(no_shards(&format!("shard {} is there twice", shard.index)));
         }
-        seen.push(shard.index);
+        seen.push(shard);
     }
-    let of = first.shard.map_or(0, |shard| shard.of);
-    Ok((1..=of).filter(|index| !seen.contains(index)).collect())
+    Ok(Shard::missing(&seen))
 }
 
 /// The measured arrivals of each window over all parts; `None` where not all of them were answered

@@ -39,6 +39,6 @@ pub use capacity::{CapacityOptions, find_capacity};
 pub use database::org_sizes;
 pub use extension::Extension;
 pub use ledger::reconcile;
-pub use merge::{Shards, merged_ledger};
+pub use merge::{Part, Shards, merged_ledger};
 pub use org_sizes::OrgSizes;
 pub use run::{Options, Outcome, run};

@@ -26,8 +26,9 @@ use super::{attack, database, flag, live, sampler, usage};
 use crate::act::{ActContext, Event};
 use crate::config::{ParityConfig, TablePair};
 use crate::error::{Error, Result};
-use crate::evidence::drive::{DatabasePoint, DriveEvidence, Mode, Shard, StatementShare};
+use crate::evidence::drive::{DatabasePoint, DriveEvidence, Mode, StatementShare};
 use crate::evidence::observation::Observation;
+use crate::evidence::shard::Shard;
 use crate::routing::{Flag, FlagKeeper, Switch};
 use crate::scenario::{Arrival, Plan, Scenario};
 

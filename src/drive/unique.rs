@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::evidence::drive::Shard;
+use crate::evidence::shard::Shard;
 
 /// Numbers requests; what is made from its numbers (a text, an idempotency key) meets nothing of
 /// before, and nothing of another shard.

@@ -26,3 +26,11 @@ pub struct Drill {
     #[serde(flatten)]
     pub more: BTreeMap<String, serde_json::Value>,
 }
+
+impl Drill {
+    /// Whether it was proven, within its time.
+    pub fn passed(&self) -> bool {
+        let within = |s: f64| s.is_finite() && self.limit_s.is_none_or(|limit_s| s <= limit_s);
+        self.proven && self.measured_s.is_some_and(within)
+    }
+}

@@ -9,6 +9,7 @@ use super::answers::{IsolationEvidence, ParityEvidence};
 use super::capacity::CapacityEvidence;
 pub use super::comparison::{Comparison, Look, OperationComparison};
 use super::ledger::LedgerEvidence;
+use super::shard::Shard;
 
 /// Which side reads are routed to.
 #[derive(
@@ -148,22 +149,6 @@ pub struct DriveEvidence {
     pub isolation: Option<IsolationEvidence>,
     /// Whether both sides answer alike; `None` where not both were to be compared.
     pub parity: Option<ParityEvidence>,
-}
-
-/// One of several generators that share a plan among them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Shard {
-    /// Which one, from 1.
-    pub index: u64,
-    /// How many there are.
-    pub of: u64,
-}
-
-impl Shard {
-    /// Whether the arrival with this number is its own.
-    pub fn holds(self, arrival: u64) -> bool {
-        arrival % self.of == self.index - 1
-    }
 }
 
 /// Answers that asked to be left alone for a while. They were counted, and not sent again.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::shard::Shard;
+
 /// One comparison of every table pair on one snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DiffEvidence {
@@ -13,6 +15,9 @@ pub struct DiffEvidence {
     /// Which orgs were asked for: `all orgs`, or how many of a list.
     #[serde(default)]
     pub scope: String,
+    /// Which of several comparisons that share the orgs; `None` for one that has all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
     /// Where rows were hashed: `client` or `server`.
     #[serde(default)]
     pub digest: String,

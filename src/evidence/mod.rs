@@ -5,16 +5,20 @@
 
 pub mod answers;
 pub mod capacity;
+pub mod checklist;
 pub mod comparison;
 pub mod drill;
 pub mod drive;
+pub mod fault;
 pub mod finding;
 pub mod history;
 pub mod ledger;
 pub mod limits;
 pub mod manifest;
 pub mod observation;
+pub mod rollout;
 pub mod run_record;
+pub mod shard;
 pub mod verdict;
 pub mod watch;
 

@@ -5,11 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use super::drill::Drill;
 use super::drive::DriveEvidence;
+use super::fault::PlantedFault;
 use super::finding::DiffEvidence;
 use super::history::{IncomparableRun, PastRun};
 use super::limits::{OtherLimit, Phase};
 use super::manifest::Manifest;
 use super::observation::Observation;
+use super::rollout::RolloutEvidence;
 use super::verdict::{Criterion, Verdict};
 use super::watch::WatchEvidence;
 
@@ -34,6 +36,9 @@ pub struct RunRecord {
     /// Whether the run came to its own end, whatever it found; false while it runs and after a kill.
     #[serde(default)]
     pub ended: bool,
+    /// When, RFC 3339; empty where it did not.
+    #[serde(default)]
+    pub ended_at: String,
     /// Command line that repeats the run.
     pub command: String,
     /// SHA-256 of the resolved configuration and scenario, hexadecimal.
@@ -85,9 +90,15 @@ pub struct RunRecord {
     /// Drills rehearsed.
     #[serde(default)]
     pub drills: Vec<Drill>,
+    /// Faults planted on purpose.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<PlantedFault>,
     /// What hours or days of watching came to, where there were any.
     #[serde(default)]
     pub watch: Option<WatchEvidence>,
+    /// The way through the handbook's schedule, where the run was a whole rollout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutEvidence>,
     /// The criteria with their states.
     pub criteria: Vec<Criterion>,
     /// The decision.

@@ -3,7 +3,7 @@
 use super::catalogue::criterion;
 use super::criteria::count;
 use crate::evidence::drive::{DriveEvidence, Mode};
-use crate::evidence::finding::Finding;
+use crate::evidence::finding::{DiffEvidence, Finding};
 use crate::evidence::run_record::RunRecord;
 use crate::evidence::verdict::{Action, Criterion};
 
@@ -21,7 +21,8 @@ pub(super) fn all(record: &RunRecord) -> Vec<Criterion> {
     let reads = drive.operations.iter().any(|operation| !operation.writes);
     let compares = both && reads && !drive.closed_loop;
     let mut criteria = vec![isolation(drive)];
-    criteria.extend((compares || drive.parity.is_some()).then(|| parity(drive)));
+    criteria
+        .extend((compares || drive.parity.is_some()).then(|| parity(drive, record.diff.as_ref())));
     criteria
 }
 
@@ -38,7 +39,7 @@ fn isolation(drive: &DriveEvidence) -> Criterion {
         .asks_for(Action::EmergencyRollback)
 }
 
-fn parity(drive: &DriveEvidence) -> Criterion {
+fn parity(drive: &DriveEvidence, diff: Option<&DiffEvidence>) -> Criterion {
     let criterion = criterion("answers_alike");
     let Some(parity) = &drive.parity else {
         return criterion.note("no question was asked of both sides");
@@ -48,7 +49,10 @@ fn parity(drive: &DriveEvidence) -> Criterion {
         return criterion
             .measured(false, format!("{differing} of {} answers", count(parity.compared)))
             .note(named(&parity.findings))
-            .asks_for(Action::StandardRollback);
+            .asks_for(match of_the_one_org(&parity.findings, diff) {
+                true => Action::DisableOrgs,
+                false => Action::StandardRollback,
+            });
     }
     if !parity.complete {
         return criterion.note(parity.incomplete_reason.clone());
@@ -63,6 +67,16 @@ fn parity(drive: &DriveEvidence) -> Criterion {
     criterion.measured(true, format!("0 of {} answers", count(parity.compared)))
 }
 
+/// Whether every answer that differs is about the one org whose rows differ.
+fn of_the_one_org(findings: &[Finding], diff: Option<&DiffEvidence>) -> bool {
+    let Some(diff) = diff.filter(|diff| diff.complete && diff.orgs_diverged == 1) else {
+        return false;
+    };
+    let Some(one) = diff.orgs.first() else { return false };
+    let about_it = |finding: &Finding| finding.org_id.as_ref() == Some(&one.org_id);
+    !findings.is_empty() && findings.iter().all(about_it)
+}
+
 fn named(findings: &[Finding]) -> String {
     let name = |finding: &Finding| {
         let detail = finding.detail.as_deref().unwrap_or_default();
@@ -75,7 +89,24 @@ fn named(findings: &[Finding]) -> String {
 mod tests {
     use super::*;
     use crate::evidence::answers::{IsolationEvidence, ParityEvidence};
+    use crate::evidence::finding::OrgDiff;
     use crate::evidence::verdict::State;
+
+    #[test]
+    fn answers_about_the_one_org_whose_rows_differ_ask_for_that_org_alone() {
+        let of = |org: &str| Finding { org_id: Some(org.into()), ..Finding::default() };
+        let diff = |orgs_diverged| DiffEvidence {
+            complete: true,
+            orgs_diverged,
+            orgs: vec![OrgDiff { org_id: "7".into(), ..OrgDiff::default() }],
+            ..DiffEvidence::default()
+        };
+        assert!(of_the_one_org(&[of("7")], Some(&diff(1))));
+        assert!(!of_the_one_org(&[of("7"), of("8")], Some(&diff(1))));
+        assert!(!of_the_one_org(&[of("7")], Some(&diff(2))));
+        assert!(!of_the_one_org(&[of("7")], None));
+        assert!(!of_the_one_org(&[], Some(&diff(1))));
+    }
 
     fn state(criterion: &Criterion) -> State {
         criterion.state
@@ -100,9 +131,9 @@ mod tests {
             let mut asked =
                 ParityEvidence { asked: 100, compared: 100, complete: true, ..Default::default() };
             change(&mut asked);
-            parity(&DriveEvidence { parity: Some(asked), ..DriveEvidence::default() }).state
+            parity(&DriveEvidence { parity: Some(asked), ..DriveEvidence::default() }, None).state
         };
-        assert_eq!(state(&parity(&DriveEvidence::default())), State::Unknown);
+        assert_eq!(state(&parity(&DriveEvidence::default(), None)), State::Unknown);
         assert_eq!(with(|_| ()), State::Pass);
         assert_eq!(with(|p| p.complete = false), State::Unknown);
         assert_eq!(with(|p| p.compared = 0), State::Unknown);

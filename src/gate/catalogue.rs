@@ -61,7 +61,7 @@ const fn row(
 
 /// All of them, in the order in which they decide.
 #[rustfmt::skip]
-pub const CRITERIA: [Spec; 30] = [
+pub const CRITERIA: [Spec; 35] = [
     row("record_whole", Kind::Record,
         "The run was not cut short, and its evidence is as it was left",
         "Phase 2, load tests pass", "acts, files",
@@ -96,6 +96,21 @@ pub const CRITERIA: [Spec; 30] = [
     row("tested_whole", Kind::Advice, "Nothing was left out because nothing may be changed here",
         "Phase 2, load testing", "left_out", "0 things left out", SHOWN,
         "where the run was to change nothing"),
+    row("increments_intact", Kind::Integrity,
+        "No increment found a row or a write that is not as it must be",
+        "Phase 4, data inconsistencies: rollback and investigate", "rollout.steps",
+        "0 increments, each looked at to its end", REQUIRED, "where a whole rollout was rehearsed"),
+    row("increments_sound", Kind::Validity, "The measurement of every increment can be trusted",
+        "Phase 4, steps for each increment", "rollout.steps", "0 increments INVALID", REQUIRED,
+        "where a whole rollout was rehearsed"),
+    row("increments_reached", Kind::Performance, "Every increment of the schedule is GO",
+        "Phase 4, rollout schedule", "rollout.steps", "1, 5, 10, 25, 50, 100 %", REQUIRED,
+        "where a whole rollout was rehearsed"),
+    row("flag_left", Kind::Performance,
+        "The flag was left where the last verdict wants it, proven by answers",
+        "Phase 4, pause if issues detected; standard rollback, verify configuration",
+        "rollout.flag_left_at", "the last increment that was GO, or 0 %", REQUIRED,
+        "where a whole rollout was rehearsed"),
     row("served_as_asked", Kind::Validity,
         "Every answer came from the side that was asked for",
         "Phase 1, queries route to partitioned tables", "drive", "0 answers from the other side",
@@ -160,6 +175,9 @@ pub const CRITERIA: [Spec; 30] = [
         "rollback decision matrix, timelines (standard 15 min, emergency 30 min)", "drills",
         "each proven, within its time",
         [Need::Judged, Need::Judged, Need::Required, Need::Judged, Need::Shown], ""),
+    row("faults_seen", Kind::Performance,
+        "Every fault planted on purpose was seen, and led to the right action",
+        "rollback decision matrix", "faults", "each by its check, with its action", JUDGED, ""),
     row("watched", Kind::Performance, "The platform was watched long enough for this phase",
         "Phase 2 (24 hours), Phase 3 (72 hours), Phase 4 (24 hours between increments)",
         "observations, watch", "≥ {watched} h",

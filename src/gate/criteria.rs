@@ -72,7 +72,7 @@ fn deciding_diff(record: &RunRecord) -> Option<&DiffEvidence> {
     record.diff.as_ref().filter(|diff| record.drive.is_none() || diff.phase != "before")
 }
 
-fn whole_record(record: &RunRecord) -> Criterion {
+pub(super) fn whole_record(record: &RunRecord) -> Criterion {
     let criterion = criterion("record_whole");
     if !record.altered.is_empty() {
         return criterion.measured(false, "altered").note(record.altered.join("; "));

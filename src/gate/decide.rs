@@ -2,7 +2,7 @@
 
 use super::statistics::{compare, look};
 use super::{
-    answers, catalogue, criteria, history, ledger, limits, load, observed, outside, steps,
+    answers, catalogue, criteria, history, journey, ledger, limits, load, observed, outside, steps,
 };
 use crate::evidence::drive::{Comparison, DriveEvidence, Look};
 use crate::evidence::limits::{OtherLimit, Phase};
@@ -18,17 +18,24 @@ pub fn judge(record: &mut RunRecord) {
         drive.comparison = comparison.map(|c| Comparison { judged_from_us, ..c });
     }
     record.level_changed_with = history::level_change(record);
-    record.criteria = criteria::all(record);
-    record.criteria.extend(ledger::all(record));
-    record.criteria.extend(answers::all(record));
-    record.criteria.extend(load::all(record));
-    record.criteria.extend(observed::all(record));
-    record.criteria.extend(outside::all(record));
-    record.criteria.extend(history::against_earlier_runs(record));
-    let mut criteria = std::mem::take(&mut record.criteria);
+    let mut criteria = match &record.rollout {
+        Some(rollout) => journey::all(record, rollout),
+        None => of_one_load(record),
+    };
     criteria.iter_mut().for_each(|criterion| catalogue::finish(record, criterion));
     record.criteria = criteria;
     record.verdict = decide(record);
+}
+
+fn of_one_load(record: &RunRecord) -> Vec<Criterion> {
+    let mut all = criteria::all(record);
+    all.extend(ledger::all(record));
+    all.extend(answers::all(record));
+    all.extend(load::all(record));
+    all.extend(observed::all(record));
+    all.extend(outside::all(record));
+    all.extend(history::against_earlier_runs(record));
+    all
 }
 
 /// Who looks at a load that runs under these limits: are more pairs needed?
@@ -61,8 +68,8 @@ pub fn fails_requests(criteria: &[Criterion]) -> bool {
 
 /// Exit codes of the contract.
 const GO: i32 = 0;
-const PERFORMANCE: i32 = 10;
-const INTEGRITY: i32 = 11;
+pub(super) const PERFORMANCE: i32 = 10;
+pub(super) const INTEGRITY: i32 = 11;
 const INCONCLUSIVE: i32 = 20;
 const INVALID: i32 = 30;
 
@@ -109,13 +116,16 @@ fn decide(record: &RunRecord) -> Verdict {
 fn not_tested(record: &RunRecord) -> impl Iterator<Item = String> {
     record.left_out.iter().map(|what| format!("Not tested: {what}"))
 }
+/// Of a GO, what is told.
+const PROOFS: [&str; 5] =
+    ["content_identical", "p95_overall", "error_rate", "increments_reached", "increments_intact"];
 
 fn go(record: &RunRecord) -> Verdict {
     let proven = record
         .criteria
         .iter()
         .filter(|c| c.state == State::Pass && c.kind != Kind::Advice)
-        .filter(|c| matches!(c.id.as_str(), "content_identical" | "p95_overall" | "error_rate"))
+        .filter(|c| PROOFS.contains(&c.id.as_str()))
         .map(reason)
         .chain(not_tested(record))
         .collect();
@@ -158,7 +168,7 @@ fn reason(criterion: &Criterion) -> String {
     format!("{}: {measured} (limit {}){note}", criterion.title, criterion.limit)
 }
 
-fn urgency(action: Action) -> u8 {
+pub(super) fn urgency(action: Action) -> u8 {
     match action {
         Action::Proceed => 0,
         Action::Hold => 1,

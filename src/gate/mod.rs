@@ -5,6 +5,7 @@ mod catalogue;
 mod criteria;
 mod decide;
 mod history;
+mod journey;
 mod ledger;
 mod limits;
 mod load;

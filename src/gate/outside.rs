@@ -4,6 +4,7 @@
 use super::catalogue::criterion;
 use super::limits;
 use crate::evidence::drill::Drill;
+use crate::evidence::fault::PlantedFault;
 use crate::evidence::run_record::RunRecord;
 use crate::evidence::verdict::{Criterion, State};
 use crate::evidence::watch::RoutedShare;
@@ -20,8 +21,14 @@ pub(super) fn all(record: &RunRecord) -> Vec<Criterion> {
         partition_pruning(record),
         route_share(record),
         drills(&record.drills),
+        faults(&record.faults),
         watched(record),
     ]
+}
+
+/// Those that a whole rollout has evidence for, its increments aside.
+pub(super) fn of_rollout(record: &RunRecord) -> Vec<Criterion> {
+    vec![route_share(record), drills(&record.drills), faults(&record.faults), watched(record)]
 }
 
 fn pool_exhaustion(record: &RunRecord) -> Criterion {
@@ -126,6 +133,28 @@ fn judged(drill: &Drill) -> (State, String) {
         Some(limit_s) if !limit_s.is_finite() => (State::Unknown, "its limit is no time".into()),
         _ => (State::Pass, String::new()),
     }
+}
+
+/// Whether the harness sees what is planted on purpose: one that misses a fault proves nothing.
+fn faults(faults: &[PlantedFault]) -> Criterion {
+    let criterion = criterion("faults_seen");
+    if faults.is_empty() {
+        return criterion.note("no fault was planted (cutover drill faults)");
+    }
+    let missed: Vec<String> = faults
+        .iter()
+        .filter(|fault| !fault.passed())
+        .map(|fault| match (fault.broke.as_str(), fault.expected.is_empty()) {
+            ("", true) => format!("{}: alarm without a fault", fault.name),
+            ("", false) => format!("{}: not seen as it should be", fault.name),
+            (why, _) => format!("{}: not played: {why}", fault.name),
+        })
+        .collect();
+    let measured = format!("{} of {}", faults.len() - missed.len(), faults.len());
+    if missed.len() < faults.len() || faults.iter().any(|fault| fault.broke.is_empty()) {
+        return criterion.measured(missed.is_empty(), measured).note(missed.join("; "));
+    }
+    criterion.note(missed.join("; "))
 }
 
 /// How long the handbook wants a state to be watched before the next step.

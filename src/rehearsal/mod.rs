@@ -4,9 +4,12 @@
 //! so that whatever happens next, what was measured is kept. However the run ends, the rig is
 //! stopped and the report is written.
 
+mod drills;
 mod earlier;
+mod faults;
 mod load_shape;
 mod record;
+mod rollout;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,9 +18,12 @@ use std::time::{Duration, Instant};
 use chrono::NaiveDate;
 use url::Url;
 
+pub use drills::{DrillOptions, drill};
 pub use earlier::hold_against;
+pub use faults::{FaultOptions, plant_faults};
 pub use load_shape::{LoadShape, Profile};
 pub use record::{begin as begin_record, pairs};
+pub use rollout::{RolloutOptions, SCHEDULE, judge_steps, rollout};
 
 use crate::act::{ActContext, Event};
 use crate::config::Config;
@@ -27,6 +33,7 @@ use crate::evidence::finding::{DiffEvidence, WalEvidence};
 use crate::evidence::limits::Phase;
 use crate::evidence::manifest::Manifest;
 use crate::evidence::run_record::{Act, ActState, RunRecord};
+use crate::evidence::watch::Look;
 use crate::routing::Switch;
 use crate::run_folder::{RunFolder, inventory};
 use crate::scenario::{Plan, Scenario};
@@ -63,12 +70,27 @@ pub struct Options {
     pub keep_going: bool,
     /// Whether the write-ahead log is followed during the load.
     pub wal: bool,
+    /// Whether a rig of ours has a replica and a pooler, too.
+    pub full: bool,
+    /// Whether the target that is given is a rig.
+    pub on_rig: bool,
+    /// The increment of a rollout that this is made for.
+    pub increment: Option<Increment>,
     /// Earlier runs that this one is held against, the newest so many of them.
     pub baseline: Option<(PathBuf, usize)>,
     /// Misbehaviours of the rig's platform, `NAME[=VALUE]`.
     pub misbehave: Vec<String>,
     /// This program, for the rig's processes.
     pub executable: PathBuf,
+}
+
+/// An increment of a rollout, and what was seen of its routing.
+#[derive(Debug, Clone)]
+pub struct Increment {
+    /// Percent of the orgs.
+    pub percent: f64,
+    /// How requests without a wish of their own were routed.
+    pub looks: Vec<Look>,
 }
 
 /// A run in progress.
@@ -99,6 +121,13 @@ pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) ->
         // Tomorrow's default is another day.
         record.command.push_str(&format!(" --as-of {}", options.as_of));
     }
+    if let Some(increment) = &options.increment {
+        record.increment_percent = Some(increment.percent);
+        record.phase = Phase::Increment;
+        record.watch = Some(gate::watched(&increment.looks));
+        folder.write_looks(&increment.looks)?;
+    }
+    record.target.rig = options.on_rig;
     let mut run = Run { options, folder, context, record, broken: None };
     let began = Instant::now();
     folder.write_record(&run.record)?;
@@ -127,6 +156,7 @@ pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) ->
 /// Where the folder cannot be read or written.
 pub fn conclude(folder: &RunFolder, record: &mut RunRecord) -> Result<()> {
     record.ended = true;
+    record.ended_at = record::now();
     // Before the verdict, which counts them.
     record.files = inventory(folder.path(), &report::FILES)?;
     gate::judge(record);
@@ -249,13 +279,19 @@ impl Run<'_> {
 }
 
 async fn start_rig(options: &Options, context: &ActContext) -> Result<(rig::Stack, (String, Url))> {
-    context.note("starting the rig: PostgreSQL, Redis, the reference platform");
+    let more = if options.full { ", a replica, PgBouncer" } else { "" };
+    context.note(format!("starting the rig: PostgreSQL{more}, Redis, the reference platform"));
     let mut platform_args = Vec::new();
     for misbehaviour in &options.misbehave {
         platform_args.extend(["--misbehave".to_owned(), misbehaviour.clone()]);
     }
     let stack = rig::Stack::start(
-        rig::Options { platform_args, ..rig::Options::new(&options.executable) },
+        rig::Options {
+            platform_args,
+            replica: options.full,
+            pgbouncer: options.full,
+            ..rig::Options::new(&options.executable)
+        },
         context,
     )
     .await?;

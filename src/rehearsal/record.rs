@@ -21,7 +21,7 @@ pub fn begin(
         schema_version: SCHEMA_VERSION,
         run_id: folder.run_id().to_owned(),
         rng_seed,
-        started_at: chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+        started_at: now(),
         cutover_version: env!("CARGO_PKG_VERSION").to_owned(),
         command: command_line(),
         config_sha256: sha256(configuration.as_bytes()),
@@ -41,6 +41,11 @@ pub fn begin(
         },
         ..RunRecord::default()
     }
+}
+
+/// The time as records tell it.
+pub(super) fn now() -> String {
+    chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
 /// The table pairs of a configuration as a record names them.

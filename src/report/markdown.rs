@@ -26,7 +26,7 @@ type Section = fn(&RunRecord) -> String;
 pub fn render(record: &RunRecord) -> String {
     let mut out = verdict(record);
     let mut left_out = Vec::new();
-    let sections: [(&str, Section); 7] = [
+    let of_a_load: &[(&str, Section)] = &[
         ("What is missing", missing),
         ("Criteria", criteria),
         ("p95 by operation", latency),
@@ -35,13 +35,20 @@ pub fn render(record: &RunRecord) -> String {
         ("Answers", answers),
         ("The run", run),
     ];
+    let of_a_rollout: &[(&str, Section)] = &[
+        ("The journey", journey),
+        ("What is missing", missing),
+        ("Criteria", criteria),
+        ("The run", run),
+    ];
+    let sections = if record.rollout.is_some() { of_a_rollout } else { of_a_load };
     for (title, section) in sections {
         let body = section(record);
         if body.is_empty() {
             continue;
         }
         if out.len() + body.len() > SIZE_LIMIT {
-            left_out.push(title);
+            left_out.push(*title);
         } else {
             let _ = write!(out, "\n## {title}\n\n{body}");
         }
@@ -86,6 +93,10 @@ fn verdict(record: &RunRecord) -> String {
         out.push_str(&list(steps.map(|(i, step)| format!("{}. {}", i + 1, escape(step))), ""));
     }
     out
+}
+
+fn journey(record: &RunRecord) -> String {
+    record.rollout.as_ref().map_or(String::new(), super::rollout::table)
 }
 
 fn missing(record: &RunRecord) -> String {
@@ -317,7 +328,7 @@ fn table(head: &str, lines: impl ExactSizeIterator<Item = String>, otherwise: &s
 }
 
 /// Foreign text as text on one line: nothing in it makes a cell, a tag, a link or a mention.
-fn escape(foreign: &str) -> String {
+pub(super) fn escape(foreign: &str) -> String {
     let mut out = String::new();
     for c in tame(&text::clip(foreign, TEXT_LIMIT)).chars() {
         match c {

@@ -6,6 +6,7 @@
 //! | module | makes |
 //! | --- | --- |
 //! | [`html`] | `report.html`, one page that needs nothing but itself |
+//! | [`rollout`] | `report.html` of a whole rollout |
 //! | [`markdown`] | `report.md`, for a pull request or the summary of a CI step |
 //! | [`junit`] | `junit.xml`, where a failed criterion is a failure and an undecided one an error |
 //! | `charts` | the drawings of the page, as SVG |
@@ -20,6 +21,7 @@ mod facts;
 pub mod html;
 pub mod junit;
 pub mod markdown;
+pub mod rollout;
 mod text;
 
 use crate::evidence::run_record::RunRecord;
@@ -30,8 +32,12 @@ pub const FILES: [&str; 3] = ["report.html", "report.md", "junit.xml"];
 /// Every report of a run: its name of [`FILES`], and its bytes.
 pub fn render_all(record: &RunRecord) -> [(&'static str, Vec<u8>); 3] {
     let [page, summary, tests] = FILES;
+    let html = match &record.rollout {
+        Some(rollout) => rollout::render(record, rollout),
+        None => html::render(record),
+    };
     [
-        (page, html::render(record).into_bytes()),
+        (page, html.into_bytes()),
         (summary, markdown::render(record).into_bytes()),
         (tests, junit::render(record).into_bytes()),
     ]

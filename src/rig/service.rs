@@ -24,11 +24,12 @@ struct Listening {
     base_url: String,
 }
 
-/// Starts the platform in front of the rig's servers; returns its base URL.
+/// Starts the platform in front of the rig's servers, to `listen` there; returns its base URL.
 pub(super) async fn start(
     guard: &mut Guard,
     executable: &Path,
     arguments: &[String],
+    listen: &str,
     context: &ActContext,
 ) -> Result<String> {
     folder::component(&guard.dir, Component::Platform.folder(), None)?;
@@ -63,7 +64,7 @@ pub(super) async fn start(
     if let Some(url) = &guard.state.urls.redis_url {
         command.args(["--redis-url", url]);
     }
-    command.args(["--listen", "127.0.0.1:0", "--mode-header"]).args(arguments);
+    command.args(["--listen", listen, "--mode-header"]).args(arguments);
     guard.spawn(Component::Platform, &mut command, Some(stdout))?;
     guard.wait_for(Component::Platform, START_LIMIT, context, |_| listening(&said)).await
 }

@@ -10,6 +10,9 @@ use super::{backup, logs, pgbouncer, ports, postgres, redis, replica, service, t
 use crate::act::{ActContext, Event};
 use crate::error::{Context, Error, Result};
 
+/// Where the platform listens unless it has to be where it was.
+const FREE_PORT: &str = "127.0.0.1:0";
+
 /// What to start, and where.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -56,6 +59,8 @@ impl Options {
 /// one; so does the end of this process, whatever ends it.
 pub struct Stack {
     guard: Guard,
+    /// The platform's program and its arguments.
+    platform: (PathBuf, Vec<String>),
 }
 
 impl Stack {
@@ -71,7 +76,8 @@ impl Stack {
             context.note(remark);
         }
         let guard = Guard::new(options.dir.as_deref(), &options.executable)?;
-        let mut stack = Self { guard };
+        let platform = (options.executable.clone(), options.platform_args.clone());
+        let mut stack = Self { guard, platform };
         let guard = &mut stack.guard;
 
         context.started("rig: PostgreSQL", None, "");
@@ -99,7 +105,7 @@ impl Stack {
             context.started("rig: platform", None, "");
             let (executable, more) = (&options.executable, &options.platform_args);
             guard.state.urls.base_url =
-                Some(service::start(guard, executable, more, context).await?);
+                Some(service::start(guard, executable, more, FREE_PORT, context).await?);
             context.emit(Event::Finished);
         }
         guard.state.save(&guard.dir)?;
@@ -156,6 +162,23 @@ impl Stack {
         Ok(())
     }
 
+    /// The components that have ended although nobody stopped them; what uses comes after what is
+    /// used, so that they can be started again in this order.
+    pub fn ended(&mut self) -> Vec<Component> {
+        let all = Component::ALL.into_iter().rev();
+        all.filter(|component| self.guard.ended(*component).is_some()).collect()
+    }
+
+    /// Starts again what has ended by itself.
+    ///
+    /// # Errors
+    /// Where it does not start; the error shows the end of its log.
+    pub async fn revive(&mut self, component: Component, context: &ActContext) -> Result<()> {
+        // Its workers may still be there, and it has to be struck out.
+        self.guard.end(component, true)?;
+        self.start_component(component, context).await
+    }
+
     /// Ends a component for a while: as an operator would, or `outright`, as a crash would.
     ///
     /// # Errors
@@ -164,7 +187,7 @@ impl Stack {
         self.guard.end(component, outright)
     }
 
-    /// Starts PostgreSQL, PgBouncer or Redis again where it stood before.
+    /// Starts PostgreSQL, PgBouncer, Redis or the platform again where it stood before.
     ///
     /// # Errors
     /// Where it does not start; the error shows the end of its log.
@@ -187,6 +210,11 @@ impl Stack {
             Component::Redis => {
                 let port = port_of(urls.redis_url.as_deref())?;
                 redis::start(guard, Some(port), context).await.map(drop)
+            }
+            Component::Platform => {
+                let at = format!("127.0.0.1:{}", port_of(urls.base_url.as_deref())?);
+                let (program, more) = self.platform.clone();
+                service::start(&mut self.guard, &program, &more, &at, context).await.map(drop)
             }
             other => Err(Error::run(format!("{} is not started again", other.name()), "")),
         }

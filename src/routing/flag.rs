@@ -48,7 +48,7 @@ enum Action {
 
 /// A request, prepared.
 #[derive(Debug, Clone)]
-struct Question {
+pub(super) struct Question {
     endpoint: Endpoint,
     method: Method,
     uri: Uri,
@@ -213,7 +213,7 @@ impl Action {
     }
 }
 
-async fn run(argv: &[String]) -> Result<()> {
+pub(super) async fn run(argv: &[String]) -> Result<()> {
     let place = format!("[routing] command `{}`", argv.join(" "));
     let command = tokio::process::Command::new(&argv[0])
         .args(&argv[1..])
@@ -232,7 +232,7 @@ async fn run(argv: &[String]) -> Result<()> {
 }
 
 impl Question {
-    fn new(request: &FlagRequest, roots: &TrustedRoots) -> Result<Self> {
+    pub(super) fn new(request: &FlagRequest, roots: &TrustedRoots) -> Result<Self> {
         let endpoint = Endpoint::new(&request.url, roots)?;
         let place = format!("[routing] {}", endpoint.authority());
         let mut headers = HeaderMap::new();
@@ -263,7 +263,7 @@ impl Question {
     }
 
     /// Asks on a connection of its own.
-    async fn ask(&self) -> Result<(HeaderMap, Bytes)> {
+    pub(super) async fn ask(&self) -> Result<(HeaderMap, Bytes)> {
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();

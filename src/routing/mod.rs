@@ -2,9 +2,13 @@
 
 mod flag;
 mod keeper;
+mod percentage;
 mod rule_file;
+mod survey;
 mod switch;
 
 pub use flag::Flag;
 pub use keeper::{FlagKeeper, keep_flag};
+pub use percentage::Percentage;
+pub use survey::{Survey, sample, survey};
 pub use switch::{Served, Switch};

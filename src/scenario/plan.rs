@@ -16,7 +16,8 @@ use super::check::Scenario;
 use super::popularity::Popularity;
 use super::random;
 use crate::error::{Error, Result};
-use crate::evidence::drive::{Mode, Shard};
+use crate::evidence::drive::Mode;
+use crate::evidence::shard::Shard;
 
 /// What a plan is made from, beside the scenario.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,13 +1,15 @@
 //! Every fault of the catalogue, planted in a real database: SQL in, exact findings out.
 //!
-//! A case is a file of `tests/diff_cases/`; a new one needs no code.
+//! A case is a file of `fixtures/faults/`; a new one needs no code.
 
 use std::path::Path;
 
 use cutover::diff::Options;
 use cutover::evidence::finding::{Finding, Severity};
 
-use crate::cases::{self, Case, told};
+use cutover::drill::faults::Case;
+
+use crate::cases::{self, told};
 use crate::{BOTH, compare_into, repair, support};
 
 #[tokio::test]
@@ -15,7 +17,7 @@ async fn each_fault_yields_its_own_findings_and_nothing_else() {
     let role = format!("case_reader_{}", std::process::id());
     let mut wrong = Vec::new();
     for case in cases::all() {
-        let database = case.plant(&role).await;
+        let database = cases::plant(&case, &role).await;
         for digest in BOTH {
             let options = Options { digest, ..Options::default() };
             let outcome = check(&case, &database.url, &role, &options).await;
@@ -72,7 +74,7 @@ async fn the_repair_of_each_fault_makes_the_next_diff_clean() {
     let mut mended = 0;
     for case in cases::all().into_iter().filter(|case| case.refused.is_none()) {
         let rows = |findings: &[Finding]| findings.iter().filter(|f| f.org_id.is_some()).count();
-        let database = case.plant("").await;
+        let database = cases::plant(&case, "").await;
         let out = tempfile::tempdir().expect("a folder");
         let options = Options { repair: true, ..Options::default() };
         let compare = || compare_into(&database.url, &case.tables, &options, out.path());

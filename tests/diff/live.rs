@@ -129,7 +129,9 @@ async fn a_killed_run_is_resumed() {
             .expect("the folder")
             .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
             .collect();
-        let whole = ["findings.jsonl", "orgs.csv"].map(str::to_owned);
+        let whole =
+            ["findings.jsonl", "junit.xml", "orgs.csv", "report.html", "report.md", "run.json"];
+        let whole = whole.map(str::to_owned);
         assert_eq!(left, whole.into(), "neither a checkpoint nor a draft is left");
         writers.more(1).await;
     }

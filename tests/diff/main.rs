@@ -1,11 +1,11 @@
 //! The diff against real databases.
 
-#[path = "../diff_cases/runner.rs"]
 mod cases;
 mod command;
 mod faults;
 mod live;
 mod pruning;
+mod shards;
 #[path = "../support/mod.rs"]
 mod support;
 mod trouble;

@@ -52,7 +52,7 @@ pub async fn reference_database() -> TestDatabase {
         include_str!("../../src/platform/migrations/0002_partitioned_twins.sql"),
         include_str!("../../src/platform/migrations/0003_dual_write.sql"),
         include_str!("../../src/platform/migrations/0005_carry_truncate.sql"),
-        include_str!("../diff_cases/base.sql"),
+        cutover::drill::faults::BASE,
     ] {
         execute(&database.url, sql).await;
     }

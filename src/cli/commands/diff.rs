@@ -9,11 +9,13 @@ use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Exit, Printer, TargetArgs, intents, values};
-use crate::config::{Config, TablePair, WritingAct};
-use crate::diff;
+use crate::config::{Config, WritingAct};
 use crate::error::{Context, Error, Result};
 use crate::evidence::finding::{DiffEvidence, Finding, Severity};
-use crate::run_folder::claim;
+use crate::evidence::run_record::{Act, ActState, RunRecord};
+use crate::evidence::shard::Shard;
+use crate::run_folder::RunFolder;
+use crate::{diff, pg, rehearsal};
 
 /// Findings that the summary shows.
 const SHOWN_FINDINGS: usize = 10;
@@ -51,8 +53,8 @@ pub struct DiffArgs {
     #[arg(long, value_name = "TIME", value_parser = values::since)]
     pub since: Option<DateTime<Utc>>,
     /// Compare only every N-th org, beginning with the I-th; N such runs compare all
-    #[arg(long, value_name = "I/N", value_parser = shard)]
-    pub shard: Option<diff::Shard>,
+    #[arg(long, value_name = "I/N", value_parser = values::shard)]
+    pub shard: Option<Shard>,
     /// Where rows are hashed: in this process, or in the server, from which then only orgs that
     /// differ come over the wire
     #[arg(long, value_enum, default_value_t = Digest::Auto)]
@@ -107,10 +109,6 @@ impl From<Digest> for diff::Digest {
     }
 }
 
-fn shard(text: &str) -> Result<diff::Shard, String> {
-    values::shard(text).map(|(index, of)| diff::Shard { index, of })
-}
-
 /// Compares, writes the files, says what was found.
 ///
 /// # Errors
@@ -122,11 +120,11 @@ pub async fn run(args: DiffArgs, printer: &Printer, stop: CancellationToken) -> 
             "give --database-url or set CUTOVER_DATABASE_URL",
         ));
     };
-    let config = args.target.read_config()?;
+    let config = chosen(&args)?;
     let probe = !args.no_probe && config.environment.allows(WritingAct::Probe);
     let environment = config.environment.clone();
-    let tables = tables(&args, config)?;
-    let mut intents: Vec<_> = intents::probe(&tables).filter(|_| probe).into_iter().collect();
+    let mut intents: Vec<_> =
+        intents::probe(&config.tables).filter(|_| probe).into_iter().collect();
     intents.extend(args.wal.then(intents::wal));
     let left_out: Vec<String> = intents::untried(&environment).into_iter().collect();
     let place = intents::place(Some(database_url), None);
@@ -151,32 +149,51 @@ pub async fn run(args: DiffArgs, printer: &Printer, stop: CancellationToken) -> 
         ..diff::Options::default()
     };
     let out = args.target.out.clone().unwrap_or_else(default_folder);
-    std::fs::create_dir_all(&out)
-        .or_usage(format!("cannot create {}", out.display()), "give --out a writable folder")?;
-    let _ours = claim(&out)?;
+    let folder = RunFolder::reuse(&out, is_comparison)?;
     let context = printer.context(stop);
-    let outcome = diff::run(database_url, &tables, &options, &out, &context).await;
+    let mut record = rehearsal::begin_record(&folder, &config, None, args.target.rng_seed);
+    let outcome = diff::run(database_url, &config.tables, &options, &out, &context).await;
     if outcome.is_err() {
         // Removes it only where nothing is in it.
         let _ = std::fs::remove_dir(&out);
     }
     let evidence = outcome?;
+    record.target.database = Some(pg::describe(database_url));
+    record.duration_s = evidence.duration_s;
+    let act = Act {
+        name: "diff".into(),
+        state: ActState::Done,
+        duration_s: record.duration_s,
+        note: String::new(),
+    };
+    record.acts.push(act);
+    record.diff = Some(evidence.clone());
+    rehearsal::conclude(&folder, &mut record)?;
     printer.result(&summary(&evidence, &out));
     printer.json(&evidence);
     Ok(exit(&evidence))
 }
 
-fn tables(args: &DiffArgs, config: Config) -> Result<Vec<TablePair>> {
-    let Some(wanted) = &args.table else { return Ok(config.tables) };
+/// Whether a folder's record is one that a further comparison may replace.
+fn is_comparison(record: &RunRecord) -> bool {
+    record.diff.is_some()
+        && record.drive.is_none()
+        && record.acts.iter().all(|act| act.name == "diff")
+}
+
+/// The configuration, with the table pairs that are asked for.
+fn chosen(args: &DiffArgs) -> Result<Config> {
+    let mut config = args.target.read_config()?;
+    let Some(wanted) = &args.table else { return Ok(config) };
     let names: Vec<String> = config.tables.iter().map(|pair| pair.name.clone()).collect();
-    let chosen: Vec<_> = config.tables.into_iter().filter(|pair| pair.name == *wanted).collect();
-    if chosen.is_empty() {
+    config.tables.retain(|pair| pair.name == *wanted);
+    if config.tables.is_empty() {
         return Err(Error::usage(
             format!("--table: there is no table pair `{wanted}`"),
             format!("table pairs: {}", names.join(", ")),
         ));
     }
-    Ok(chosen)
+    Ok(config)
 }
 
 /// The orgs of a file, each once, in its order.
@@ -244,6 +261,7 @@ fn summary(evidence: &DiffEvidence, out: &Path) -> String {
         let _ = write!(text, "\n  … and {more} more");
     }
     let _ = write!(text, "\n{} and {}", show(out, "orgs.csv"), show(out, "findings.jsonl"));
+    let _ = write!(text, "\nreport: {}", show(out, "report.html"));
     if let Some(repair) = &evidence.repair {
         let _ = write!(text, "\nto mend: psql -X -v ON_ERROR_STOP=1 -f {}", show(out, repair));
     }

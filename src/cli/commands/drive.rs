@@ -15,8 +15,9 @@ use crate::cli::{Exit, Printer, TargetArgs, intents, values, verdict_text};
 use crate::config::{Config, RoutingConfig, RoutingKind};
 use crate::drive::CapacityOptions;
 use crate::error::{Error, Result};
-use crate::evidence::drive::{DriveEvidence, Mode, Shard};
+use crate::evidence::drive::{DriveEvidence, Mode};
 use crate::evidence::run_record::{Act, ActState};
+use crate::evidence::shard::Shard;
 use crate::evidence::verdict::{Criterion, Kind};
 use crate::rehearsal::{self, LoadShape, Profile};
 use crate::routing::Switch;
@@ -69,7 +70,7 @@ pub struct DriveArgs {
     pub as_of: Option<NaiveDate>,
     /// Only every Nth arrival of the plan, beginning with the Ith: N generators together are one.
     /// `cutover merge` puts their runs together
-    #[arg(long, value_name = "I/N", value_parser = shard, requires = "start_at")]
+    #[arg(long, value_name = "I/N", value_parser = values::shard, requires = "start_at")]
     pub shard: Option<Shard>,
     /// When the plan's clock starts, the same for every shard: RFC 3339, for example
     /// 2026-03-01T10:15:00Z
@@ -225,10 +226,6 @@ impl DriveArgs {
         )
         .map(|load| load.settled_for(routing).extended(self.extensions))
     }
-}
-
-fn shard(text: &str) -> Result<Shard, String> {
-    values::shard(text).map(|(index, of)| Shard { index, of })
 }
 
 /// Drives, judges the measurement itself, and says what was measured.

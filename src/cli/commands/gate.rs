@@ -12,7 +12,7 @@ use crate::evidence::run_record::RunRecord;
 use crate::{gate, rehearsal, run_folder};
 
 /// Arguments of `gate`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct GateArgs {
     /// The run's folder, for example reports/latest
     pub run_dir: PathBuf,
@@ -29,7 +29,7 @@ pub struct GateArgs {
     #[arg(long, value_name = "N", default_value = "14", requires = "baseline")]
     #[arg(value_parser = values::runs, allow_negative_numbers = true)]
     pub nights: usize,
-    /// A further folder whose drills.json and watch.jsonl count; the run's own always do
+    /// A further folder whose drills.json, faults.json and watch.jsonl count; the run's own always do
     #[arg(long, value_name = "DIR")]
     pub evidence: Vec<PathBuf>,
     /// Whom to tell.
@@ -78,6 +78,9 @@ fn outside_evidence(record: &mut RunRecord, args: &GateArgs) -> Result<()> {
         let fresh: Vec<_> =
             found.drills.into_iter().filter(|drill| !record.drills.contains(drill)).collect();
         record.drills.extend(fresh);
+        let fresh: Vec<_> =
+            found.faults.into_iter().filter(|fault| !record.faults.contains(fault)).collect();
+        record.faults.extend(fresh);
         looks.extend(found.looks);
         let own = *folder == args.run_dir;
         let unlisted = found.files.into_iter().filter(|file| own && !record.files.contains(file));
@@ -93,6 +96,7 @@ fn outside_evidence(record: &mut RunRecord, args: &GateArgs) -> Result<()> {
 /// The record with everything it is to be judged by; `None` where it cannot be trusted at all.
 fn read(args: &GateArgs, printer: &Printer) -> Result<Option<RunRecord>> {
     let read = run_folder::read_record(&args.run_dir).and_then(|mut record| {
+        rehearsal::judge_steps(&args.run_dir, &mut record);
         outside_evidence(&mut record, args)?;
         Ok(record)
     });
@@ -106,11 +110,44 @@ fn read(args: &GateArgs, printer: &Printer) -> Result<Option<RunRecord>> {
     }
 }
 
+/// Of a rollout, the run of the increment that is asked about: its last attempt.
+fn run_of_increment(args: &GateArgs) -> Result<Option<PathBuf>> {
+    let Some(rollout) = run_folder::read_record(&args.run_dir).ok().and_then(|r| r.rollout) else {
+        return Ok(None);
+    };
+    let Some(percent) = args.increment else {
+        return match args.baseline {
+            None => Ok(None),
+            Some(_) => {
+                let what = "--baseline: a whole rollout has no load of its own to compare";
+                Err(Error::usage(what, "ask about one of its increments: --increment PCT"))
+            }
+        };
+    };
+    let asked = rollout.steps.iter().find(|step| step.percent == percent);
+    let folder = asked.map(|step| step.folder.as_str()).filter(|folder| !folder.is_empty());
+    let folder = folder.ok_or_else(|| {
+        let driven = rollout.steps.iter().filter(|step| !step.folder.is_empty());
+        let driven: Vec<String> = driven.map(|step| step.percent.to_string()).collect();
+        let what = format!("--increment {percent}: this rollout has not driven it");
+        Error::usage(what, format!("its increments: {}", driven.join(", ")))
+    })?;
+    Ok(Some(args.run_dir.join(folder)))
+}
+
 /// Judges the record, writes the verdict into it, and says it.
 ///
 /// # Errors
 /// A usage error where a folder holds no run record, or none that can be compared.
 pub async fn run(args: &GateArgs, printer: &Printer) -> Result<Exit> {
+    let Some(run_dir) = run_of_increment(args)? else { return judge(args, printer).await };
+    // What the drills of the rollout have left counts for each of its increments.
+    let mut evidence = args.evidence.clone();
+    evidence.push(args.run_dir.clone());
+    judge(&GateArgs { run_dir, evidence, ..args.clone() }, printer).await
+}
+
+async fn judge(args: &GateArgs, printer: &Printer) -> Result<Exit> {
     let notifier = args.notify.resolve(&Config::default())?;
     let Some(mut record) = read(args, printer)? else { return Ok(Exit::INVALID) };
     if args.increment.is_some() {

@@ -4,16 +4,19 @@ mod capacity;
 pub mod check_config;
 pub mod completions;
 pub mod diff;
+pub mod drill;
 pub mod drive;
 pub mod gate;
 pub mod init;
 pub mod man;
 pub mod merge;
 pub mod platform;
+pub mod preflight;
 pub mod rehearse;
 pub mod report;
 pub mod rig;
 pub mod seed;
+pub mod watch;
 
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +38,11 @@ pub(super) async fn dispatch(
         Command::Platform(args) => platform::run(args, printer, stop).await,
         Command::Seed(args) => seed::run(args, printer, stop).await,
         Command::Drive(args) => drive::run(args, printer, stop).await,
+        Command::Preflight(args) => preflight::preflight(args, printer, stop).await,
+        Command::Smoke(args) => preflight::smoke(args, printer, stop).await,
+        Command::Pilot(args) => preflight::pilot(args, printer).await,
+        Command::Watch(args) => watch::run(args, printer, stop).await,
+        Command::Drill(args) => drill::run(args, printer, stop).await,
         Command::Diff(args) => diff::run(args, printer, stop).await,
         Command::Gate(args) => gate::run(&args, printer).await,
         Command::Merge(args) => merge::run(&args, printer, stop).await,

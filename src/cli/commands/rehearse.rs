@@ -11,9 +11,11 @@ use url::Url;
 
 use crate::cli::{Exit, NotifyArgs, Printer, TargetArgs, intents, values, verdict_text};
 use crate::config::{Config, Intent, RoutingKind, WritingAct};
+use crate::drill;
 use crate::error::{Context, Error, Result};
+use crate::evidence::run_record::RunRecord;
 use crate::platform::Misbehaviour;
-use crate::rehearsal::{self, LoadShape, Options};
+use crate::rehearsal::{self, LoadShape, Options, RolloutOptions, SCHEDULE};
 use crate::routing::Switch;
 use crate::run_folder::{self, RunFolder};
 use crate::scenario::{FINANCE, Scenario};
@@ -67,6 +69,17 @@ pub struct RehearseArgs {
     /// The day the data's calendar is anchored to [default: today]
     #[arg(long, value_name = "DATE", value_parser = values::day)]
     pub as_of: Option<NaiveDate>,
+    /// The handbook's schedule in compressed time: 1, 5, 10, 25, 50, 100 %, each set, proven, driven,
+    /// compared and judged; --duration is then that of one increment
+    #[arg(long, conflicts_with_all = ["misbehave", "wal", "keep_going"])]
+    pub rollout: bool,
+    /// Give the rig a streaming replica and PgBouncer, too; with --rollout, rehearse every drill at
+    /// the end
+    #[arg(long)]
+    pub full: bool,
+    /// Make the rig's platform go wrong from an increment on, for example 25=torn-write=5%
+    #[arg(long, value_name = "PCT=NAME[=VALUE]", requires = "rollout", value_parser = planted)]
+    pub plant: Vec<(f64, String)>,
     /// How often half as many pairs again may follow where those before did not decide
     #[arg(long, value_name = "N", default_value_t = gate::MAX_EXTENSIONS)]
     #[arg(value_parser = values::extensions, allow_negative_numbers = true)]
@@ -162,6 +175,10 @@ impl RehearseArgs {
             Some(path) => Scenario::read(path)?,
             None => Scenario::parse("the built-in finance scenario", FINANCE)?,
         };
+        if self.full && target.is_some() {
+            let what = "--full: only a rig of our own can be given more servers";
+            return Err(Error::usage(what, "leave out --database-url and --base-url"));
+        }
         let mut left_out: Vec<String> = Vec::new();
         if self.read_only {
             let (reads, operations) = scenario.reads_only()?;
@@ -171,15 +188,12 @@ impl RehearseArgs {
         let probe = config.environment.allows(WritingAct::Probe);
         left_out.extend(intents::untried(&config.environment));
         let profile = rehearsal::Profile::from(self.profile);
-        let load = LoadShape::resolve(
-            profile,
-            self.rate,
-            self.connections,
-            self.duration,
-            (self.pairs, 2),
-        )?
-        .settled_for(&config.routing)
-        .extended(self.extensions);
+        // An increment is short by nature; there are six of them.
+        let shape = if self.rollout { rehearsal::Profile::Quick } else { profile };
+        let load =
+            LoadShape::resolve(shape, self.rate, self.connections, self.duration, (self.pairs, 2))?
+                .settled_for(&config.routing)
+                .extended(self.extensions);
         if let Some(baseline) = &self.baseline {
             // In an hour it would be too late to learn that there is nothing to read.
             run_folder::read_runs(baseline)?;
@@ -199,6 +213,9 @@ impl RehearseArgs {
             rng_seed: self.target.rng_seed,
             keep_going: self.keep_going,
             wal: self.wal,
+            full: self.full,
+            on_rig: false,
+            increment: None,
             baseline: self.baseline.clone().map(|baseline| (baseline, self.nights)),
             misbehave: self.misbehave.clone(),
             executable: std::env::current_exe()
@@ -208,12 +225,13 @@ impl RehearseArgs {
 }
 
 /// What a rehearsal changes on its target.
-fn changes(options: &Options, config: &Config) -> Vec<Intent> {
+fn changes(options: &Options, config: &Config, rollout: bool) -> Vec<Intent> {
     let seeds = options.seed_profile.as_ref().map(|profile| intents::seed(profile, false));
     let mut changes: Vec<Intent> = seeds.into_iter().collect();
     changes.extend(intents::drive(&options.scenario, config));
     changes.extend(intents::probe(&config.tables).filter(|_| options.probe));
     changes.extend(options.wal.then(intents::wal));
+    changes.extend(rollout.then(intents::percentage));
     changes
 }
 
@@ -225,7 +243,7 @@ pub async fn run(args: RehearseArgs, printer: &Printer, stop: CancellationToken)
     let options = args.resolve()?;
     let target = options.target.as_ref();
     let place = intents::place(target.map(|(url, _)| url.as_str()), target.map(|(_, url)| url));
-    let changes = changes(&options, &options.config);
+    let changes = changes(&options, &options.config, args.rollout);
     let environment = &options.config.environment;
     intents::announce(printer, environment, &place, &changes, &options.left_out)?;
     let notifier = args.notify.resolve(&options.config)?;
@@ -239,7 +257,10 @@ pub async fn run(args: RehearseArgs, printer: &Printer, stop: CancellationToken)
         options.load.window.as_secs_f64(),
         options.rng_seed
     ));
-    let outcome = rehearsal::run(&options, &folder, &printer.context(stop)).await;
+    let outcome = match args.rollout {
+        true => roll_out(&args, options, &folder, printer, stop).await,
+        false => rehearsal::run(&options, &folder, &printer.context(stop)).await,
+    };
     if let Ok(record) = &outcome {
         printer.json(record);
         printer.result(&verdict_text::of(record));
@@ -252,4 +273,31 @@ pub async fn run(args: RehearseArgs, printer: &Printer, stop: CancellationToken)
         notifier.tell(record, folder.path(), printer).await;
     }
     outcome.map(|record| Exit::from(&record.verdict))
+}
+
+/// `25=torn-write=5%`: a percentage of the schedule, and a misbehaviour.
+fn planted(text: &str) -> Result<(f64, String), String> {
+    let steps = SCHEDULE.map(|percent| percent.to_string()).join(", ");
+    let (percent, fault) =
+        text.split_once('=').ok_or("give PCT=NAME[=VALUE], for example 25=torn-write=5%")?;
+    let percent = percent.trim_end_matches('%').parse().ok();
+    let percent = percent.filter(|percent| SCHEDULE.contains(percent));
+    let percent = percent.ok_or(format!("give a percentage of the schedule first: {steps}"))?;
+    fault.parse::<Misbehaviour>().map_err(|error| match error.hint() {
+        Some(hint) => format!("{error}; {hint}"),
+        None => error.to_string(),
+    })?;
+    Ok((percent, fault.to_owned()))
+}
+
+async fn roll_out(
+    args: &RehearseArgs,
+    rehearsal: Options,
+    folder: &RunFolder,
+    printer: &Printer,
+    stop: CancellationToken,
+) -> Result<RunRecord> {
+    let drills = if args.full { drill::Name::ALL.to_vec() } else { Vec::new() };
+    let options = RolloutOptions { rehearsal, plant: args.plant.clone(), drills };
+    rehearsal::rollout(&options, folder, &printer.context(stop)).await
 }

@@ -169,11 +169,7 @@ fn resolve(args: &SeedArgs) -> Options {
 }
 
 fn parse_shard(text: &str) -> std::result::Result<Shard, String> {
-    let numbers = text.split_once('/').map(|(index, count)| (index.parse(), count.parse()));
-    match numbers {
-        Some((Ok(index), Ok(count))) if index >= 1 && index <= count => Ok(Shard { index, count }),
-        _ => Err("give I/N with I from 1 to N, for example 2/3".into()),
-    }
+    values::shard(text).map(|shard| Shard { index: shard.index as u32, count: shard.of as u32 })
 }
 
 fn summary(manifest: &Manifest) -> String {

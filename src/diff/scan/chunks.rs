@@ -6,7 +6,8 @@ use super::sql::{self, Blocks};
 use super::{Job, Method};
 use crate::diff::ranges::Range;
 use crate::diff::schema::{PairPlan, Side};
-use crate::diff::scope::{Rows, Shard};
+use crate::diff::scope::Rows;
+use crate::evidence::shard::Shard;
 use crate::pg::catalog::Leaf;
 
 /// Blocks that one statement reads at most: 64 MB, some hundred thousand rows. Always the same, so

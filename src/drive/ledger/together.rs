@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use super::FILE;
 use super::read::for_each_note;
 use crate::error::{Error, Result};
-use crate::evidence::drive::Shard;
 use crate::evidence::ledger::Note;
+use crate::evidence::shard::Shard;
 use crate::run_folder::draft;
 
 /// A ledger that waits for those of the other shards: its folder, whose it is, when its times begin.

@@ -19,7 +19,7 @@ use super::text::{self, tame};
 use crate::evidence::run_record::RunRecord;
 
 /// The templates by the name under which they include each other.
-const TEMPLATES: [(&str, &str); 11] = [
+const TEMPLATES: [(&str, &str); 12] = [
     ("page.html", include_str!("../templates/page.html")),
     ("macros.html", include_str!("../templates/macros.html")),
     ("decision.html", include_str!("../templates/decision.html")),
@@ -30,6 +30,7 @@ const TEMPLATES: [(&str, &str); 11] = [
     ("ledger.html", include_str!("../templates/ledger.html")),
     ("answers.html", include_str!("../templates/answers.html")),
     ("run.html", include_str!("../templates/run.html")),
+    ("rollout.html", include_str!("../templates/rollout.html")),
     ("glossary.html", include_str!("../templates/glossary.html")),
 ];
 const STYLE: &str = include_str!("../templates/style.css");
@@ -52,6 +53,20 @@ struct Page {
     ledger: Option<ledger::View>,
     answers: Option<answers::View>,
     run: run::View,
+}
+
+/// What every page begins with.
+#[derive(Serialize)]
+pub(super) struct Sheet {
+    title: String,
+    style: &'static str,
+}
+
+impl Sheet {
+    /// A page under this title, in the common style.
+    pub(super) fn new(title: String) -> Self {
+        Self { title, style: STYLE }
+    }
 }
 
 /// The page as text.
@@ -86,11 +101,11 @@ fn short(foreign: &str) -> String {
 }
 
 /// A sentence short enough for the page.
-fn clip(foreign: &str) -> String {
+pub(super) fn clip(foreign: &str) -> String {
     text::clip(foreign, TEXT_LIMIT).into_owned()
 }
 
-fn environment() -> Environment<'static> {
+pub(super) fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| AutoEscape::Html);

@@ -80,7 +80,9 @@ pub fn go() -> RunRecord {
         diff: Some(clean_diff("after")),
         observations: observations(),
         drills: drills(),
+        faults: Vec::new(),
         watch: Some(watch()),
+        rollout: None,
         criteria: criteria(),
         verdict: Verdict {
             decision: Decision::Go,

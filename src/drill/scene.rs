@@ -1,0 +1,177 @@
+//! A drill's surroundings: the target, its flag, traffic beneath it, and how it is left.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sqlx::postgres::PgConnection;
+use url::Url;
+
+use super::script::Script;
+use super::sql;
+use super::stage::Stage;
+use super::traffic::Traffic;
+use crate::act::ActContext;
+use crate::config::{Config, TablePair};
+use crate::error::{Error, Result};
+use crate::http::{Site, TrustedRoots};
+use crate::pg::connect;
+use crate::routing::Percentage;
+
+/// Share of orgs that read from the partitioned side when an emergency comes.
+pub(super) const PERCENT: f64 = 25.0;
+/// Orgs that the traffic is about.
+const ORGS: i64 = 240;
+/// How long something that must come may take to be seen.
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
+/// Reads that prove where reads come from: each org several times.
+pub(super) const PROOF_READS: u64 = 480;
+
+/// What a drill is played against.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The platform's database, direct.
+    pub database_url: String,
+    /// The platform.
+    pub base_url: Url,
+    /// Its replica, where it has one.
+    pub replica_url: Option<String>,
+    /// How the platform's owner describes it.
+    pub config: Config,
+}
+
+impl Target {
+    /// What it is called in evidence.
+    pub(super) fn environment(&self) -> &str {
+        match self.config.rollout.environment.as_str() {
+            "" => "rig",
+            named => named,
+        }
+    }
+}
+
+/// A drill's surroundings.
+pub(super) struct Scene<'a, S> {
+    pub stage: &'a mut S,
+    pub target: &'a Target,
+    pub context: &'a ActContext,
+    pub flag: Percentage,
+    pub site: Site,
+    pub orgs: Vec<String>,
+    pub traffic: Traffic,
+}
+
+impl<'a, S: Stage> Scene<'a, S> {
+    /// Lets a quarter of the orgs read from the partitioned side, under traffic.
+    pub(super) async fn set(
+        stage: &'a mut S,
+        target: &'a Target,
+        context: &'a ActContext,
+    ) -> Result<Self> {
+        let flag = Percentage::new(&target.config, &target.base_url)?;
+        let roots = TrustedRoots::with_file(target.config.tls.ca_file.as_deref())?;
+        let site = Site::new(&target.base_url, &roots, Duration::from_secs(5))?;
+        let mut connection = connect(&target.database_url).await?;
+        let orgs = sql::orgs(&mut connection, revenue(&target.config)?, ORGS).await?;
+        if orgs.is_empty() {
+            let hint = "seed it first (cutover seed), or leave the target away";
+            return Err(Error::run("the target holds no org to rehearse with", hint));
+        }
+        flag.set(PERCENT).await?;
+        let traffic = Traffic::start(&target.config, &target.base_url, &orgs)?;
+        Ok(Self { stage, target, context, flag, site, orgs, traffic })
+    }
+
+    /// A connection to the database of its own.
+    pub(super) async fn connect(&self) -> Result<PgConnection> {
+        connect(&self.target.database_url).await
+    }
+
+    /// The pair that traffic writes to.
+    pub(super) fn revenue(&self) -> Result<&'a TablePair> {
+        revenue(&self.target.config)
+    }
+
+    /// The share is seen in answers, and requests are answered: without that a drill proves nothing.
+    pub(super) async fn before(&mut self, script: &mut Script<'_>) -> Result<u64> {
+        let from = Instant::now();
+        let enough = self.traffic.reads_since(from, PROOF_READS, PATIENCE).await;
+        let seen = self.traffic.between(from, Instant::now());
+        let mixed = enough && seen.partitioned > 0 && seen.legacy > 0 && seen.failed == 0;
+        script.prove("before: both sides serve, no request fails", mixed, seen.seen());
+        Ok(seen.p95_us)
+    }
+
+    /// Asks the platform until `holds`; returns what it said last and whether that was it.
+    pub(super) async fn until(
+        &mut self,
+        path: &str,
+        limit: Duration,
+        holds: impl Fn(&Value) -> bool,
+    ) -> (bool, Value) {
+        let end = Instant::now() + limit;
+        loop {
+            let said = self.site.json(path).await.unwrap_or_else(Value::String);
+            let done = holds(&said);
+            if done || Instant::now() >= end || self.context.stop.is_cancelled() {
+                return (done, said);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// The platform says of itself that all is well.
+    pub(super) async fn prove_healthy(&mut self, script: &mut Script<'_>) {
+        let healthy = |said: &Value| said["status"] == "healthy";
+        let (holds, said) = self.until("/monitoring/unified/health", PATIENCE, healthy).await;
+        script.prove("the platform is healthy", holds, said.to_string());
+    }
+
+    /// Every write that was acknowledged stands on both sides. Ends the traffic.
+    pub(super) async fn prove_nothing_lost(&mut self, script: &mut Script<'_>) -> Result<()> {
+        self.traffic.end().await;
+        let ids = self.written();
+        let mut connection = self.connect().await?;
+        let (legacy, twin) = sql::present(&mut connection, self.revenue()?, &ids).await?;
+        let all = ids.len() as i64;
+        let holds = all > 0 && legacy == all && twin == all;
+        let seen = format!("{all} acknowledged, {legacy} in legacy, {twin} in the twin");
+        script.prove("every acknowledged write stands on both sides", holds, seen);
+        Ok(())
+    }
+
+    /// The rows that traffic wrote and the platform acknowledged.
+    pub(super) fn written(&self) -> Vec<i64> {
+        self.traffic.acknowledged(Instant::now()).into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// Leaves the target as it was: flag off, no org disabled, triggers at work, replay going on,
+    /// the drill's own rows gone.
+    pub(super) async fn clear(&mut self) -> Result<()> {
+        self.traffic.end().await;
+        let flag = self.flag.set(0.0).await;
+        let orgs = self.flag.disable(&[]).await;
+        if let Some(url) = &self.target.replica_url {
+            sql::replay(url, false).await?;
+        }
+        let mut connection = self.connect().await?;
+        for pair in &self.target.config.tables {
+            if sql::trigger_enabled(&mut connection, pair).await? == Some(false) {
+                sql::trigger(&mut connection, pair, true).await?;
+            }
+        }
+        for (id, org) in self.traffic.acknowledged(Instant::now()) {
+            let path = format!("/finance/revenue/{id}?orgId={org}");
+            // What cannot be removed stands on both sides and harms nobody.
+            let _ = self.site.send(hyper::Method::DELETE, &path, "", &[]).await;
+        }
+        flag.and(orgs)
+    }
+}
+
+fn revenue(config: &Config) -> Result<&TablePair> {
+    let named = config.tables.iter().find(|pair| pair.name == "revenue");
+    named.ok_or_else(|| {
+        let what = "[[tables]]: no pair is named revenue";
+        Error::usage(what, "drills write by POST /finance/revenue and look for the rows there")
+    })
+}

@@ -1,0 +1,217 @@
+//! What the database says: version, tables, triggers, parity, backup, log.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use chrono::{DateTime, Utc};
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
+
+use super::{item, sql, unknown};
+use crate::config::{Config, TablePair};
+use crate::error::Result;
+use crate::evidence::checklist::Item;
+use crate::pg::connect_reading;
+
+/// The handbook's oldest server.
+const OLDEST: i32 = 150_000;
+/// The handbook's limit: fewer rows apart than this.
+const ROW_DELTA: i64 = 10;
+
+pub(super) async fn items(config: &Config, database_url: &str) -> Result<Vec<Item>> {
+    crate::pg::options(database_url)?;
+    let title = "PostgreSQL 15+ answers";
+    let mut connection = match connect_reading(database_url).await {
+        Ok(connection) => connection,
+        Err(error) => {
+            let advice = error.hint().unwrap_or("is the server running there?").to_owned();
+            return Ok(vec![item("server_version", title, false, error.to_string(), &advice)]);
+        }
+    };
+    let mut items = vec![version(&mut connection, title).await];
+    for pair in &config.tables {
+        items.push(tables(&mut connection, pair).await);
+        items.push(trigger(&mut connection, pair).await);
+        items.push(parity(&mut connection, pair).await);
+    }
+    items.push(backup(config, &mut connection).await);
+    items.push(log(config));
+    // It has served its purpose whether or not it closes politely.
+    let _ = connection.close().await;
+    Ok(items)
+}
+
+async fn version(connection: &mut PgConnection, title: &str) -> Item {
+    match sql::version(connection).await {
+        Ok(number) => {
+            let seen = format!("{}.{}", number / 10_000, number % 10_000);
+            item("server_version", title, number >= OLDEST, seen, "upgrade the server")
+        }
+        Err(why) => unknown("server_version", title, why, "ask the server: SHOW server_version"),
+    }
+}
+
+async fn tables(connection: &mut PgConnection, pair: &TablePair) -> Item {
+    let (id, title) =
+        (format!("tables_{}", pair.name), "both tables are there, the twin partitioned");
+    let title = format!("{}: {title}", pair.name);
+    match sql::kinds(connection, pair).await {
+        Ok((legacy, twin, leaves)) => {
+            let holds = legacy.is_some() && twin.as_deref() == Some("p") && leaves > 0;
+            let seen = format!(
+                "legacy {}, twin {} with {leaves} partitions",
+                legacy.map_or("missing", |_| "there"),
+                match twin.as_deref() {
+                    Some("p") => "partitioned",
+                    Some(_) => "not partitioned",
+                    None => "missing",
+                }
+            );
+            item(&id, &title, holds, seen, "apply the migrations")
+        }
+        Err(why) => unknown(&id, &title, why, "apply the migrations"),
+    }
+}
+
+async fn trigger(connection: &mut PgConnection, pair: &TablePair) -> Item {
+    let id = format!("trigger_{}", pair.name);
+    let title = format!("{}: the dual-write trigger is active", pair.name);
+    let Some(trigger) = &pair.trigger else {
+        let advice = "name it in the configuration, or let cutover diff try the triggers on a row";
+        return unknown(&id, &title, "the configuration names none", advice);
+    };
+    match sql::trigger_state(connection, pair, trigger).await {
+        Ok(Some(state)) => {
+            let holds = state == "O" || state == "A";
+            let seen = format!("{trigger} is {}", if holds { "enabled" } else { "disabled" });
+            item(&id, &title, holds, seen, "enable the trigger, then cutover diff --repair")
+        }
+        Ok(None) => item(&id, &title, false, "it is missing", "apply the migrations"),
+        Err(why) => unknown(&id, &title, why, "is the table there?"),
+    }
+}
+
+async fn parity(connection: &mut PgConnection, pair: &TablePair) -> Item {
+    let id = format!("row_delta_{}", pair.name);
+    let title = format!("{}: row count delta < {ROW_DELTA}", pair.name);
+    match sql::counts(connection, pair).await {
+        // Two empty tables agree about nothing.
+        Ok((0, 0)) => unknown(&id, &title, "both sides are empty", "seed or backfill first"),
+        Ok((legacy, twin)) => {
+            let seen = format!("{legacy} legacy, {twin} partitioned");
+            let advice = "cutover diff --repair says which rows, and mends them";
+            item(&id, &title, (legacy - twin).abs() < ROW_DELTA, seen, advice)
+        }
+        Err(why) => unknown(&id, &title, why, "are the tables there?"),
+    }
+}
+
+/// By a file's age, a command's word, or the server's archiver, whichever the configuration names.
+async fn backup(config: &Config, connection: &mut PgConnection) -> Item {
+    let (id, settings) = ("backup", &config.preflight);
+    let title = format!("a full backup not older than {} h", settings.backup_max_age_h);
+    let advice = "take a backup now, then run this again";
+    let limit = Duration::from_secs_f64(settings.backup_max_age_h * 3600.0);
+    let taken = if let Some(path) = &settings.backup_file {
+        newest(path).map_err(|error| format!("{}: {error}", path.display()))
+    } else if settings.backup_archiver {
+        sql::archived_at(connection).await
+    } else {
+        let how = "name backup_file or backup_archiver in [preflight]";
+        return unknown(id, &title, "nobody says where backups are", how);
+    };
+    match taken {
+        Ok(Some(at)) => {
+            let age = SystemTime::now().duration_since(at).unwrap_or_default();
+            let seen = format!("{:.1} h old, of {}", age.as_secs_f64() / 3600.0, shown(at));
+            item(id, &title, age <= limit, seen, advice)
+        }
+        Ok(None) => item(id, &title, false, "there is none", advice),
+        Err(why) => unknown(id, &title, why, advice),
+    }
+}
+
+fn shown(at: SystemTime) -> String {
+    DateTime::<Utc>::from(at).format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// When a file, or the newest in a folder, was written; an empty file is no backup.
+fn newest(path: &Path) -> std::io::Result<Option<SystemTime>> {
+    let meta = std::fs::metadata(path)?;
+    if meta.is_file() {
+        return Ok((meta.len() > 0).then_some(meta.modified()?));
+    }
+    let mut newest = None;
+    for entry in std::fs::read_dir(path)? {
+        let meta = entry?.metadata()?;
+        if meta.is_file() && meta.len() > 0 {
+            newest = newest.max(Some(meta.modified()?));
+        }
+    }
+    Ok(newest)
+}
+
+/// Lines of the server's log that tell of a trigger's failure.
+fn log(config: &Config) -> Item {
+    let (id, title) = ("server_log", "no trigger errors in the server's log");
+    let Some(path) = &config.preflight.log_file else {
+        let how = "name log_file in [preflight], where it can be read from here";
+        return Item { optional: true, ..unknown(id, title, "nobody says where it is", how) };
+    };
+    match std::fs::read(path) {
+        Ok(bytes) => {
+            let text = String::from_utf8_lossy(&bytes);
+            let lines: Vec<&str> = text.lines().collect();
+            let is_error = |line: &str| line.contains("ERROR:") || line.contains("FATAL:");
+            let of_trigger = |at: usize| {
+                // The context of an error follows it within a few lines.
+                lines[at..lines.len().min(at + 4)].iter().any(|line| line.contains("dual_write"))
+                    || lines[at].contains("no partition of relation")
+            };
+            let found: Vec<&str> = (0..lines.len())
+                .filter(|at| is_error(lines[*at]) && of_trigger(*at))
+                .map(|at| lines[at])
+                .collect();
+            let seen = match found.last() {
+                Some(last) => format!("{} errors, the last: {last}", found.len()),
+                None => format!("{} lines, none of a trigger", lines.len()),
+            };
+            item(id, title, found.is_empty(), seen, "mend the trigger, then cutover diff --repair")
+        }
+        Err(error) => unknown(id, title, format!("{}: {error}", path.display()), "may we read it?"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::verdict::State;
+
+    fn with_log(text: &str) -> Item {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), text).expect("written");
+        let mut config = Config::default();
+        config.preflight.log_file = Some(file.path().to_owned());
+        log(&config)
+    }
+
+    #[test]
+    fn an_error_of_a_trigger_is_found_and_one_of_somebody_else_is_not() {
+        let bad = "ERROR:  null value\nCONTEXT:  PL/pgSQL function revenue_dual_write() line 3\n";
+        assert_eq!(with_log(bad).state, State::Fail);
+        assert_eq!(with_log("ERROR:  syntax error\nSTATEMENT:  x\n").state, State::Pass);
+        assert_eq!(log(&Config::default()).state, State::Unknown);
+    }
+
+    #[test]
+    fn an_empty_file_and_an_empty_folder_are_no_backup() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("backup.dump");
+        assert_eq!(newest(folder.path()).expect("readable"), None);
+        std::fs::write(&file, "").expect("written");
+        assert_eq!(newest(&file).expect("readable"), None);
+        assert_eq!(newest(folder.path()).expect("readable"), None);
+        std::fs::write(&file, "rows").expect("written");
+        assert!(newest(folder.path()).expect("readable").is_some());
+    }
+}

@@ -1,0 +1,306 @@
+//! The harness's own scorecard: every fault of the catalogue, planted on a rig while a load runs.
+//!
+//! For each the rig's database, cache and platform are made afresh; a load is driven and the fault
+//! planted in the middle of it; then both sides are compared and the gate judges. What has to come of
+//! it stands in the case.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::NaiveDate;
+use url::Url;
+
+use super::rollout::misbehave;
+use super::{LoadShape, Options, Run, compare, conclude, load, record};
+use crate::act::ActContext;
+use crate::config::Config;
+use crate::drill::faults::{self, Case};
+use crate::error::{Context, Error, Result};
+use crate::evidence::drive::Mode;
+use crate::evidence::fault::PlantedFault;
+use crate::evidence::limits::OtherLimit;
+use crate::evidence::run_record::RunRecord;
+use crate::evidence::verdict::{Kind, State};
+use crate::platform;
+use crate::rig::{self, Component, Stack};
+use crate::run_folder::RunFolder;
+use crate::scenario::{FINANCE, Plan, Scenario};
+
+/// What the scorecard leaves in a run's folder.
+const FILE: &str = "faults.json";
+/// Orgs of the base of all cases.
+const ORGS: u64 = 4;
+/// How long a load runs before the fault comes.
+const BEFORE: Duration = Duration::from_millis(1200);
+/// Criteria that the comparison after the load decides; others are known when the load ends.
+const OF_THE_COMPARISON: [&str; 5] =
+    ["content_identical", "row_delta", "catalog_sound", "seeded_rows_present", "partition_pruning"];
+
+/// Criteria that speak of the machine the load came from, not of what was planted.
+const OF_THE_MACHINE: [&str; 2] = ["scheduling_lag", "generator_sound"];
+
+/// Which faults, and where.
+#[derive(Debug, Clone)]
+pub struct FaultOptions {
+    /// Those whose names contain one of these; all where none is named.
+    pub only: Vec<String>,
+    /// Seed of every random choice.
+    pub rng_seed: u64,
+    /// The day the calendar of the data is anchored to.
+    pub as_of: NaiveDate,
+    /// This program, for the rig's processes.
+    pub executable: PathBuf,
+}
+
+/// Plants one fault after the other and leaves `faults.json`, whole after each of them.
+///
+/// # Errors
+/// A usage error where no fault is so named; a run error where the rig does not start. A fault that
+/// could not be played is evidence and no error.
+pub async fn plant_faults(
+    options: &FaultOptions,
+    folder: &RunFolder,
+    context: &ActContext,
+) -> Result<Vec<PlantedFault>> {
+    let mut cases = faults::all()?;
+    let wanted = |case: &Case| options.only.iter().any(|part| case.name.contains(part.as_str()));
+    cases.retain(|case| options.only.is_empty() || wanted(case));
+    if cases.is_empty() {
+        let what = format!("there is no fault named like {}", options.only.join(", "));
+        return Err(Error::usage(what, "docs/faults.md lists them all"));
+    }
+    let mut stack = Stack::start(rig::Options::new(&options.executable), context).await?;
+    let outcome = one_by_one(options, &cases, &mut stack, folder, context).await;
+    context.note("stopping the rig");
+    stack.stop().await.and(outcome)
+}
+
+async fn one_by_one(
+    options: &FaultOptions,
+    cases: &[Case],
+    stack: &mut Stack,
+    folder: &RunFolder,
+    context: &ActContext,
+) -> Result<Vec<PlantedFault>> {
+    let scenario = Arc::new(Scenario::parse("the built-in finance scenario", FINANCE)?);
+    let base_url = stack.base_url().ok_or_else(|| Error::run("the rig has no platform", ""))?;
+    let base_url = Url::parse(base_url).or_run("the rig's platform has no usable URL", "")?;
+    let database_url = stack.database_url().to_owned();
+    let base = faults::make_base(&database_url).await?;
+    platform::migrate(&base, options.as_of).await?;
+    faults::fill_base(&base).await?;
+    let mut seen = Vec::new();
+    for (number, case) in cases.iter().enumerate() {
+        context.check_stop()?;
+        context.note(format!("fault {} of {}: {}", number + 1, cases.len(), case.fault));
+        let mut fault = PlantedFault {
+            name: case.name.clone(),
+            fault: case.fault.clone(),
+            planted: case.planted(),
+            expected: case.under_load.seen_by.clone(),
+            expected_action: case.under_load.action,
+            ..PlantedFault::default()
+        };
+        let play = Play { options, case, folder, context, scenario: &scenario };
+        let target = (database_url.clone(), base_url.clone());
+        if let Err(error) = play.play(stack, target, &mut fault).await {
+            if matches!(error, Error::Interrupted) {
+                return Err(error);
+            }
+            fault.broke = error.to_string();
+        }
+        seen.push(fault);
+        let json = serde_json::to_vec_pretty(&seen).or_run(FILE, "")?;
+        folder.write(FILE, &json)?;
+    }
+    Ok(seen)
+}
+
+/// One case being played.
+struct Play<'a> {
+    options: &'a FaultOptions,
+    case: &'a Case,
+    folder: &'a RunFolder,
+    context: &'a ActContext,
+    scenario: &'a Arc<Scenario>,
+}
+
+impl Play<'_> {
+    async fn play(
+        &self,
+        stack: &mut Stack,
+        target: (String, Url),
+        fault: &mut PlantedFault,
+    ) -> Result<()> {
+        self.afresh(stack, &target.0).await?;
+        let options = self.options(target.clone());
+        let own = RunFolder::create(Some(&self.folder.path().join(&self.case.name)))?;
+        let scenario = Some(self.scenario.as_ref());
+        let mut record = record::begin(&own, &options.config, scenario, options.rng_seed);
+        record.target.rig = true;
+        let silent = ActContext::new(|_| {}, self.context.stop.clone());
+        let mut run =
+            Run { options: &options, folder: &own, context: &silent, record, broken: None };
+        let before = compare(&options, &own, &target.0, "before", None, &silent);
+        run.record.diff_before = run.act("diff before", before).await;
+        let plan_options = options.load.plan_options(&Mode::ALL, ORGS, options.rng_seed);
+        let plan = Plan::new(&options.scenario, &plan_options)?;
+        let role = format!("reads_{}", self.case.name);
+        let driven = async {
+            let urls = (target.0.as_str(), &target.1);
+            let driven = load(&options, &own, urls, plan, &silent).await;
+            (driven, Instant::now())
+        };
+        let ((driven, load_ended), planted) = tokio::join!(driven, self.plant(&target, &role));
+        let driven = run.act("drive", async { driven }).await;
+        let planted = planted?;
+        if let Some(outcome) = driven {
+            run.record.drive = Some(outcome.evidence);
+            run.record.observations = outcome.observations;
+        }
+        let (tables, reader) = (self.case.tables.clone(), self.reader(&target.0, &role)?);
+        let config = Config { tables, ..options.config.clone() };
+        let compared = Options { config, ..options.clone() };
+        let after = compare(&compared, &own, &reader, "after", None, &silent).await;
+        let compared_at = Instant::now();
+        self.notice_refusal(&after, fault);
+        run.record.diff = run.act("diff after", async { after }).await;
+        conclude(&own, &mut run.record)?;
+        self.context.check_stop()?;
+        note_verdict(&run.record, fault);
+        let after_s = |criterion: &str| {
+            let end = match OF_THE_COMPARISON.contains(&criterion)
+                || criterion == PlantedFault::REFUSAL
+            {
+                true => compared_at,
+                false => load_ended,
+            };
+            end.saturating_duration_since(planted).as_secs_f64()
+        };
+        let all = fault.expected.iter().all(|criterion| fault.seen_by.contains(criterion));
+        let times = fault.expected.iter().map(|criterion| after_s(criterion));
+        fault.seen_after_s = times.reduce(f64::max).filter(|_| all);
+        fault.classes_missed = self.classes_missed(own.path());
+        Ok(())
+    }
+
+    /// Database, cache and platform as if nothing had ever been.
+    async fn afresh(&self, stack: &mut Stack, database_url: &str) -> Result<()> {
+        for component in [Component::Platform, Component::Redis] {
+            stack.stop_component(component, true)?;
+        }
+        faults::renew(database_url).await?;
+        for component in [Component::Redis, Component::Platform] {
+            stack.start_component(component, self.context).await?;
+        }
+        Ok(())
+    }
+
+    /// What the load and both comparisons are made with.
+    fn options(&self, target: (String, Url)) -> Options {
+        let duration = if self.case.under_load.long { 40 } else { 7 };
+        let pairs = if self.case.under_load.long { 12 } else { 2 };
+        let load = LoadShape {
+            rate_per_s: 100.0,
+            connections: 32,
+            pairs,
+            extensions: 0,
+            window: Duration::from_secs(duration) / (2 * pairs),
+            settle: Duration::from_millis(300),
+            warm_up: Duration::from_millis(500),
+        };
+        Options {
+            config: Config { limits: self.limits(), ..Config::default() },
+            target: Some(target),
+            scenario: Arc::clone(self.scenario),
+            load,
+            orgs: ORGS,
+            transactions_per_org: 1.0,
+            seed_profile: None,
+            own_schema: false,
+            probe: true,
+            left_out: Vec::new(),
+            as_of: self.options.as_of,
+            rng_seed: self.options.rng_seed,
+            keep_going: true,
+            wal: false,
+            full: false,
+            on_rig: true,
+            increment: None,
+            baseline: None,
+            misbehave: Vec::new(),
+            executable: self.options.executable.clone(),
+        }
+    }
+
+    /// A load of seconds says nothing of speed, nor of a cache that has only just been started.
+    fn limits(&self) -> Vec<OtherLimit> {
+        let mut aside = vec![("cache_hit_rate", 0.0)];
+        if !self.case.under_load.long {
+            aside.push(("p95_felt", 60_000.0));
+        }
+        let limit = |(criterion, limit): (&str, f64)| OtherLimit {
+            criterion: criterion.into(),
+            limit,
+            reason: "the load of a planted fault lasts seconds".into(),
+            phase: None,
+        };
+        aside.into_iter().map(limit).collect()
+    }
+
+    /// Plants the fault when the load has begun; returns when it was there.
+    async fn plant(&self, (database_url, base_url): &(String, Url), role: &str) -> Result<Instant> {
+        tokio::time::sleep(BEFORE).await;
+        self.case.plant(database_url, role, true).await?;
+        if !self.case.misbehave.is_empty() {
+            let faults: Vec<&str> = self.case.misbehave.iter().map(String::as_str).collect();
+            misbehave(base_url, &Config::default(), &faults).await?;
+        }
+        Ok(Instant::now())
+    }
+
+    /// Who compares: the role of the case where it has one.
+    fn reader(&self, database_url: &str, role: &str) -> Result<String> {
+        if self.case.refused.is_none() {
+            return Ok(database_url.to_owned());
+        }
+        let mut url = Url::parse(database_url).or_run("the rig's database URL", "")?;
+        let refused = || Error::run("the rig's database URL takes no user", "");
+        url.set_username(role).map_err(|()| refused())?;
+        url.set_password(Some("reads")).map_err(|()| refused())?;
+        Ok(url.into())
+    }
+
+    fn notice_refusal<T>(&self, compared: &Result<T>, fault: &mut PlantedFault) {
+        if let (Some(why), Err(error)) = (&self.case.refused, compared)
+            && error.to_string().contains(why)
+        {
+            fault.seen_by.push(PlantedFault::REFUSAL.to_owned());
+        }
+    }
+
+    /// Classes that the case names and the comparison did not find.
+    fn classes_missed(&self, folder: &Path) -> Vec<String> {
+        let text = std::fs::read_to_string(folder.join("findings.jsonl")).unwrap_or_default();
+        let found: Vec<serde_json::Value> =
+            text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let is_there = |class: &str| found.iter().any(|finding| finding["class"] == class);
+        self.case
+            .classes()
+            .into_iter()
+            .filter(|class| !is_there(class))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+fn note_verdict(record: &RunRecord, fault: &mut PlantedFault) {
+    let failed =
+        record.criteria.iter().filter(|c| c.state == State::Fail && c.kind != Kind::Advice);
+    let failed = failed.filter(|c| !OF_THE_MACHINE.contains(&c.id.as_str()));
+    fault.seen_by.extend(failed.map(|criterion| criterion.id.clone()));
+    fault.decision = Some(record.verdict.decision);
+    fault.exit_code = Some(record.verdict.exit_code);
+    fault.action = Some(record.verdict.action);
+}

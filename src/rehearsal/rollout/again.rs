@@ -1,0 +1,87 @@
+//! What is looked at again: servers that ended by themselves, the writes of a step that broke, and the
+//! verdicts of all steps where a rollout is judged once more.
+
+use std::path::Path;
+
+use super::Journey;
+use super::step::take;
+use crate::evidence::ledger::LedgerEvidence;
+use crate::evidence::rollout::{RolloutEvidence, RolloutStep};
+use crate::evidence::run_record::RunRecord;
+use crate::rig::Stack;
+use crate::run_folder::read_record;
+use crate::{drive, gate};
+
+/// What a load wrote.
+const LEDGER: &str = "ledger.jsonl";
+
+impl Journey<'_> {
+    /// Starts again what ended by itself, so that the flag can be put back and the step's writes be
+    /// looked up.
+    pub(super) async fn revive(&self, stack: &mut Stack, step: &mut RolloutStep) {
+        for component in stack.ended() {
+            let name = component.name();
+            self.context.note(format!("{name} ended by itself; starting it again"));
+            // A signal that came meanwhile must not keep us from leaving things in order.
+            let silent = crate::act::ActContext::silent();
+            match stack.revive(component, &silent).await {
+                Ok(()) => step.revived.push(name.to_owned()),
+                Err(error) => step.reasons.push(format!("{name} was not started again: {error}")),
+            }
+        }
+        let folder = self.folder.path().join(&step.folder);
+        if !step.folder.is_empty() && !is_accounted_for(&folder) {
+            step.ledger = Some(self.account_for(&folder).await);
+        }
+    }
+
+    /// Holds what a step wrote against the tables, where its own run could not.
+    async fn account_for(&self, folder: &Path) -> LedgerEvidence {
+        let (url, tables) = (&self.target.database_url, &self.target.config.tables);
+        self.context.note("looking up the writes of the increment that broke");
+        let held = drive::reconcile(&folder.join(LEDGER), url, tables, folder).await;
+        held.unwrap_or_else(|error| LedgerEvidence {
+            incomplete_reason: error.to_string(),
+            ..LedgerEvidence::default()
+        })
+    }
+}
+
+/// Whether the step's own run came to hold its writes against the tables, or wrote nothing.
+fn is_accounted_for(folder: &Path) -> bool {
+    if !folder.join(LEDGER).exists() {
+        return true;
+    }
+    let drive = read_record(folder).ok().and_then(|record| record.drive);
+    drive.and_then(|drive| drive.ledger).is_some_and(|ledger| ledger.complete)
+}
+
+/// Judges every step of a rollout once more, from its own folder. What no longer says what the rollout
+/// noted is altered evidence.
+pub fn judge_steps(folder: &Path, record: &mut RunRecord) {
+    let Some(RolloutEvidence { steps, .. }) = &record.rollout else { return };
+    let mut altered = Vec::new();
+    for step in steps.iter().filter(|step| !step.folder.is_empty()) {
+        let name = &step.folder;
+        let mut own = match read_record(&folder.join(name)) {
+            Ok(own) => own,
+            Err(error) => {
+                altered.push(format!("{name}: {error}"));
+                continue;
+            }
+        };
+        altered.extend(own.altered.iter().map(|what| format!("{name}: {what}")));
+        gate::judge(&mut own);
+        let mut found = RolloutStep::default();
+        take(&mut found, &own);
+        let same = (found.requests, found.orgs_checked, found.orgs_diverged)
+            == (step.requests, step.orgs_checked, step.orgs_diverged);
+        // A step that was refused for another reason than its load's is worse than its run.
+        let verdict = found.exit_code == step.exit_code || step.exit_code != 0;
+        if !same || !verdict {
+            let (now, then) = (found.decision.label(), step.decision.label());
+            altered.push(format!("{name}: its run says {now}, the rollout noted {then}"));
+        }
+    }
+    record.altered.extend(altered);
+}

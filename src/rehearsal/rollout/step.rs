@@ -1,0 +1,248 @@
+//! One increment: set, prove, plant, drive and compare, look again.
+
+use std::time::{Duration, Instant};
+
+use chrono::SecondsFormat;
+use hyper::Method;
+use url::Url;
+
+use super::super::{Increment, Options, run};
+use super::{Journey, PROPAGATION, compressed};
+use crate::act::ActContext;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::evidence::rollout::{RolloutStep, Routing};
+use crate::evidence::run_record::RunRecord;
+use crate::evidence::verdict::{Action, Decision};
+use crate::evidence::watch::Look;
+use crate::http::{Site, TrustedRoots};
+use crate::routing::{Survey, survey};
+use crate::run_folder::{RunFolder, read_record};
+
+/// What each org is asked for to see where its reads go.
+const READ: &str = "/finance/revenue?orgId={{org}}&limit=5";
+/// How often a step is driven before what is left open holds it.
+const ATTEMPTS: u32 = 3;
+
+impl Journey<'_> {
+    /// One increment: its own run in a folder of its own.
+    pub(super) async fn step(&mut self, number: usize, percent: f64) -> RolloutStep {
+        let began = Instant::now();
+        self.context.note(format!("increment {percent} %"));
+        let mut step = RolloutStep { percent, exit_code: 30, ..RolloutStep::default() };
+        if let Err(error) = self.increment(number, percent, &mut step).await {
+            let interrupted = matches!(error, Error::Interrupted);
+            if interrupted || step.decision != Decision::NoGo {
+                // Nobody knows what it would have shown: hold. The flag is put back all the same.
+                step.decision =
+                    if interrupted { Decision::Invalid } else { Decision::Inconclusive };
+                step.exit_code = if interrupted { 30 } else { 20 };
+                step.action = Action::Hold;
+            }
+            step.reasons.insert(0, error.to_string());
+            self.broken = Some(error);
+        }
+        step.duration_s = began.elapsed().as_secs_f64();
+        step
+    }
+
+    async fn increment(
+        &mut self,
+        number: usize,
+        percent: f64,
+        step: &mut RolloutStep,
+    ) -> Result<()> {
+        self.context.check_stop()?;
+        self.flag.set(percent).await?;
+        let seen_before = self.looks.len();
+        step.routing = self.prove(percent).await?;
+        if !step.routing.proven {
+            refuse(step, format!("reads are not routed as {percent} % asks for"));
+            return Ok(());
+        }
+        step.planted = self.plant(percent).await?;
+        while step.attempts < ATTEMPTS {
+            step.attempts += 1;
+            let again =
+                if step.attempts > 1 { format!("-{}", step.attempts) } else { String::new() };
+            step.folder = format!("step-{percent}{again}");
+            let mut options = self.step_options(number, step.attempts);
+            let looks = self.looks[seen_before..].to_vec();
+            options.increment = Some(Increment { percent, looks });
+            let own = RunFolder::create(Some(&self.folder.path().join(&step.folder)))?;
+            let (record, broke) = match run(&options, &own, &self.context).await {
+                Ok(record) => (record, None),
+                Err(error) => (read_record(own.path())?, Some(error)),
+            };
+            take(step, &record);
+            if let Some(error) = broke {
+                return Err(error);
+            }
+            // A machine that was busy with something else for a while may be quiet now.
+            let open = matches!(step.decision, Decision::Inconclusive | Decision::Invalid);
+            if !open || self.context.stop.is_cancelled() {
+                break;
+            }
+            self.context.note(format!("{percent} %: left open, driven again"));
+        }
+        if step.decision == Decision::Go {
+            self.look_again(percent, step).await?;
+        }
+        Ok(())
+    }
+
+    /// The same rehearsal on what stands there already; longer where it was left open before.
+    fn step_options(&self, number: usize, attempt: u32) -> Options {
+        let rehearsal = &self.options.rehearsal;
+        let mut options = rehearsal.clone();
+        options.target = Some((self.target.database_url.clone(), self.target.base_url.clone()));
+        options.seed_profile = None;
+        options.on_rig = self.on_rig;
+        options.config.limits = compressed(&rehearsal.config.limits);
+        options.load.pairs *= attempt;
+        if number == 0 {
+            // A cache that has just been started is not the platform's: one second per 1,000 orgs.
+            options.load.warm_up += Duration::from_millis(rehearsal.orgs.min(180_000));
+        }
+        // Other orgs and other keys at each step.
+        let salt = number as u64 * u64::from(ATTEMPTS) + u64::from(attempt);
+        options.rng_seed = rehearsal.rng_seed.wrapping_add(salt);
+        options
+    }
+
+    /// Waits until reads are routed as the percentage asks for, then looks whether they stay.
+    pub(super) async fn prove(&mut self, percent: f64) -> Result<Routing> {
+        let end = Instant::now() + PROPAGATION;
+        let tolerance = Survey::tolerance(self.orgs.len(), percent);
+        loop {
+            let (one, other) = (self.survey().await?, self.survey().await?);
+            let wavering = one.partitioned.symmetric_difference(&other.partitioned).count();
+            let dropped = self.inside.difference(&other.partitioned).count();
+            let silent = one.silent.len().max(other.silent.len());
+            let share = other.share();
+            // Of a small sample chance allows nobody; that proves nothing.
+            let near = share.is_some_and(|share| {
+                (share - percent / 100.0).abs() <= tolerance && (share > 0.0) == (percent > 0.0)
+            });
+            let proven = near && wavering == 0 && dropped == 0 && silent == 0;
+            if !proven && Instant::now() < end {
+                self.context.check_stop()?;
+                continue;
+            }
+            self.note_look(percent, &one);
+            self.note_look(percent, &other);
+            if proven {
+                self.inside = other.partitioned;
+            }
+            return Ok(Routing {
+                orgs: self.orgs.len() as u64,
+                silent: silent as u64,
+                share,
+                tolerance,
+                wavering: wavering as u64,
+                dropped: dropped as u64,
+                proven,
+            });
+        }
+    }
+
+    /// After a load that went well: is every org still where it was?
+    async fn look_again(&mut self, percent: f64, step: &mut RolloutStep) -> Result<()> {
+        let last = self.survey().await?;
+        self.note_look(percent, &last);
+        let wavering = self.inside.symmetric_difference(&last.partitioned).count();
+        let silent = last.silent.len();
+        step.routing.silent += silent as u64;
+        step.routing.wavering += wavering as u64;
+        if wavering + silent > 0 {
+            step.routing.proven = false;
+            let why = format!(
+                "after the load {wavering} orgs were on another side than before, {silent} silent"
+            );
+            refuse(step, why);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn survey(&self) -> Result<Survey> {
+        survey(&self.target.config, &self.target.base_url, READ, &self.orgs).await
+    }
+
+    /// What the gate reads of a survey.
+    fn note_look(&mut self, percent: f64, survey: &Survey) {
+        let (partitioned, legacy) = (survey.partitioned.len(), survey.legacy.len());
+        let silent = survey.silent.len();
+        self.looks.push(Look {
+            at: chrono::Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
+            error: (silent > 0).then(|| format!("{silent} orgs without an answer")),
+            percentage: Some(percent),
+            routed_requests: Some((partitioned + legacy) as u64),
+            routed_partitioned: Some(partitioned as u64),
+            ..Look::default()
+        });
+    }
+
+    /// Tells the platform to go wrong from here on, where that is asked for.
+    async fn plant(&self, percent: f64) -> Result<Option<String>> {
+        let here = self.options.plant.iter().filter(|(from, _)| *from == percent);
+        let faults: Vec<&str> = here.map(|(_, fault)| fault.as_str()).collect();
+        if faults.is_empty() {
+            return Ok(None);
+        }
+        misbehave(&self.target.base_url, &self.target.config, &faults).await?;
+        Ok(Some(faults.join(", ")))
+    }
+
+    /// Sets a smaller percentage and proves it; whatever a signal has asked for in between.
+    pub(super) async fn roll_back(&mut self, percent: f64) -> bool {
+        if self.flag.set(percent).await.is_err() {
+            return false;
+        }
+        self.inside.clear();
+        let context = std::mem::replace(&mut self.context, ActContext::silent());
+        let proven = self.prove(percent).await;
+        self.context = context;
+        proven.is_ok_and(|routing| routing.proven)
+    }
+}
+
+/// Tells a reference platform to go wrong in these ways and in no other.
+pub(in crate::rehearsal) async fn misbehave(
+    base_url: &Url,
+    config: &Config,
+    faults: &[&str],
+) -> Result<()> {
+    let roots = TrustedRoots::with_file(config.tls.ca_file.as_deref())?;
+    let mut site = Site::new(base_url, &roots, PROPAGATION)?;
+    let body = serde_json::json!({ "misbehave": faults }).to_string();
+    let answer = site.send(Method::PUT, "/admin/misbehave", body, &[]).await;
+    match answer.map_err(|failure| failure.name().to_owned()) {
+        Ok(answer) if answer.status == 200 => Ok(()),
+        Ok(answer) => {
+            let said = String::from_utf8_lossy(&answer.body).into_owned();
+            Err(Error::run(format!("planting a fault: status {}", answer.status), said))
+        }
+        Err(why) => Err(Error::run(format!("planting a fault: {why}"), "")),
+    }
+}
+
+/// Reads that are not where the flag says are a reason to roll back.
+fn refuse(step: &mut RolloutStep, why: String) {
+    step.decision = Decision::NoGo;
+    (step.action, step.exit_code) = (Action::StandardRollback, 10);
+    step.reasons = vec![why];
+}
+
+/// What a step's run came to.
+pub(super) fn take(step: &mut RolloutStep, record: &RunRecord) {
+    step.decision = record.verdict.decision;
+    step.action = record.verdict.action;
+    step.exit_code = record.verdict.exit_code;
+    step.reasons = record.verdict.reasons.clone();
+    let drive = record.drive.as_ref();
+    step.requests = drive.map_or(0, |drive| drive.requests);
+    step.p95_ratio = drive.and_then(|d| d.comparison.as_ref()).map(|c| c.p95_ratio);
+    let diff = record.diff.as_ref();
+    step.orgs_checked = diff.map_or(0, |diff| diff.orgs_checked);
+    step.orgs_diverged = diff.map_or(0, |diff| diff.orgs_diverged);
+}

@@ -1,0 +1,71 @@
+//! The platform's own flag: which share of the orgs reads from the partitioned side, and which orgs
+//! never do.
+
+use url::Url;
+
+use super::flag::{Question, run};
+use crate::config::{Config, FlagRequest};
+use crate::error::{Context, Result};
+use crate::http::TrustedRoots;
+
+/// Sets the share, and takes orgs off the partitioned side.
+#[derive(Debug, Clone)]
+pub struct Percentage {
+    share: FlagRequest,
+    command: Vec<String>,
+    disable: FlagRequest,
+    roots: TrustedRoots,
+}
+
+impl Percentage {
+    /// By the configuration, else by `PUT /admin/flags` of a reference platform.
+    ///
+    /// # Errors
+    /// A usage error where a URL or certificate cannot be used.
+    pub fn new(config: &Config, base_url: &Url) -> Result<Self> {
+        let flags = format!("{}/admin/flags", base_url.as_str().trim_end_matches('/'));
+        let flags = Url::parse(&flags).or_usage("base URL", "write http://host:port")?;
+        let usual = |body: &str| FlagRequest {
+            method: "PUT".into(),
+            url: flags.clone(),
+            body: body.into(),
+            headers: Default::default(),
+            headers_env: Default::default(),
+        };
+        let rollout = &config.rollout;
+        let share = usual(r#"{"USE_PARTITIONED_TABLES_PERCENTAGE": {{percent}}}"#);
+        let disable = usual(r#"{"disabledOrgs": [{{orgs}}]}"#);
+        Ok(Self {
+            share: rollout.percentage.clone().unwrap_or(share),
+            command: rollout.percentage_command.clone(),
+            disable: rollout.disable.clone().unwrap_or(disable),
+            roots: TrustedRoots::with_file(config.tls.ca_file.as_deref())?,
+        })
+    }
+
+    /// Lets this share of the orgs read from the partitioned side; 0 is off.
+    ///
+    /// # Errors
+    /// Where the request or command fails; whether reads moved is for a survey to say.
+    pub async fn set(&self, percent: f64) -> Result<()> {
+        let percent = percent.to_string();
+        if !self.command.is_empty() {
+            let filled = self.command.iter().map(|part| part.replace("{{percent}}", &percent));
+            return run(&filled.collect::<Vec<_>>()).await;
+        }
+        self.ask(&self.share, "{{percent}}", &percent).await
+    }
+
+    /// Takes exactly these orgs off the partitioned side, whatever the share.
+    ///
+    /// # Errors
+    /// Where the request fails.
+    pub async fn disable(&self, orgs: &[String]) -> Result<()> {
+        self.ask(&self.disable, "{{orgs}}", &orgs.join(",")).await
+    }
+
+    async fn ask(&self, request: &FlagRequest, blank: &str, value: &str) -> Result<()> {
+        let request = FlagRequest { body: request.body.replace(blank, value), ..request.clone() };
+        Question::new(&request, &self.roots)?.ask().await.map(drop)
+    }
+}

@@ -1,0 +1,152 @@
+//! The handbook's monitoring loop: looks at the platform again and again, applies the alert
+//! thresholds without flapping, tells whoever has to know, and leaves a line per look.
+//!
+//! An endpoint that is down, slow or talks nonsense is an observation, never the end of the watch.
+
+mod alerts;
+mod notify;
+mod poll;
+
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use chrono::{SecondsFormat, Utc};
+use serde::Serialize;
+use url::Url;
+
+pub use alerts::{Alarm, Level, Metric};
+pub use notify::Notify;
+
+use crate::act::ActContext;
+use crate::config::Config;
+use crate::error::{Context, Result};
+use alerts::Alerts;
+use poll::Poll;
+
+/// The file of the looks, a line each, in the order in which they were taken.
+const FILE: &str = "watch.jsonl";
+
+/// How to watch.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Time between the beginnings of two looks.
+    pub every: Duration,
+    /// How long; without end where absent.
+    pub length: Option<Duration>,
+    /// Whom to tell.
+    pub notify: Vec<Notify>,
+}
+
+/// One look: a line of `watch.jsonl`. A field is `None` where nobody said.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Look {
+    /// When, RFC 3339.
+    pub at: String,
+    /// Why there is no answer.
+    pub error: Option<String>,
+    /// `healthy`, `degraded`, `unhealthy`.
+    pub system_status: Option<String>,
+    /// Critical alerts raised by the platform.
+    pub critical_alerts: Option<u64>,
+    /// The largest lag of a replica, seconds.
+    pub replica_lag_s: Option<f64>,
+    /// Cache hit rate of late, percent.
+    pub hit_rate_percent: Option<f64>,
+    /// The largest difference of row counts.
+    pub row_delta: Option<f64>,
+    /// Connections of the fullest pool that are in use.
+    pub pool_in_use: Option<u64>,
+    /// Connections that this pool may have.
+    pub pool_max: Option<u64>,
+    /// The share of our own reads that failed of late, percent.
+    pub error_rate_percent: Option<f64>,
+    /// 95th percentile of our own reads of late, milliseconds.
+    pub p95_ms: Option<f64>,
+    /// The same against the first looks, percent more.
+    pub p95_more_percent: Option<f64>,
+    /// Our own reads since the look before that did not name a side.
+    pub routed_requests: Option<u64>,
+    /// Of those, reads that the partitioned side answered.
+    pub routed_partitioned: Option<u64>,
+    /// Alarms that are raised.
+    pub alarms: Vec<Alarm>,
+}
+
+/// What the watch came to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Summary {
+    /// Looks.
+    pub looks: u64,
+    /// Of those, looks that were answered.
+    pub answered: u64,
+    /// How often an alarm was raised.
+    pub warnings: u64,
+    /// How often one became critical.
+    pub criticals: u64,
+    /// Seconds watched.
+    pub watched_s: f64,
+    /// Whether it came to the end it was given.
+    pub to_the_end: bool,
+    /// Why, one sentence each.
+    pub reasons: Vec<String>,
+}
+
+/// Watches until the time is over or a signal comes; either way what was seen is kept.
+///
+/// # Errors
+/// A usage error where a URL cannot be used; a run error where the file cannot be written.
+pub async fn watch(
+    config: &Config,
+    base_url: &Url,
+    options: &Options,
+    out: &Path,
+    context: &ActContext,
+) -> Result<Summary> {
+    let path = out.join(FILE);
+    let place = format!("cannot write {}", path.display());
+    std::fs::create_dir_all(out).or_usage(&place, "give --out a writable folder")?;
+    let file = std::fs::File::options().create(true).append(true).open(&path);
+    let mut file = file.or_usage(&place, "give --out a writable folder")?;
+    let mut poll = Poll::new(config, base_url)?;
+    let (mut alerts, mut summary) = (Alerts::default(), Summary::default());
+    let began = Instant::now();
+    context.started("watch", None, "looks");
+    loop {
+        let due = began + options.every * u32::try_from(summary.looks).unwrap_or(u32::MAX);
+        tokio::select! {
+            () = context.stop.cancelled() => break,
+            () = tokio::time::sleep_until(due.into()) => {}
+        }
+        let mut look = poll.look().await;
+        look.at = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
+        let changes = alerts.take(&look);
+        look.alarms = alerts.raised();
+        summary.looks += 1;
+        summary.answered += u64::from(look.error.is_none());
+        for change in &changes {
+            summary.warnings += u64::from(change.level == Level::Warning);
+            summary.criticals += u64::from(change.level == Level::Critical);
+            context.note(change.text());
+            if change.level == Level::Critical {
+                summary.reasons.push(format!("{}: {}", look.at, change.text()));
+            }
+            for notify in &options.notify {
+                if let Err(why) = notify.tell(change, base_url).await {
+                    context.note(format!("nobody was told of it: {why}"));
+                }
+            }
+        }
+        let mut line = serde_json::to_string(&look).or_run(&place, "")?;
+        line.push('\n');
+        file.write_all(line.as_bytes()).or_run(&place, "is the disk full?")?;
+        context.emit(crate::act::Event::Status(poll::words(&look)));
+        summary.watched_s = began.elapsed().as_secs_f64();
+        if options.length.is_some_and(|length| began.elapsed() + options.every > length) {
+            summary.to_the_end = true;
+            break;
+        }
+    }
+    context.emit(crate::act::Event::Finished);
+    Ok(summary)
+}

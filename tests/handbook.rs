@@ -1,0 +1,217 @@
+//! The handbook's commands: its page has a row per section and names what exists; checklists, pilot
+//! and watch do on a rig what they say, and see what is planted.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+
+use cutover::act::ActContext;
+use cutover::rig::{Options, Stack};
+use serde_json::Value;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+#[test]
+fn every_section_has_a_row_and_every_row_names_what_exists() {
+    let page = std::fs::read_to_string(Path::new(ROOT).join("docs/handbook.md")).expect("there");
+    let wanted = include_str!("../fixtures/handbook_sections.txt");
+    let table = page.split("\n## ").next().expect("a first part");
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| ---"))
+        .skip(1)
+        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+        .collect();
+    let sections: Vec<&str> = rows.iter().map(|row| row[0]).collect();
+    assert_eq!(sections, wanted.lines().collect::<Vec<_>>(), "a row per section, in their order");
+    for row in &rows {
+        let [section, command, evidence, state] = row[..] else { panic!("{row:?}: four columns") };
+        assert!(["done", "part", "by hand", "open"].contains(&state), "{section}: {state}");
+        let by_people = state == "by hand" || state == "open";
+        assert!(by_people || (command != "–" && evidence != "–"), "{section}: {state} by what?");
+        for named in command.split('`').skip(1).step_by(2) {
+            let words: Vec<&str> = named.split_whitespace().collect();
+            match words[..] {
+                ["cutover", name, ..] => {
+                    support::cutover().args([name, "--help"]).assert().success();
+                }
+                [script, ..] if script.starts_with("scripts/") => {
+                    assert!(Path::new(ROOT).join(script).is_file(), "{section}: no {script}");
+                }
+                _ => panic!("{section}: `{named}` is neither command nor script"),
+            }
+        }
+    }
+}
+
+/// A rig with a few orgs.
+async fn rig() -> Stack {
+    let options = Options::new(env!("CARGO_BIN_EXE_cutover"));
+    let stack = Stack::start(options, &ActContext::silent()).await.expect("the rig starts");
+    let seed = ["seed", "--orgs", "200", "--database-url", stack.database_url()];
+    support::cutover().args(seed).assert().success();
+    stack
+}
+
+/// Runs a command against a rig; exit code and what it printed as JSON.
+fn run(stack: &Stack, arguments: &[&str]) -> (Option<i32>, Value) {
+    let target = ["--database-url", stack.database_url(), "--base-url"];
+    let output = support::cutover()
+        .args(arguments)
+        .args(target)
+        .args([stack.base_url().expect("asked for"), "--format", "json"])
+        .output()
+        .expect("it runs");
+    let said = serde_json::from_slice(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), said.unwrap_or_else(|error| panic!("{error}: {stderr}")))
+}
+
+/// The state of an item of a checklist.
+fn state<'a>(list: &'a Value, id: &str) -> &'a str {
+    let items = list["items"].as_array().expect("items");
+    let item = items.iter().find(|item| item["id"] == id).unwrap_or_else(|| panic!("no {id}"));
+    item["state"].as_str().expect("a state")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn preflight_and_smoke_pass_on_a_healthy_rig_and_see_what_is_planted() {
+    let stack = rig().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let backup = folder.path().join("backup.dump");
+    std::fs::write(&backup, "rows").expect("written");
+    let config = folder.path().join("cutover.toml");
+    let text = format!("[preflight]\nbackup_file = {:?}\n", backup.display().to_string());
+    std::fs::write(&config, text).expect("written");
+    let config = config.display().to_string();
+
+    let (code, list) = run(&stack, &["preflight", "--config", &config]);
+    assert_eq!(code, Some(0), "{list:#}");
+    for id in ["server_version", "tables_revenue", "trigger_expense", "recent_writes", "redis"] {
+        assert_eq!(state(&list, id), "pass", "{id}");
+    }
+    assert_eq!(state(&list, "replicas"), "unknown");
+    // A required item that nobody can answer for is never a pass.
+    let (code, list) = run(&stack, &["preflight"]);
+    assert_eq!((code, state(&list, "backup")), (Some(20), "unknown"));
+    let out = folder.path().join("out").display().to_string();
+    let (code, list) = run(&stack, &["smoke", "--out", &out]);
+    assert_eq!(code, Some(0), "{list:#}");
+    let left = std::fs::read_to_string(folder.path().join("out/smoke.json")).expect("evidence");
+    assert_eq!(serde_json::from_str::<Value>(&left).expect("JSON"), list);
+
+    // A trigger that is off: the item about it and the probe row both fail.
+    let off =
+        "ALTER TABLE revenue_transactions DISABLE TRIGGER revenue_transactions_dual_write_trigger";
+    support::execute(stack.database_url(), off).await;
+    let (code, list) = run(&stack, &["preflight", "--config", &config]);
+    assert_eq!(code, Some(10), "{list:#}");
+    assert_eq!((state(&list, "trigger_revenue"), state(&list, "recent_writes")), ("fail", "fail"));
+    assert_eq!(state(&list, "trigger_expense"), "pass");
+    support::execute(stack.database_url(), &off.replace("DISABLE", "ENABLE")).await;
+
+    // Ten rows apart is too many.
+    let lose = "DELETE FROM expense_transactions_partitioned WHERE (tableoid, ctid) IN \
+                (SELECT tableoid, ctid FROM expense_transactions_partitioned LIMIT 10)";
+    support::execute(stack.database_url(), lose).await;
+    let (code, list) = run(&stack, &["preflight", "--config", &config]);
+    assert_eq!((code, state(&list, "row_delta_expense")), (Some(10), "fail"));
+    stack.stop().await.expect("the rig stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pilots_are_small_newest_first_and_checked_alone() {
+    let stack = rig().await;
+    let out = tempfile::tempdir().expect("a folder");
+    let dir = out.path().display().to_string();
+    let (code, said) = run(&stack, &["pilot", "--orgs", "20", "--fewer-than", "50", "--out", &dir]);
+    assert_eq!(code, Some(0), "{said}");
+    let orgs: Vec<i64> = serde_json::from_value(said["orgs"].clone()).expect("ids");
+    let mut connection = cutover::pg::connect(stack.database_url()).await.expect("it answers");
+    let expected: Vec<i64> = sqlx::query_scalar(
+        "SELECT id FROM organizations WHERE transaction_count < 50 ORDER BY created_at DESC, id LIMIT 20",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .expect("the handbook's statement");
+    assert_eq!(orgs, expected);
+    let read = |name: &str| std::fs::read_to_string(out.path().join(name)).expect("written");
+    let rule: Value = serde_json::from_str(&read("launchdarkly.json")).expect("JSON");
+    let clause = &rule["USE_PARTITIONED_TABLES"]["rules"][0]["clauses"][0];
+    assert_eq!(clause["values"], said["orgs"]);
+    assert_eq!(rule["USE_PARTITIONED_TABLES"]["fallthrough"]["variation"], false);
+    support::execute(stack.database_url(), &read("pilot-check.sql")).await;
+    let list = out.path().join("pilot-orgs.txt").display().to_string();
+    let diff = support::cutover()
+        .args(["diff", "--format", "json", "--allow-empty", "--orgs-file", &list, "--out"])
+        .arg(out.path().join("diff"))
+        .args(["--database-url", stack.database_url()])
+        .output()
+        .expect("it runs");
+    let evidence: Value = serde_json::from_slice(&diff.stdout).expect("JSON");
+    assert!(evidence["orgs_checked"].as_u64().expect("a number") <= 20, "{evidence:#}");
+    assert_eq!(evidence["orgs_diverged"], 0);
+    stack.stop().await.expect("the rig stops");
+}
+
+/// Takes requests and answers 200; what was posted comes back when the watch is over.
+fn webhook() -> (String, std::sync::mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/hook", listener.local_addr().expect("bound"));
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut bytes = vec![0; 8192];
+            let mut text = String::new();
+            while !text.contains("\r\n\r\n") || !text.trim_end().ends_with('}') {
+                let read = stream.read(&mut bytes).expect("readable");
+                text.push_str(&String::from_utf8_lossy(&bytes[..read]));
+            }
+            let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            stream.write_all(answer.as_bytes()).expect("writable");
+            if sender.send(text).is_err() {
+                return;
+            }
+        }
+    });
+    (url, receiver)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_leaves_a_line_per_look_and_rings_when_the_platform_is_gone() {
+    let stack = rig().await;
+    let out = tempfile::tempdir().expect("a folder");
+    let dir = out.path().display().to_string();
+    let every = ["--every", "200ms", "--for", "3s", "--out", &dir];
+    let (code, said) = run(&stack, &[&["watch"], &every[..]].concat());
+    assert_eq!(code, Some(0), "{said}");
+    let lines = |dir: &Path| -> Vec<Value> {
+        let text = std::fs::read_to_string(dir.join("watch.jsonl")).expect("evidence");
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    };
+    let looks = lines(out.path());
+    assert_eq!(looks.len() as u64, said["watch"]["looks"].as_u64().expect("a number"));
+    assert!(
+        looks.iter().all(|look| look["error"].is_null() && look["alarms"] == serde_json::json!([]))
+    );
+    assert!(looks.iter().all(|look| look["routed_requests"].as_u64() > Some(0)));
+
+    let (url, told) = webhook();
+    let gone = tempfile::tempdir().expect("a folder");
+    let output = support::cutover()
+        .args(["watch", "--every", "100ms", "--for", "1s", "--webhook", &url, "--out"])
+        .arg(gone.path())
+        .args(["--base-url", "http://127.0.0.1:9"])
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(10), "{}", String::from_utf8_lossy(&output.stderr));
+    let looks = lines(gone.path());
+    assert!(looks.len() > 2 && looks.iter().all(|look| look["error"] == "refused"), "{looks:?}");
+    let text = told.recv_timeout(std::time::Duration::from_secs(30)).expect("somebody was told");
+    assert!(text.contains("CRITICAL: silence") || text.contains("CRITICAL: error rate"), "{text}");
+    stack.stop().await.expect("the rig stops");
+}
