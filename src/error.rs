@@ -54,6 +54,28 @@ impl Error {
     }
 }
 
+/// What is wrong in a TOML file, with line and column. The line itself is shown unless it may hold a
+/// secret: somebody may have written one there although it belongs elsewhere.
+pub fn toml_message(error: &toml::de::Error, text: &str) -> String {
+    let at = error.span().map_or(0, |span| span.start).min(text.len());
+    let (before, after) = (text.get(..at).unwrap_or(""), text.get(at..).unwrap_or(""));
+    let line = before.rsplit('\n').next().unwrap_or("");
+    let line = format!("{line}{}", after.lines().next().unwrap_or("")).to_lowercase();
+    const WORDS: [&str; 8] =
+        ["://", "password", "secret", "token", "authorization", "bearer", "key", "cookie"];
+    if !WORDS.iter().any(|word| line.contains(word)) {
+        return error.to_string().trim_end().to_owned();
+    }
+    let number = 1 + before.matches('\n').count();
+    let column = 1 + before.rsplit('\n').next().unwrap_or("").chars().count();
+    // What a message quotes of a value, it quotes in these.
+    let mut told = error.message().lines().next().unwrap_or_default().to_owned();
+    if let Some((start, rest)) = told.split_once(['"', '\'']) {
+        told = format!("{start}…{}", rest.rsplit_once(['"', '\'']).map_or("", |(_, end)| end));
+    }
+    format!("TOML parse error at line {number}, column {column}\n{told}")
+}
+
 /// Puts what we were doing, and advice, around somebody else's error.
 pub trait Context<T> {
     /// Turns a foreign error into [`Error::Run`]: `what: cause`.

@@ -8,7 +8,7 @@
 //! | --- | --- | --- |
 //! | commands | [`cli`] | arguments, printing, exit codes |
 //! | order of the acts | [`rehearsal`] | every act and judge, and nothing of their insides |
-//! | acts | [`rig`] · [`platform`] · [`seed`] · [`drive`] · [`diff`] · [`drill`] · [`preflight`] · [`watch`] | the world: processes, network, database |
+//! | acts | [`rig`] · [`platform`] · [`discover`] · [`preflight`] · [`seed`] · [`drive`] · [`diff`] · [`drill`] · [`watch`] | the world: processes, network, database |
 //! | judges | [`gate`] · [`report`] | evidence, and nothing else |
 //! | ground | [`act`] · [`run_folder`] · [`routing`] · [`scenario`] · [`http`] · [`notify`] · [`pg`] · [`config`] · [`evidence`] · [`error`] | what everyone shares |
 
@@ -16,6 +16,7 @@ pub mod cli;
 pub mod rehearsal;
 
 pub mod diff;
+pub mod discover;
 pub mod drill;
 pub mod drive;
 pub mod platform;

@@ -142,10 +142,10 @@ fn every_command_line_of_the_docs_is_one_that_is_understood() {
     assert!(lines.len() > 10);
     for Line { page, text } in &lines {
         let words = || text.split_whitespace().filter(|word| !word.contains("=/"));
-        if let Some(at) = words().position(|word| word == "cutover") {
-            if let Err(error) = Cli::try_parse_from(words().skip(at)) {
-                assert_eq!(error.exit_code(), 0, "{page}: {text}\n{error}");
-            }
+        if let Some(at) = words().position(|word| word == "cutover")
+            && let Err(error) = Cli::try_parse_from(words().skip(at))
+        {
+            assert_eq!(error.exit_code(), 0, "{page}: {text}\n{error}");
         }
         for word in
             words().filter(|word| word.starts_with("scripts/") || word.starts_with("deploy/"))

@@ -25,7 +25,8 @@ const GROUND: [&str; 10] = [
     "scenario",
 ];
 const JUDGES: [&str; 2] = ["gate", "report"];
-const ACTS: [&str; 8] = ["diff", "drill", "drive", "platform", "preflight", "rig", "seed", "watch"];
+const ACTS: [&str; 9] =
+    ["diff", "discover", "drill", "drive", "platform", "preflight", "rig", "seed", "watch"];
 
 struct Source {
     /// Relative to `src`.
@@ -168,6 +169,18 @@ fn processes_are_started_by_the_rig() {
     let belongs =
         |source: &Source| source.room() == "rig" || others.contains(&source.path.as_str());
     only_in(&words, belongs, "processes are started in rig only");
+}
+
+#[test]
+fn who_only_reads_opens_connections_that_cannot_write() {
+    let words = ["pg::connect(", " connect(database_url", "pg::options("];
+    let writes = ["seed", "platform", "rig", "pg", "drill"];
+    // Sees whether a URL is one, and opens nothing.
+    let checks = |source: &Source| source.room() == "cli";
+    let probes = |source: &Source| source.path.starts_with("diff/probe/");
+    let belongs =
+        |source: &Source| writes.contains(&source.room()) || checks(source) || probes(source);
+    only_in(&words, belongs, "reading acts use pg::connect_reading");
 }
 
 #[test]

@@ -23,15 +23,15 @@ submit() {
   shift 2
   # shellcheck disable=SC2086  # SBATCH_OPTIONS is several words
   sbatch --parsable --job-name="cutover-$step" --output="$RUN_DIR/log/$step-%a.log" --array="$array" \
-    --kill-on-invalid-dep=yes ${SBATCH_OPTIONS:-} "$@" "$here/step.sh" "$here" "$settings" "$step"
+    --kill-on-invalid-dep=yes ${SBATCH_OPTIONS:-} "$@" "$here/../step.sh" "$settings" "$step"
 }
 
-after=()
+seeded=()
 if [ -n "${SEED_ORGS:-}" ]; then
   seed="$(submit seed "1-$SHARDS" --requeue)"
-  after=(--dependency="afterok:$seed")
+  seeded=(--dependency="afterok:$seed")
 fi
-before="$(submit before "1-$SHARDS" "${after[@]}" --requeue)"
+before="$(submit before "1-$SHARDS" "${seeded[@]}" --requeue)"
 # A part of the schedule that has passed cannot be sent again.
 drive="$(submit drive "1-$SHARDS" --dependency="afterok:$before" --no-requeue)"
 after="$(submit after "1-$SHARDS" --dependency="afterany:$drive" --requeue)"

@@ -83,6 +83,10 @@ pub struct TargetArgs {
     /// Configuration file (cutover.toml)
     #[arg(long, help_heading = "Target and run", value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Environment of the configuration: [env.NAME]
+    #[arg(long, help_heading = "Target and run", env = "CUTOVER_ENV", hide_env_values = true)]
+    #[arg(value_name = "NAME")]
+    pub env: Option<String>,
     /// Run folder; default: reports/<run-id>
     #[arg(long, help_heading = "Target and run", value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -127,8 +131,10 @@ pub enum Command {
     Report(commands::report::ReportArgs),
     /// Put the shards of one load, and of one comparison, together into one run
     Merge(commands::merge::MergeArgs),
-    /// Make a scenario of an access log
+    /// Write a configuration, a seed profile and a scenario for your own platform
     Init(commands::init::InitArgs),
+    /// Explain what each act would do on this target, and do nothing
+    CheckConfig(commands::check_config::CheckConfigArgs),
     /// Print completions for your shell
     Completions(commands::completions::CompletionsArgs),
     /// Print a page of the manual, or write all of them
@@ -136,4 +142,22 @@ pub enum Command {
     /// Put the platform's flag back where the owner of standard input was killed
     #[command(hide = true)]
     KeepFlag,
+}
+
+impl Command {
+    /// Where the target of the command is said to be, for those that have one.
+    pub(super) fn target(&mut self) -> Option<&mut TargetArgs> {
+        match self {
+            Self::Rehearse(args) => Some(&mut args.target),
+            Self::Seed(args) => Some(&mut args.target),
+            Self::Drive(args) => Some(&mut args.target),
+            Self::Preflight(args) | Self::Smoke(args) => Some(&mut args.target),
+            Self::Pilot(args) => Some(&mut args.target),
+            Self::Watch(args) => Some(&mut args.target),
+            Self::Drill(args) => Some(&mut args.target),
+            Self::Diff(args) => Some(&mut args.target),
+            Self::CheckConfig(args) => Some(&mut args.target),
+            _ => None,
+        }
+    }
 }

@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod exit_code;
+mod intents;
 mod notify;
 mod printer;
 mod signals;

@@ -19,7 +19,18 @@ impl TargetArgs {
     /// # Errors
     /// A usage error where the file is not a valid configuration.
     pub fn read_config(&self) -> Result<Config> {
-        read_config(self.config.as_deref())
+        read_config(self.config.as_deref(), self.env.as_deref())
+    }
+
+    /// Takes over what the configuration says about the database where no option does, secrets
+    /// included; done once, before the command begins.
+    ///
+    /// # Errors
+    /// A usage error where the configuration is not valid or a secret cannot be read.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        let config = self.read_config()?;
+        self.database_url = config.database_url(self.database_url.as_deref())?;
+        Ok(())
     }
 
     /// The platform's URL from the option or the configuration.
@@ -76,15 +87,16 @@ impl TargetArgs {
     }
 }
 
-/// The configuration that is `named`; see [`TargetArgs::read_config`].
+/// The configuration that is `named`, in the environment `env`; see [`TargetArgs::read_config`].
 ///
 /// # Errors
 /// A usage error where the file is not a valid configuration.
-pub(super) fn read_config(named: Option<&Path>) -> Result<Config> {
+pub(super) fn read_config(named: Option<&Path>, env: Option<&str>) -> Result<Config> {
     let usual = Path::new(USUAL_CONFIG);
-    match named {
-        Some(named) => Config::read(named),
-        None if usual.exists() => Config::read(usual),
-        None => Ok(Config::default()),
-    }
+    let config = match named {
+        Some(named) => Config::read(named)?,
+        None if usual.exists() => Config::read(usual)?,
+        None => Config::default(),
+    };
+    config.in_environment(env)
 }

@@ -1,10 +1,17 @@
 //! `cutover.toml`: the target as its owner describes it.
 
+mod database;
+mod environment;
 mod file;
+mod rollout;
+mod routing;
+mod secret;
 mod tables;
 
-pub use file::{
-    Config, FlagRequest, ParityConfig, PreflightConfig, Probe, RolloutConfig, RoutingConfig,
-    RoutingKind, TlsConfig,
-};
+pub use database::{DatabaseConfig, SslMode};
+pub use environment::{Environment, EnvironmentConfig, Intent, WritingAct};
+pub use file::{Config, ParityConfig, TlsConfig};
+pub use rollout::{PreflightConfig, RolloutConfig};
+pub use routing::{FlagRequest, Probe, RoutingConfig, RoutingKind};
+pub use secret::secret;
 pub use tables::TablePair;

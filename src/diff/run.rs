@@ -27,7 +27,7 @@ use crate::config::TablePair;
 use crate::error::{Context, Error, Result};
 use crate::evidence::finding::{DiffEvidence, Finding, Severity};
 use crate::pg::catalog::Table;
-use crate::pg::{QualifiedName, connect, failure, replay_position};
+use crate::pg::{QualifiedName, connect_reading, failure, replay_position};
 
 /// Beyond this share of diverging orgs whole tables are walked rather than a list of orgs. Most of
 /// the time goes into sorting and printing rows, so a list pays for long.
@@ -190,7 +190,7 @@ async fn look_at_catalogs(
 /// A usage error for a table that is not there or a server whose log does not tell, a run error
 /// where the server refuses.
 pub async fn follow(database_url: &str, tables: &[TablePair]) -> Result<Oracle> {
-    let mut connection = connect(database_url).await?;
+    let mut connection = connect_reading(database_url).await?;
     let mut plans = Vec::new();
     for pair in tables {
         plans.push(PairPlan::make(&mut connection, pair, database_url).await?.0);
@@ -200,7 +200,7 @@ pub async fn follow(database_url: &str, tables: &[TablePair]) -> Result<Oracle> 
 
 /// Looks every table up before anything is locked, so that a wrong name gets a clear answer.
 async fn find_tables(database_url: &str, tables: &[TablePair]) -> Result<Vec<QualifiedName>> {
-    let mut connection = connect(database_url).await?;
+    let mut connection = connect_reading(database_url).await?;
     let mut names = Vec::new();
     for pair in tables {
         for name in [pair.legacy_name()?, pair.partitioned_name()?] {

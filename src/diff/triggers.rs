@@ -38,21 +38,11 @@ pub(super) fn check(plan: &PairPlan, triggers: &[Trigger], coverage: &Coverage) 
 fn carriers<'t>(plan: &PairPlan, triggers: &'t [Trigger], coverage: &Coverage) -> Vec<&'t Trigger> {
     let twin = &plan.table(Side::Partitioned).name.name;
     let named = |trigger: &Trigger| plan.trigger.as_ref() == Some(&trigger.name);
-    let found: Vec<&Trigger> =
-        triggers.iter().filter(|t| named(t) || names(&t.source, twin)).collect();
+    let found: Vec<&Trigger> = triggers.iter().filter(|t| named(t) || t.mentions(twin)).collect();
     if found.is_empty() && plan.trigger.is_none() && coverage.is_proven() {
         return triggers.iter().filter(|trigger| trigger.is_enabled()).collect();
     }
     found
-}
-
-/// Whether a source text holds `name` as a word of its own.
-fn names(source: &str, name: &str) -> bool {
-    let part_of_name = |c: char| c.is_alphanumeric() || c == '_';
-    source.match_indices(name).any(|(at, _)| {
-        !source[..at].ends_with(part_of_name)
-            && !source[at + name.len()..].starts_with(part_of_name)
-    })
 }
 
 fn missing(
@@ -252,17 +242,4 @@ fn unknown(plan: &PairPlan, coverage: &Coverage) -> Option<Finding> {
     let mut finding = plan.finding("trigger_coverage_unknown", Severity::Advice, detail);
     finding.columns = coverage.unknown.keys().cloned().collect();
     Some(finding)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::names;
-
-    #[test]
-    fn a_name_counts_only_as_a_word() {
-        assert!(names("INSERT INTO public.orders_twin (id)", "orders_twin"));
-        assert!(names("insert into \"orders_twin\"", "orders_twin"));
-        assert!(!names("INSERT INTO orders_twin_old (id)", "orders_twin"));
-        assert!(!names("INSERT INTO my_orders_twin", "orders_twin"));
-    }
 }

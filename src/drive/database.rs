@@ -33,7 +33,7 @@ type Statements = HashMap<i64, (String, i64, f64)>;
 /// Where the database does not answer, or not in time.
 pub async fn org_sizes(database_url: &str, tables: &[TablePair]) -> Result<OrgSizes> {
     let what = "cannot count the rows of each org";
-    let mut connection = pg::connect(database_url).await?;
+    let mut connection = pg::connect_reading(database_url).await?;
     sqlx::raw_sql(sql::PATIENCE).execute(&mut connection).await.or_run(what, "")?;
     let mut rows_of: HashMap<u64, u64> = HashMap::new();
     for pair in tables {
@@ -95,7 +95,8 @@ struct Watcher {
 impl Watcher {
     async fn connected(&mut self) -> std::result::Result<&mut PgConnection, String> {
         if self.connection.is_none() {
-            let mut fresh = pg::connect(&self.url).await.map_err(|error| error.to_string())?;
+            let mut fresh =
+                pg::connect_reading(&self.url).await.map_err(|error| error.to_string())?;
             let set = sqlx::raw_sql(sql::SESSION).execute(&mut fresh).await;
             set.map_err(|error| error.to_string())?;
             self.connection = Some(fresh);

@@ -110,6 +110,8 @@ pub async fn run(
         return drain(scenario, plan, switch, options, out, context, live, mode, None).await;
     };
     let found = flag::found(&flag).await?;
+    let rule = flag.as_it_is()?;
+    let flag = Arc::new(Arc::unwrap_or_clone(flag).remember(rule));
     let executable = options.executable.as_deref();
     let keeper = executable.map(|program| FlagKeeper::start(program, &flag, found)).transpose()?;
     let switched = Some(Arc::clone(&flag));

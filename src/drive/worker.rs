@@ -40,10 +40,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// What the blanks of an arrival's request are filled with.
+    /// What the blanks of an arrival's request are filled with. Who works on a row is the org it
+    /// belongs to: where the org comes from a token, nobody else may.
     fn values<'a>(&'a self, arrival: &Arrival, unique: u64, row: Option<&'a Kept>) -> Values<'a> {
         Values {
-            org: arrival.org,
+            org: row.map_or(arrival.org, |kept| kept.org),
             draw: arrival.draw,
             turn: arrival.turn,
             unique,

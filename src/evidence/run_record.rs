@@ -84,6 +84,9 @@ pub struct RunRecord {
     /// What is no longer as the run left it, in words; found while reading, never stored.
     #[serde(skip)]
     pub altered: Vec<String>,
+    /// What was not tested because the run was to change nothing, in words.
+    #[serde(default)]
+    pub left_out: Vec<String>,
     /// Drills rehearsed.
     #[serde(default)]
     pub drills: Vec<Drill>,
@@ -111,6 +114,9 @@ pub struct Target {
     pub base_url: Option<String>,
     /// True where it was the local rig.
     pub rig: bool,
+    /// The environment of the configuration, where it describes any.
+    #[serde(default)]
+    pub environment: Option<String>,
     /// `version()` of the server.
     pub postgres_version: Option<String>,
     /// The table pairs.

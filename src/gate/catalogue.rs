@@ -61,7 +61,7 @@ const fn row(
 
 /// All of them, in the order in which they decide.
 #[rustfmt::skip]
-pub const CRITERIA: [Spec; 34] = [
+pub const CRITERIA: [Spec; 35] = [
     row("record_whole", Kind::Record,
         "The run was not cut short, and its evidence is as it was left",
         "Phase 2, load tests pass", "acts, files",
@@ -93,6 +93,9 @@ pub const CRITERIA: [Spec; 34] = [
     row("answers_alike", Kind::Integrity, "Both sides answer the same question alike",
         "Phase 2, no data inconsistencies detected", "drive.parity", "0 answers that differ",
         REQUIRED, "where the load read on both sides"),
+    row("tested_whole", Kind::Advice, "Nothing was left out because nothing may be changed here",
+        "Phase 2, load testing", "left_out", "0 things left out", SHOWN,
+        "where the run was to change nothing"),
     row("increments_intact", Kind::Integrity,
         "No increment found a row or a write that is not as it must be",
         "Phase 4, data inconsistencies: rollback and investigate", "rollout.steps",

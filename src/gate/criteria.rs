@@ -61,6 +61,9 @@ pub(super) fn all(record: &RunRecord) -> Vec<Criterion> {
     if record.manifest.is_some() || record.acts.iter().any(|act| act.name == "seed") {
         criteria.push(nothing_lost_since_seed(record));
     }
+    if !record.left_out.is_empty() {
+        criteria.push(criterion("tested_whole").note(record.left_out.join("; ")));
+    }
     criteria
 }
 

@@ -96,7 +96,8 @@ fn decide(record: &RunRecord) -> Verdict {
     };
     // What decided stands first; what else is wrong follows, so that nobody has to dig for it.
     let all = precedence.iter().flat_map(|(criteria, ..)| criteria.iter().copied());
-    let reasons = reasons(all.collect());
+    let mut reasons = reasons(all.collect());
+    reasons.extend(not_tested(record));
     let action = match decision {
         Decision::NoGo => precedence
             .iter()
@@ -111,6 +112,10 @@ fn decide(record: &RunRecord) -> Verdict {
     Verdict { decision, action, exit_code, reasons, steps: steps::of(decision, action, record) }
 }
 
+/// What nobody may take for tested, whatever the verdict.
+fn not_tested(record: &RunRecord) -> impl Iterator<Item = String> {
+    record.left_out.iter().map(|what| format!("Not tested: {what}"))
+}
 /// Of a GO, what is told.
 const PROOFS: [&str; 5] =
     ["content_identical", "p95_overall", "error_rate", "increments_reached", "increments_intact"];
@@ -122,6 +127,7 @@ fn go(record: &RunRecord) -> Verdict {
         .filter(|c| c.state == State::Pass && c.kind != Kind::Advice)
         .filter(|c| PROOFS.contains(&c.id.as_str()))
         .map(reason)
+        .chain(not_tested(record))
         .collect();
     Verdict {
         decision: Decision::Go,

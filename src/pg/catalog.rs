@@ -156,6 +156,53 @@ pub struct Index {
     pub columns: Vec<String>,
 }
 
+/// A table as a list of all tables shows it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Listed {
+    /// Schema.
+    pub schema: String,
+    /// Name.
+    pub name: String,
+    /// `r` an ordinary table, `p` a partitioned one.
+    pub kind: String,
+    /// Whether the current role may read it.
+    pub readable: bool,
+    /// Its columns, by position.
+    pub columns: Vec<String>,
+}
+
+/// A foreign key of a table.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ForeignKey {
+    /// The columns that refer.
+    pub columns: Vec<String>,
+    /// Schema of the table that is referred to.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// The columns that are referred to.
+    pub referred: Vec<String>,
+}
+
+/// A column that takes one of a few texts: an enumeration, or a CHECK that lists them.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Choices {
+    /// The column.
+    pub column: String,
+    /// The texts of an enumeration.
+    pub labels: Vec<String>,
+    /// The CHECK, as PostgreSQL prints it.
+    pub condition: Option<String>,
+}
+
+/// Every table outside the system's own schemas that is no partition.
+///
+/// # Errors
+/// A run error where the server fails.
+pub async fn all_tables(connection: &mut PgConnection) -> Result<Vec<Listed>> {
+    list(connection, &QualifiedName::nowhere(), sql::ALL_TABLES, |query| query).await
+}
+
 impl Column {
     /// Whether it is one of the integer types.
     pub fn is_integer(&self) -> bool {
@@ -171,6 +218,15 @@ impl Trigger {
     /// Whether it fires for each row.
     pub fn per_row(&self) -> bool {
         self.kind & Self::ROW != 0
+    }
+
+    /// Whether its function names this table, as a word of its own.
+    pub fn mentions(&self, table: &str) -> bool {
+        let part_of_name = |c: char| c.is_alphanumeric() || c == '_';
+        self.source.match_indices(table).any(|(at, _)| {
+            !self.source[..at].ends_with(part_of_name)
+                && !self.source[at + table.len()..].starts_with(part_of_name)
+        })
     }
 
     /// Whether it fires in ordinary sessions.
@@ -267,6 +323,22 @@ impl Table {
         self.below(connection, sql::INDEXES).await
     }
 
+    /// Its foreign keys.
+    ///
+    /// # Errors
+    /// A run error where the server fails.
+    pub async fn foreign_keys(&self, connection: &mut PgConnection) -> Result<Vec<ForeignKey>> {
+        self.below(connection, sql::FOREIGN_KEYS).await
+    }
+
+    /// Its columns that take one of a few texts.
+    ///
+    /// # Errors
+    /// A run error where the server fails.
+    pub async fn choices(&self, connection: &mut PgConnection) -> Result<Vec<Choices>> {
+        self.below(connection, sql::CHOICES).await
+    }
+
     async fn below<T: DeserializeOwned>(
         &self,
         connection: &mut PgConnection,
@@ -304,4 +376,29 @@ async fn not_there(connection: &mut PgConnection, name: &QualifiedName, url: &st
         format!("tables of schema `{}`: {}", name.schema, there.join(", "))
     };
     Error::usage(format!("there is no table {name} in {}", describe(url)), hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Trigger;
+
+    #[test]
+    fn a_table_is_mentioned_only_as_a_word() {
+        let mentions = |source: &str| {
+            let trigger = Trigger {
+                name: "t".into(),
+                enabled: "O".into(),
+                kind: 0,
+                conditional: false,
+                function: "f".into(),
+                source: source.into(),
+                columns: Vec::new(),
+            };
+            trigger.mentions("orders_twin")
+        };
+        assert!(mentions("INSERT INTO public.orders_twin (id)"));
+        assert!(mentions("insert into \"orders_twin\""));
+        assert!(!mentions("INSERT INTO orders_twin_old (id)"));
+        assert!(!mentions("INSERT INTO my_orders_twin"));
+    }
 }

@@ -37,15 +37,35 @@ pub fn options(database_url: &str) -> Result<PgConnectOptions> {
     Ok(options.application_name("cutover").options(SESSION).disable_statement_logging())
 }
 
+/// The same for a session that only reads: each of its transactions is read-only, so that no slip of
+/// ours and no function that a statement calls can change anything.
+///
+/// # Errors
+/// As [`options`].
+pub fn reading_options(database_url: &str) -> Result<PgConnectOptions> {
+    Ok(options(database_url)?.options([("default_transaction_read_only", "on")]))
+}
+
 /// How long a server may take to say hello; a frozen one would take for ever.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Opens one connection.
+/// Opens one connection that may write.
 ///
 /// # Errors
 /// A run error that names host, port and database, never the password.
 pub async fn connect(database_url: &str) -> Result<PgConnection> {
-    let options = options(database_url)?;
+    open(database_url, options(database_url)?).await
+}
+
+/// Opens one connection whose transactions cannot write.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_reading(database_url: &str) -> Result<PgConnection> {
+    open(database_url, reading_options(database_url)?).await
+}
+
+async fn open(database_url: &str, options: PgConnectOptions) -> Result<PgConnection> {
     let what = format!("cannot connect to PostgreSQL at {}", describe(database_url));
     tokio::time::timeout(PATIENCE, PgConnection::connect_with(&options))
         .await

@@ -14,7 +14,7 @@ mod sql;
 mod wire;
 
 pub use bounds::{Bound, Edge, free_remainders};
-pub use connect::{connect, describe, options};
+pub use connect::{connect, connect_reading, describe, options};
 pub use copy::{CopyConnection, CopyReader, Fields, integer};
 pub use failure::failure;
 pub use ident::{QualifiedName, quote_ident};

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnection;
 
-use super::{connect, describe, failure, sql};
+use super::{connect_reading, describe, failure, sql};
 use crate::error::{Context, Result};
 
 /// The server's version as it states it.
@@ -69,7 +69,7 @@ where
     (T,): for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
     T: Send + Unpin,
 {
-    let mut connection = connect(database_url).await?;
+    let mut connection = connect_reading(database_url).await?;
     let (answer,) = sqlx::query_as::<_, (T,)>(question)
         .fetch_one(&mut connection)
         .await

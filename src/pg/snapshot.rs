@@ -8,11 +8,11 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
-use super::connect::PATIENCE;
+use super::connect::{PATIENCE, reading_options};
 use super::copy::{CopyConnection, Link};
 use super::shortcut::shortcut;
 use super::wire::Relayed;
-use super::{QualifiedName, connect, failure, options, sql};
+use super::{QualifiedName, connect_reading, failure, sql};
 use crate::error::{Context, Error, Result};
 
 /// A read-only transaction whose snapshot others can take; it lasts as long as this value.
@@ -32,8 +32,8 @@ impl Snapshot {
     /// # Errors
     /// A run error where the server cannot be reached or refuses.
     pub async fn take(database_url: &str, tables: &[QualifiedName]) -> Result<Self> {
-        let mut connection = connect(database_url).await?;
-        let options = options(database_url)?;
+        let mut connection = connect_reading(database_url).await?;
+        let options = reading_options(database_url)?;
         let readers = shortcut(&options, &mut connection).await.unwrap_or(options);
         let refused = |error: sqlx::Error| failure("cannot take a snapshot", &error);
         connection.execute(sql::BEGIN_SNAPSHOT).await.map_err(refused)?;
@@ -88,7 +88,7 @@ impl Snapshot {
 /// # Errors
 /// A run error where the server cannot be reached.
 pub async fn lone_reader(database_url: &str, stall: Duration) -> Result<CopyConnection> {
-    reader(&options(database_url)?, stall, None).await
+    reader(&reading_options(database_url)?, stall, None).await
 }
 
 async fn reader(

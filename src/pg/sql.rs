@@ -144,6 +144,46 @@ SELECT i.indexrelid::regclass::text AS name, i.indrelid::regclass::text AS on_ta
     OR i.indrelid IN (SELECT relid FROM pg_partition_tree($1::bigint::oid::regclass))
  ORDER BY 1";
 
+/// Every table outside the system's own schemas that is no partition.
+pub const ALL_TABLES: &str = "
+SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
+       has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AS readable,
+       ARRAY(SELECT a.attname::text FROM pg_attribute a
+              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+              ORDER BY a.attnum) AS columns
+  FROM pg_class c
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
+   AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
+ ORDER BY 1, 2";
+
+/// The foreign keys of a table.
+pub const FOREIGN_KEYS: &str = "
+SELECT ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY AS u (attnum, nth)
+               JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.attnum
+              ORDER BY u.nth) AS columns,
+       n.nspname::text AS schema, r.relname::text AS name,
+       ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY AS u (attnum, nth)
+               JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.attnum
+              ORDER BY u.nth) AS referred
+  FROM pg_constraint k
+  JOIN pg_class r ON r.oid = k.confrelid
+  JOIN pg_namespace n ON n.oid = r.relnamespace
+ WHERE k.conrelid = $1::bigint::oid AND k.contype = 'f'
+ ORDER BY k.conname";
+
+/// The columns of a table that take one of a few texts.
+pub const CHOICES: &str = "
+SELECT a.attname::text AS \"column\",
+       ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = a.atttypid
+              ORDER BY e.enumsortorder) AS labels,
+       (SELECT pg_get_constraintdef(k.oid) FROM pg_constraint k
+         WHERE k.conrelid = a.attrelid AND k.contype = 'c' AND k.conkey = ARRAY[a.attnum]
+         ORDER BY k.conname LIMIT 1) AS condition
+  FROM pg_attribute a
+ WHERE a.attrelid = $1::bigint::oid AND a.attnum > 0 AND NOT a.attisdropped
+ ORDER BY a.attnum";
+
 /// The rows of a query, each as one JSON object.
 pub fn as_json(query: &str) -> String {
     format!("SELECT to_jsonb(q)::text FROM ({query}) AS q")

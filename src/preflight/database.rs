@@ -11,7 +11,7 @@ use super::{item, sql, unknown};
 use crate::config::{Config, TablePair};
 use crate::error::Result;
 use crate::evidence::checklist::Item;
-use crate::pg::connect;
+use crate::pg::connect_reading;
 
 /// The handbook's oldest server.
 const OLDEST: i32 = 150_000;
@@ -21,7 +21,7 @@ const ROW_DELTA: i64 = 10;
 pub(super) async fn items(config: &Config, database_url: &str) -> Result<Vec<Item>> {
     crate::pg::options(database_url)?;
     let title = "PostgreSQL 15+ answers";
-    let mut connection = match connect(database_url).await {
+    let mut connection = match connect_reading(database_url).await {
         Ok(connection) => connection,
         Err(error) => {
             let advice = error.hint().unwrap_or("is the server running there?").to_owned();

@@ -5,7 +5,7 @@ use sqlx::Connection;
 
 use super::sql;
 use crate::error::{Error, Result};
-use crate::pg::connect;
+use crate::pg::connect_reading;
 
 /// Which orgs may be pilots.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +36,7 @@ pub struct Pilot {
 /// # Errors
 /// Where the database does not answer, or no org fits.
 pub async fn pilot(database_url: &str, options: PilotOptions) -> Result<Pilot> {
-    let mut connection = connect(database_url).await?;
+    let mut connection = connect_reading(database_url).await?;
     let found = sql::pilots(&mut connection, options.fewer_than, options.orgs).await;
     // It has served its purpose whether or not it closes politely.
     let _ = connection.close().await;

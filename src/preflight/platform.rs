@@ -8,11 +8,11 @@ use sqlx::Connection;
 use url::Url;
 
 use super::{item, sql, unknown};
-use crate::config::Config;
+use crate::config::{Config, WritingAct};
 use crate::error::Result;
 use crate::evidence::checklist::Item;
 use crate::http::{Site, TrustedRoots};
-use crate::pg::connect;
+use crate::pg::{connect, connect_reading};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The handbook's limit: fewer rows apart than this.
@@ -96,6 +96,10 @@ async fn recent_writes(config: &Config, database_url: &str, site: &mut Site) -> 
     let Some(pair) = config.tables.iter().find(|pair| pair.name == "revenue") else {
         return unknown(id, title, "no pair is named revenue", "name it so in [[tables]]");
     };
+    if !config.environment.allows(WritingAct::Drive) {
+        let seen = "not tried: this environment does not allow `drive`";
+        return unknown(id, title, seen, "try it where it is allowed");
+    }
     let org = config.preflight.test_org;
     let body =
         format!(r#"{{"orgId": {org}, "amount": "1.00", "description": "cutover preflight"}}"#);
@@ -108,7 +112,7 @@ async fn recent_writes(config: &Config, database_url: &str, site: &mut Site) -> 
         Err(failure) => return item(id, title, false, failure.name(), "is the platform up?"),
     };
     let Some(row) = made else { return unknown(id, title, "the answer names no row", advice) };
-    let sides = match connect(database_url).await {
+    let sides = match connect_reading(database_url).await {
         Ok(mut connection) => {
             let sides = sql::sides(&mut connection, pair, row).await;
             // It has served its purpose whether or not it closes politely.

@@ -56,6 +56,12 @@ pub struct Options {
     pub transactions_per_org: f64,
     /// What to seed; `None` where the data is there already.
     pub seed_profile: Option<seed::Profile>,
+    /// Whether it describes other tables than the reference schema's, which are there already.
+    pub own_schema: bool,
+    /// Whether the diff may try the triggers.
+    pub probe: bool,
+    /// What is not tested because nothing may be changed, in words.
+    pub left_out: Vec<String>,
     /// The day the calendar of the data is anchored to.
     pub as_of: NaiveDate,
     /// Seed of every random choice.
@@ -110,6 +116,7 @@ pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) ->
     let plan = Plan::new(&options.scenario, &plan_options)?;
     let scenario = Some(options.scenario.as_ref());
     let mut record = record::begin(folder, &options.config, scenario, options.rng_seed);
+    record.left_out.clone_from(&options.left_out);
     if !record.command.contains("--as-of") {
         // Tomorrow's default is another day.
         record.command.push_str(&format!(" --as-of {}", options.as_of));
@@ -302,7 +309,7 @@ async fn fill(
     database_url: &str,
     context: &ActContext,
 ) -> Result<Manifest> {
-    if pg::is_empty(database_url).await? {
+    if !options.own_schema && pg::is_empty(database_url).await? {
         platform::migrate(database_url, options.as_of).await?;
     }
     let seed_options = seed::Options {
@@ -326,7 +333,12 @@ async fn compare(
     log: Option<WalEvidence>,
     context: &ActContext,
 ) -> Result<DiffEvidence> {
-    let diff_options = diff::Options { phase: phase.into(), log, ..diff::Options::default() };
+    let diff_options = diff::Options {
+        phase: phase.into(),
+        log,
+        probe: options.probe,
+        ..diff::Options::default()
+    };
     let tables = &options.config.tables;
     diff::run(database_url, tables, &diff_options, folder.path(), context).await
 }

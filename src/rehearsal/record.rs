@@ -27,7 +27,11 @@ pub fn begin(
         config_sha256: sha256(configuration.as_bytes()),
         scenario_sha256: scenario.map_or(String::new(), |s| sha256(s.source.as_bytes())),
         limits: config.limits.clone(),
-        target: Target { pairs: pairs(config), ..Target::default() },
+        target: Target {
+            pairs: pairs(config),
+            environment: config.environment.name.clone(),
+            ..Target::default()
+        },
         environment: environment(),
         // What a run that is killed leaves behind must not read as a GO.
         verdict: Verdict {
@@ -74,10 +78,17 @@ fn command_line() -> String {
         }
     });
     let shown = arguments.map(|argument| match argument.split_once("://") {
-        Some((scheme, rest)) => match rest.rsplit_once('@') {
-            Some((_, host)) => format!("{scheme}://…@{host}"),
-            None => argument,
-        },
+        Some((scheme, rest)) => {
+            let host = rest.rsplit_once('@').map(|(_, host)| format!("…@{host}"));
+            let place = host.unwrap_or_else(|| rest.to_owned());
+            match place.split_once("password=") {
+                Some((before, secret)) => {
+                    let after = secret.split_once('&').map_or("", |(_, after)| after);
+                    format!("{scheme}://{before}password=…&{after}")
+                }
+                None => format!("{scheme}://{place}"),
+            }
+        }
         None if argument.contains(char::is_whitespace) => format!("'{argument}'"),
         None => argument,
     });

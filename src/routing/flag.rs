@@ -2,7 +2,7 @@
 //! seen by a probe, put back at the end.
 
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -11,13 +11,18 @@ use hyper::{Method, Request, Uri};
 use serde_json::Value;
 
 use super::keeper::Settings;
-use crate::config::{FlagRequest, Probe, RoutingConfig, RoutingKind, TlsConfig};
+use super::rule_file::RuleFile;
+use crate::config::{FlagRequest, Probe, RoutingConfig, RoutingKind, TlsConfig, secret};
 use crate::error::{Context, Error, Result};
 use crate::evidence::drive::Mode;
 use crate::http::{Client, Endpoint, TrustedRoots};
 
 /// How long a switch or a probe may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A platform that reads its flag from a file, or by way of others, follows within this.
+const SEEN_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A flag, how to switch it, and how to see it.
 #[derive(Debug, Clone)]
@@ -26,6 +31,8 @@ pub struct Flag {
     partitioned: Action,
     restore: Option<Action>,
     probe: Sight,
+    /// Where the flag stands in a file: the file, to put it back as it was.
+    rules: Option<RuleFile>,
     settings: Settings,
 }
 
@@ -35,6 +42,8 @@ enum Action {
     Ask(Box<Question>),
     /// Program and arguments; no shell.
     Run(Vec<String>),
+    /// A rule and what it is to be.
+    Edit(RuleFile, Value),
 }
 
 /// A request, prepared.
@@ -72,6 +81,8 @@ impl Flag {
         };
         let run =
             |command: &Vec<String>| (!command.is_empty()).then(|| Action::Run(command.clone()));
+        let rules = routing.rule_file.as_ref().filter(|_| routing.kind == RoutingKind::RuleFile);
+        let rules = rules.map(|path| RuleFile::new(path, &routing.rule_pointer));
         let (legacy, partitioned, restore) = match routing.kind {
             RoutingKind::Http => {
                 (ask(&routing.legacy)?, ask(&routing.partitioned)?, ask(&routing.restore)?)
@@ -81,6 +92,12 @@ impl Flag {
                 run(&routing.partitioned_command),
                 run(&routing.restore_command),
             ),
+            RoutingKind::RuleFile => {
+                let to = |rule: &Option<Value>| rules.clone().zip(rule.clone());
+                let edit = |(rules, rule)| Action::Edit(rules, rule);
+                let (legacy, partitioned) = (&routing.legacy_rule, &routing.partitioned_rule);
+                (to(legacy).map(edit), to(partitioned).map(edit), None)
+            }
             RoutingKind::Header | RoutingKind::Urls | RoutingKind::None => return Ok(None),
         };
         let (Some(legacy), Some(partitioned), Some(probe)) =
@@ -94,10 +111,11 @@ impl Flag {
             url: probe.url.clone(),
             body: String::new(),
             headers: probe.headers.clone(),
+            headers_env: probe.headers_env.clone(),
         };
         let probe = Sight { question: Question::new(&request, roots)?, probe };
         let settings = Settings { routing: routing.clone(), tls: tls.clone() };
-        Ok(Some(Self { legacy, partitioned, restore, probe, settings }))
+        Ok(Some(Self { legacy, partitioned, restore, probe, rules, settings }))
     }
 
     /// How long after a switch some answers may still come from the other side.
@@ -108,6 +126,23 @@ impl Flag {
     /// What the flag was made from.
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// What has to be known of the flag, beside its mode, to put it back: the rule that stands in its
+    /// file. Keep it with [`Flag::remember`] before the first switch.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or holds no such rule.
+    pub fn as_it_is(&self) -> Result<Option<Value>> {
+        self.rules.as_ref().map(RuleFile::rule).transpose()
+    }
+
+    /// The same flag, put back to `rule` where it stands in a file.
+    pub fn remember(mut self, rule: Option<Value>) -> Self {
+        if let Some((rules, rule)) = self.rules.clone().zip(rule) {
+            self.restore = Some(Action::Edit(rules, rule));
+        }
+        self
     }
 
     /// Sends reads to one side.
@@ -130,9 +165,16 @@ impl Flag {
             Some(action) => action.perform().await?,
             None => self.switch(found).await?,
         }
-        match self.seen().await? {
-            Some(mode) if mode == found => Ok(()),
-            _ => Err(Error::run("the probe does not see the mode that was found at the start", "")),
+        let end = Instant::now() + SEEN_WITHIN;
+        loop {
+            match self.seen().await {
+                Ok(Some(mode)) if mode == found => return Ok(()),
+                _ if Instant::now() < end => tokio::time::sleep(LOOK_EVERY).await,
+                seen => {
+                    let what = "the probe does not see the mode that was found at the start";
+                    return seen.and(Err(Error::run(what, "")));
+                }
+            }
         }
     }
 
@@ -166,6 +208,7 @@ impl Action {
         match self {
             Self::Ask(question) => question.ask().await.map(drop),
             Self::Run(argv) => run(argv).await,
+            Self::Edit(rules, rule) => rules.set(rule),
         }
     }
 }
@@ -200,6 +243,14 @@ impl Question {
         for (name, value) in &request.headers {
             let name = HeaderName::try_from(name).or_usage(&place, "")?;
             headers.insert(name, HeaderValue::try_from(value).or_usage(&place, "")?);
+        }
+        for (name, variable) in &request.headers_env {
+            let place = format!("{place} headers_env `{name}`");
+            let name = HeaderName::try_from(name).or_usage(&place, "")?;
+            let value = secret(&place, Some(variable), None)?.unwrap_or_default();
+            let mut value = HeaderValue::try_from(value).or_usage(&place, "")?;
+            value.set_sensitive(true);
+            headers.insert(name, value);
         }
         let query = request.url.query().map_or_else(String::new, |query| format!("?{query}"));
         Ok(Self {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::SigSet;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::flag::Flag;
 use crate::config::{RoutingConfig, TlsConfig};
@@ -41,6 +42,8 @@ pub(super) struct Settings {
 struct Task {
     settings: Settings,
     found: Mode,
+    /// The rule that was found in a file of rules.
+    rule: Option<Value>,
 }
 
 /// The owner's end. Dropped without a word, the keeper puts the flag back.
@@ -66,7 +69,9 @@ impl FlagKeeper {
             .spawn()
             .or_run(&what, hint)?;
         let mut keeper = Self { child };
-        let task = Task { settings: flag.settings().clone(), found };
+        // Nobody has switched yet.
+        let rule = flag.as_it_is()?;
+        let task = Task { settings: flag.settings().clone(), found, rule };
         let mut line = serde_json::to_vec(&task).or_run(&what, "")?;
         line.push(b'\n');
         match keeper.child.stdin.as_mut().map(|pipe| pipe.write_all(&line)) {
@@ -108,6 +113,7 @@ pub fn keep_flag() -> Result<()> {
     let Some(flag) = Flag::new(&task.settings.routing, &task.settings.tls, &roots)? else {
         return Ok(());
     };
+    let flag = flag.remember(task.rule);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.or_run("cannot start the runtime", "")?.block_on(put_back(&flag, task.found))
 }

@@ -3,6 +3,7 @@
 mod flag;
 mod keeper;
 mod percentage;
+mod rule_file;
 mod survey;
 mod switch;
 

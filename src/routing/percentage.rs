@@ -30,6 +30,7 @@ impl Percentage {
             url: flags.clone(),
             body: body.into(),
             headers: Default::default(),
+            headers_env: Default::default(),
         };
         let rollout = &config.rollout;
         let share = usual(r#"{"USE_PARTITIONED_TABLES_PERCENTAGE": {{percent}}}"#);

@@ -12,7 +12,7 @@ use super::feeder::Feeder;
 use super::file::RawScenario;
 use super::operation::{Operation, check_spread};
 use super::token::Signer;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, toml_message};
 
 /// A checked scenario, templates compiled.
 #[derive(Debug, Clone)]
@@ -69,7 +69,8 @@ impl Scenario {
     }
 
     fn parse_beside(place: &str, text: &str, folder: &Path) -> Result<Self> {
-        let raw: RawScenario = toml::from_str(text).or_usage(place, "")?;
+        let raw: RawScenario =
+            toml::from_str(text).map_err(|e| toml_message(&e, text)).or_usage(place, "")?;
         check(raw, text, folder).map_err(|wrong| {
             let at = locate(text, &wrong.at);
             let before = &text[..at];
@@ -78,6 +79,45 @@ impl Scenario {
             let what = format!("{place}, line {line}, column {column}: {}", wrong.why);
             Error::usage(what, "")
         })
+    }
+
+    /// The same without what changes data, and without what works on rows that only such an operation
+    /// makes; and what was left out, by name.
+    ///
+    /// # Errors
+    /// A usage error where nothing is left.
+    pub fn reads_only(mut self) -> Result<(Self, Vec<String>)> {
+        let mut left_out = Vec::new();
+        let changes = |operation: &Operation| operation.writes || operation.write.is_some();
+        let keeps: Vec<usize> = self
+            .operations
+            .iter()
+            .filter(|o| !changes(o) && o.row.is_none())
+            .filter_map(|o| o.remember)
+            .collect();
+        self.operations.retain(|operation| {
+            let kept = !changes(operation) && operation.row.is_none_or(|row| keeps.contains(&row));
+            if !kept {
+                left_out.push(operation.name.clone());
+            }
+            kept
+        });
+        if self.operations.iter().all(|operation| operation.weight == 0.0) {
+            let what = format!("--read-only: every operation of `{}` changes data", self.name);
+            let hint = "give --scenario one that reads; an operation reads with GET, HEAD or \
+                        writes = false, on no row that another one makes";
+            return Err(Error::usage(what, hint));
+        }
+        if !left_out.is_empty() {
+            self.source.push_str("\n# only what reads\n");
+        }
+        Ok((self, left_out))
+    }
+
+    /// Names of the operations that change data.
+    pub fn writers(&self) -> Vec<&str> {
+        let writers = self.operations.iter().filter(|o| o.weight > 0.0 || o.remember.is_some());
+        writers.filter(|o| o.writes || o.write.is_some()).map(|o| o.name.as_str()).collect()
     }
 
     /// Whether each of the orgs `1..=orgs` has what the scenario needs for it.

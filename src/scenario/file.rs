@@ -10,7 +10,8 @@ use crate::evidence::ledger::WriteKind;
 
 /// Traffic for `cutover drive` and `cutover rehearse`.
 ///
-/// Texts may hold blanks: {{org}}, {{unique}}, {{date:LOW..HIGH}} (days from the data's last day),
+/// Texts may hold blanks: {{org}} (of an operation on a row: the row's), {{unique}},
+/// {{date:LOW..HIGH}} (days from the data's last day),
 /// {{month:LOW..HIGH}}, {{year:LOW..HIGH}}, {{int:LOW..HIGH}}, {{amount:LOW..HIGH}}, {{choice:A|B*3}}
 /// (B three times as often as A), {{row.FIELD}}, {{feed.NAME.COLUMN}}, {{token}}.
 #[derive(Debug, Deserialize, JsonSchema)]

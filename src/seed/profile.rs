@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::specs::{ColumnSpec, Generator};
 use super::vocabulary;
 use crate::config::TablePair;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, toml_message};
 use crate::pg::QualifiedName;
 
 /// A description of the data as its owner writes it (TOML); see `fixtures/finance.seed.toml`.
@@ -122,15 +122,27 @@ impl Profile {
         let text = std::fs::read_to_string(path)
             .or_usage(&place, "give the path of a readable TOML file")?;
         let folder = path.parent().unwrap_or(Path::new("."));
-        Self::parse(&text, folder).map_err(|error| match error {
+        Self::parse_beside(&place, &text, folder)
+    }
+
+    /// Checks a profile's text; `place` names it in messages.
+    ///
+    /// # Errors
+    /// As [`Profile::read`].
+    pub fn parse_text(place: &str, text: &str) -> Result<Self> {
+        Self::parse_beside(place, text, Path::new("."))
+    }
+
+    fn parse_beside(place: &str, text: &str, folder: &Path) -> Result<Self> {
+        Self::parse(text, folder).map_err(|error| match error {
             Error::Usage { what, hint } => Error::usage(format!("{place}: {what}"), hint),
             other => other,
         })
     }
 
     fn parse(text: &str, folder: &Path) -> Result<Self> {
-        let mut profile: Self = toml::from_str(text)
-            .map_err(|error| Error::usage(error.to_string().trim_end().to_owned(), ""))?;
+        let mut profile: Self =
+            toml::from_str(text).map_err(|error| Error::usage(toml_message(&error, text), ""))?;
         profile.folder = folder.to_owned();
         profile.text_sha256 = format!("{:x?}", Sha256::digest(text.as_bytes()).to_vec());
         Ok(profile)

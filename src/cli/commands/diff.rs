@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Exit, Printer, TargetArgs, values};
-use crate::config::Config;
+use crate::cli::{Exit, Printer, TargetArgs, intents, values};
+use crate::config::{Config, WritingAct};
 use crate::error::{Context, Error, Result};
 use crate::evidence::finding::{DiffEvidence, Finding, Severity};
 use crate::evidence::run_record::{Act, ActState, RunRecord};
@@ -121,10 +121,18 @@ pub async fn run(args: DiffArgs, printer: &Printer, stop: CancellationToken) -> 
         ));
     };
     let config = chosen(&args)?;
+    let probe = !args.no_probe && config.environment.allows(WritingAct::Probe);
+    let environment = config.environment.clone();
+    let mut intents: Vec<_> =
+        intents::probe(&config.tables).filter(|_| probe).into_iter().collect();
+    intents.extend(args.wal.then(intents::wal));
+    let left_out: Vec<String> = intents::untried(&environment).into_iter().collect();
+    let place = intents::place(Some(database_url), None);
+    intents::announce(printer, &environment, &place, &intents, &left_out)?;
     let options = diff::Options {
         allow_empty: args.allow_empty,
         all_orgs: args.all_orgs,
-        probe: !args.no_probe,
+        probe,
         repair: args.repair,
         wal: args.wal.then_some(args.wal_for),
         orgs: args.orgs_file.as_deref().map(listed_orgs).transpose()?,

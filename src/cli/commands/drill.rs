@@ -5,7 +5,7 @@ use std::fmt::Write;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Exit, Printer, TargetArgs, values};
+use crate::cli::{Exit, Printer, TargetArgs, intents, values};
 use crate::drill::Name;
 use crate::error::{Context, Error, Result};
 use crate::evidence::drill::Drill;
@@ -72,6 +72,10 @@ pub async fn run(args: DrillArgs, printer: &Printer, stop: CancellationToken) ->
         return Err(Error::usage(what, "cutover drill faults --only TEXT, or name the drills"));
     }
     let options = args.resolve()?;
+    let target = options.target.as_ref();
+    let place = intents::place(target.map(|(url, _)| url.as_str()), target.map(|(_, url)| url));
+    let changes: Vec<_> = target.map(|_| intents::drill(&args.names)).into_iter().collect();
+    intents::announce(printer, &options.config.environment, &place, &changes, &[])?;
     let folder = RunFolder::create(args.target.out.as_deref())?;
     let outcome = rehearsal::drill(&options, &folder, &printer.context(stop)).await;
     if outcome.is_err() {

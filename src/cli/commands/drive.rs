@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::capacity;
-use crate::cli::{Exit, Printer, TargetArgs, values, verdict_text};
+use crate::cli::{Exit, Printer, TargetArgs, intents, values, verdict_text};
 use crate::config::{Config, RoutingConfig, RoutingKind};
 use crate::drive::CapacityOptions;
 use crate::error::{Error, Result};
@@ -34,6 +34,9 @@ pub struct DriveArgs {
     /// Traffic [default: the finance scenario]
     #[arg(long, value_name = "FILE")]
     pub scenario: Option<PathBuf>,
+    /// Change nothing: leave out what changes data, and what needs a row that such an operation makes
+    #[arg(long)]
+    pub read_only: bool,
     /// Arrivals per second; `max` sends as fast as answers come, which tells the capacity of target
     /// and generator together, and nothing about latency
     #[arg(long, value_name = "R|max", default_value = "250", value_parser = values::rate_or_max)]
@@ -116,6 +119,21 @@ impl DriveArgs {
             }
             Some(values::Modes(modes)) => Ok(modes.clone()),
         }
+    }
+
+    /// The traffic, and what is left out of it because nothing is to be changed.
+    fn scenario(&self, config: &mut Config) -> Result<(Arc<Scenario>, Vec<String>)> {
+        let scenario = match &self.scenario {
+            Some(path) => Scenario::read(path)?,
+            None => Scenario::parse("the built-in finance scenario", FINANCE)?,
+        };
+        if !self.read_only {
+            return Ok((Arc::new(scenario), Vec::new()));
+        }
+        config.environment = std::mem::take(&mut config.environment).read_only();
+        let (scenario, left_out) = scenario.reads_only()?;
+        let told = intents::untested_operations(&left_out);
+        Ok((Arc::new(scenario), told.into_iter().collect()))
     }
 
     /// What `--find-capacity` looks for.
@@ -216,22 +234,23 @@ impl DriveArgs {
 /// Where the platform is not named, does not take the first requests, or Goose does not start.
 pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) -> Result<Exit> {
     args.check_sharing()?;
-    let config = args.target.read_config()?;
+    let mut config = args.target.read_config()?;
     let base_url = args.target.base_url(&config)?.ok_or_else(|| {
         Error::usage("no platform is named", "give --base-url or CUTOVER_BASE_URL")
     })?;
     let switch = Switch::new(&config, &base_url)?;
-    let scenario = Arc::new(match &args.scenario {
-        Some(path) => Scenario::read(path)?,
-        None => Scenario::parse("the built-in finance scenario", FINANCE)?,
-    });
+    let (scenario, left_out) = args.scenario(&mut config)?;
     let database_url = args.target.checked_database_url()?;
+    let place = intents::place(database_url, Some(&base_url));
+    let intents = intents::drive(&scenario, &config);
+    intents::announce(printer, &config.environment, &place, &intents, &left_out)?;
     let (modes, rng_seed) = (args.modes(&config.routing)?, args.target.rng_seed);
     let search = args.find_capacity.then(|| args.search(&modes, &config.routing)).transpose()?;
     let load = args.load(&config.routing, modes.len())?;
     let plan = Plan::new(&scenario, &load.plan_options(&modes, args.orgs, rng_seed))?;
     let folder = RunFolder::create(args.target.out.as_deref())?;
     let mut record = rehearsal::begin_record(&folder, &config, Some(&scenario), rng_seed);
+    record.left_out = left_out;
     // What a load that is killed leaves behind must say so.
     folder.write_record(&record)?;
     let context = printer.context(stop);

@@ -8,9 +8,11 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::{Exit, Printer};
+use crate::config::Config;
 use crate::error::{Context, Error, Result};
 use crate::run_folder::write_whole;
-use crate::scenario::{FromLog, LogOptions, Summary, from_log};
+use crate::scenario::{FromLog, LogOptions, Scenario, Summary, from_log};
+use crate::{discover, pg, seed};
 
 /// Arguments of `init`.
 #[derive(Debug, Args)]
@@ -19,9 +21,18 @@ pub struct InitArgs {
     /// Caddy, Envoy), plain or gzip; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     pub from_access_log: Option<PathBuf>,
-    /// File to write; must not be there yet [default: standard output]
-    #[arg(long, value_name = "FILE")]
+    /// PostgreSQL to look for table pairs in, which is only read; CUTOVER_DATABASE_URL where no access
+    /// log is named
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// Of an access log: the file to write [default: standard output]. Of a database: the folder for
+    /// cutover.toml, seed.toml and scenario.toml [default: the working folder]. Nothing that is there
+    /// is overwritten
+    #[arg(long, value_name = "FILE|DIR")]
     pub out: Option<PathBuf>,
+    /// Overwrite what is there
+    #[arg(long)]
+    pub force: bool,
     /// The query parameter that names the org [default: the usual names]
     #[arg(long, value_name = "NAME")]
     pub org_param: Option<String>,
@@ -37,31 +48,114 @@ pub struct InitArgs {
     pub org_header: Option<String>,
 }
 
-/// Makes a scenario and says what it was made from.
+/// Makes the files to start from, of a database, an access log, or both, and says what they were made
+/// from.
 ///
 /// # Errors
-/// A usage error where nothing is named to start from, the log cannot be read, or nothing in it can
-/// be driven; nothing is written then.
-pub fn run(args: &InitArgs, printer: &Printer) -> Result<Exit> {
-    let Some(log) = &args.from_access_log else {
-        let what = "nothing is named to start from: give --from-access-log FILE";
-        let hint = "an access log becomes a scenario for `cutover drive --scenario`";
-        return Err(Error::usage(what, hint));
+/// A usage error where nothing is named to start from, the log cannot be read, nothing in it can be
+/// driven, or a file is there already; a run error where the database cannot be asked. Nothing is
+/// written then.
+pub async fn run(args: &InitArgs, printer: &Printer) -> Result<Exit> {
+    let of_environment = || std::env::var("CUTOVER_DATABASE_URL").ok();
+    let url = match &args.from_access_log {
+        Some(_) => args.database_url.clone(),
+        None => args.database_url.clone().or_else(of_environment),
     };
-    if let Some(out) = args.out.as_deref().filter(|out| out.exists()) {
-        let what = format!("--out {}: is there already", out.display());
-        return Err(Error::usage(what, "give another name, or move that file away"));
+    match (url, &args.from_access_log) {
+        (Some(url), log) => of_database(args, &url, log.as_deref(), printer).await,
+        (None, Some(log)) => of_access_log(args, log, printer),
+        (None, None) => {
+            let what = "nothing is named to start from: give --database-url URL or \
+                        --from-access-log FILE";
+            let hint = "a database tells its table pairs, an access log becomes a scenario for `cutover \
+                        drive --scenario`";
+            Err(Error::usage(what, hint))
+        }
     }
+}
+
+/// The files made of a database; the scenario of the access log where one is named.
+const FILES: [&str; 3] = ["cutover.toml", "seed.toml", "scenario.toml"];
+
+async fn of_database(
+    args: &InitArgs,
+    url: &str,
+    log: Option<&Path>,
+    printer: &Printer,
+) -> Result<Exit> {
+    pg::options(url)?;
+    let folder = args.out.clone().unwrap_or_else(|| PathBuf::from("."));
+    let paths = FILES.map(|name| folder.join(name));
+    not_there(args, &paths)?;
+    let scenario = log.map(|log| read_log(args, log)).transpose()?;
+    let found = discover::look(url).await?;
+    let (told, scenario) = match scenario {
+        Some(FromLog { text, summary }) => (Some(told(&summary)), text),
+        None => (None, found.scenario()),
+    };
+    let texts = [found.config(), found.seed_profile(), scenario];
+    // What could not be read back would be no start.
+    Config::parse("the new cutover.toml", &texts[0])?;
+    if found.pairs.iter().any(|pair| pair.org.is_some() && !pair.key.is_empty()) {
+        seed::Profile::parse_text("the new seed.toml", &texts[1])?;
+    }
+    Scenario::parse("the new scenario.toml", &texts[2])?;
+    std::fs::create_dir_all(&folder)
+        .or_usage(format!("--out {}", folder.display()), "give a folder that can be written")?;
+    // Whoever came meanwhile is not overwritten either.
+    not_there(args, &paths)?;
+    for (path, text) in paths.iter().zip(&texts) {
+        write_whole(path, text.as_bytes())?;
+    }
+    let mut lines = vec![format!("{}: {} table pairs", found.database, found.pairs.len())];
+    lines.extend(found.told());
+    lines.extend(told);
+    let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    lines.push(format!("written: {}", names.join(", ")));
+    lines.push("next: look at the lines that say CHECK, then `cutover check-config`".into());
+    printer.result(&lines.join("\n"));
+    let pairs = found.pairs.iter().map(|pair| {
+        json!({
+            "name": pair.name, "legacy": pair.legacy.name.to_string(),
+            "partitioned": pair.twin.name.to_string(), "org": pair.org, "key": pair.key,
+            "ignore": pair.ignore, "only_legacy": pair.only_legacy, "only_partitioned": pair.only_twin,
+            "triggers": pair.triggers.iter().map(|t| &t.name).collect::<Vec<_>>(),
+        })
+    });
+    printer.json(&json!({
+        "database": found.database, "files": names, "pairs": pairs.collect::<Vec<_>>(),
+        "without_legacy": found.alone,
+    }));
+    Ok(Exit::OK)
+}
+
+/// Refuses to overwrite what is there, unless told.
+fn not_there(args: &InitArgs, paths: &[PathBuf]) -> Result<()> {
+    match paths.iter().find(|path| !args.force && path.exists()) {
+        None => Ok(()),
+        Some(path) => {
+            let what = format!("--out {}: is there already", path.display());
+            Err(Error::usage(what, "give another name, move that file away, or add --force"))
+        }
+    }
+}
+
+fn read_log(args: &InitArgs, log: &Path) -> Result<FromLog> {
     let options = LogOptions {
         org_param: args.org_param.clone(),
         org_field: args.org_field.clone(),
         org_segment: args.org_segment.clone(),
         org_header: args.org_header.clone(),
     };
-    let FromLog { text, summary } = match log.as_path() {
-        dash if dash == Path::new("-") => from_log("standard input", std::io::stdin(), &options)?,
-        path => from_log(&path.display().to_string(), open(path)?, &options)?,
-    };
+    match log {
+        dash if dash == Path::new("-") => from_log("standard input", std::io::stdin(), &options),
+        path => from_log(&path.display().to_string(), open(path)?, &options),
+    }
+}
+
+fn of_access_log(args: &InitArgs, log: &Path, printer: &Printer) -> Result<Exit> {
+    not_there(args, args.out.as_slice())?;
+    let FromLog { text, summary } = read_log(args, log)?;
     match &args.out {
         Some(out) => {
             write_whole(out, text.as_bytes())?;

@@ -34,6 +34,9 @@ pub struct MergeArgs {
     /// Configuration file that the shards were given (cutover.toml), for its table pairs
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// The environment of the configuration that is meant
+    #[arg(long, env = "CUTOVER_ENV", value_name = "NAME")]
+    pub env: Option<String>,
 }
 
 /// Puts shards together, looks what became of their writes, judges, and says what was measured.
@@ -41,9 +44,10 @@ pub struct MergeArgs {
 /// # Errors
 /// A usage error where the folders do not hold shards of one load and of one comparison.
 pub async fn run(args: &MergeArgs, printer: &Printer, stop: CancellationToken) -> Result<Exit> {
-    let database_url = args.database_url.as_deref();
+    let config = read_config(args.config.as_deref(), args.env.as_deref())?;
+    let database_url = config.database_url(args.database_url.as_deref())?;
+    let database_url = database_url.as_deref();
     database_url.map(pg::options).transpose()?;
-    let config = read_config(args.config.as_deref())?;
     let runs = read(&args.run_dirs)?;
     if database_url.is_some() && rehearsal::pairs(&config) != runs[0].1.target.pairs {
         let what = "--config: its table pairs are not those of the shards";
@@ -69,8 +73,9 @@ pub async fn run(args: &MergeArgs, printer: &Printer, stop: CancellationToken) -
     if let Some(shards) = shards {
         let load = shards.merge(folder.path())?;
         record.duration_s = load.duration_s;
-        record.drive =
-            Some(judge_writes(load, &parts, args, &config, printer, &stop, &folder).await?);
+        record.drive = Some(
+            judge_writes(load, &parts, (database_url, &config), printer, &stop, &folder).await?,
+        );
     }
     rehearsal::conclude(&folder, &mut record)?;
     printer.json(&record);
@@ -157,14 +162,13 @@ fn put_together(shards: Option<diff::Shards<'_>>, out: &Path) -> Result<Option<D
 async fn judge_writes(
     mut load: DriveEvidence,
     parts: &[drive::Part<'_>],
-    args: &MergeArgs,
-    config: &Config,
+    (database_url, config): (Option<&str>, &Config),
     printer: &Printer,
     stop: &CancellationToken,
     folder: &RunFolder,
 ) -> Result<DriveEvidence> {
-    let (url, tables) = (args.database_url.as_deref(), config.tables.as_slice());
-    let held = drive::merged_ledger(parts, &load, url, tables, folder.path());
+    let tables = config.tables.as_slice();
+    let held = drive::merged_ledger(parts, &load, database_url, tables, folder.path());
     load.ledger = tokio::select! {
         ledger = held => ledger,
         () = stop.cancelled() => return Err(Error::run("a signal ended the merge", "")),

@@ -1,6 +1,7 @@
 //! One file a command: raw arguments to resolved ones, the call of the acts, the outcome to print.
 
 mod capacity;
+pub mod check_config;
 pub mod completions;
 pub mod diff;
 pub mod drill;
@@ -24,10 +25,13 @@ use crate::error::Result;
 
 /// Runs the command that was asked for.
 pub(super) async fn dispatch(
-    command: Command,
+    mut command: Command,
     printer: &Printer,
     stop: CancellationToken,
 ) -> Result<Exit> {
+    if let Some(target) = command.target() {
+        target.settle()?;
+    }
     match command {
         Command::Rehearse(args) => rehearse::run(args, printer, stop).await,
         Command::Rig(args) => rig::run(args, printer, stop).await,
@@ -43,7 +47,8 @@ pub(super) async fn dispatch(
         Command::Gate(args) => gate::run(&args, printer).await,
         Command::Merge(args) => merge::run(&args, printer, stop).await,
         Command::Report(args) => report::run(&args, printer),
-        Command::Init(args) => init::run(&args, printer),
+        Command::Init(args) => init::run(&args, printer).await,
+        Command::CheckConfig(args) => check_config::run(&args, printer).await,
         Command::Completions(args) => Ok(completions::run(&args, printer)),
         Command::Man(args) => man::run(&args, printer),
         // Done before there was a runtime.

@@ -6,7 +6,8 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::cli::{Exit, Printer, TargetArgs, values};
+use crate::cli::{Exit, Printer, TargetArgs, intents, values};
+use crate::config::WritingAct;
 use crate::error::{Context, Error, Result};
 use crate::evidence::checklist::Checklist;
 use crate::evidence::verdict::State;
@@ -49,6 +50,13 @@ pub async fn preflight(
     let config = args.target.read_config()?;
     let base_url = base_url(&args.target)?;
     let database_url = args.target.required_database_url()?;
+    let (mut changes, mut left_out) = (Vec::new(), Vec::new());
+    match config.environment.allows(WritingAct::Drive) {
+        true => changes.push(intents::test_rows(&config)),
+        false => left_out.push("whether a write through the platform stands on both sides".into()),
+    }
+    let place = intents::place(Some(database_url), Some(&base_url));
+    intents::announce(printer, &config.environment, &place, &changes, &left_out)?;
     let context = printer.context(stop);
     let list = preflight::preflight(&config, database_url, &base_url, &context).await?;
     show(&list, args.target.out.as_deref(), printer)
@@ -65,6 +73,8 @@ pub async fn smoke(
 ) -> Result<Exit> {
     let config = args.target.read_config()?;
     let base_url = base_url(&args.target)?;
+    let (place, changes) = (intents::place(None, Some(&base_url)), [intents::test_rows(&config)]);
+    intents::announce(printer, &config.environment, &place, &changes, &[])?;
     let list = preflight::smoke(&config, &base_url, &printer.context(stop)).await?;
     show(&list, args.target.out.as_deref(), printer)
 }
@@ -108,6 +118,9 @@ fn show(list: &Checklist, out: Option<&Path>, printer: &Printer) -> Result<Exit>
 /// Where the database does not answer, no org fits, or the folder cannot be written.
 pub async fn pilot(args: PilotArgs, printer: &Printer) -> Result<Exit> {
     let database_url = args.target.required_database_url()?;
+    let environment = args.target.read_config()?.environment;
+    let place = intents::place(Some(database_url), None);
+    intents::announce(printer, &environment, &place, &[], &[])?;
     let options = PilotOptions { fewer_than: args.fewer_than, orgs: args.orgs };
     let out = args.target.out.clone().unwrap_or_else(|| PathBuf::from("reports/pilot"));
     let place = format!("--out {}", out.display());

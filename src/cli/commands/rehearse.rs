@@ -9,8 +9,8 @@ use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::cli::{Exit, NotifyArgs, Printer, TargetArgs, values, verdict_text};
-use crate::config::RoutingKind;
+use crate::cli::{Exit, NotifyArgs, Printer, TargetArgs, intents, values, verdict_text};
+use crate::config::{Config, Intent, RoutingKind, WritingAct};
 use crate::drill;
 use crate::error::{Context, Error, Result};
 use crate::evidence::run_record::RunRecord;
@@ -51,6 +51,12 @@ pub struct RehearseArgs {
     /// Traffic [default: the finance scenario]
     #[arg(long, value_name = "FILE")]
     pub scenario: Option<PathBuf>,
+    /// Change nothing: no seed, no operation that changes data, no try of the triggers
+    #[arg(long)]
+    pub read_only: bool,
+    /// Description of your own tables, to seed them [default: the reference schema's]
+    #[arg(long, value_name = "FILE")]
+    pub profile_file: Option<PathBuf>,
     /// Use the data that is there, orgs numbered from 1 to --orgs
     #[arg(long)]
     pub skip_seed: bool,
@@ -115,11 +121,8 @@ impl From<Profile> for rehearsal::Profile {
 }
 
 impl RehearseArgs {
-    /// Checks everything that can be checked before anything is touched.
-    fn resolve(&self) -> Result<Options> {
-        let config = self.target.read_config()?;
-        let target = self.target.both_or_none(&config)?;
-        if target.is_some() && !self.misbehave.is_empty() {
+    fn check_misbehaviour(&self, rig: bool) -> Result<()> {
+        if !rig && !self.misbehave.is_empty() {
             let what = "--misbehave: only the rig's own platform can be told to go wrong";
             return Err(Error::usage(what, "leave out --database-url and --base-url"));
         }
@@ -129,23 +132,46 @@ impl RehearseArgs {
                 other => other,
             })?;
         }
+        Ok(())
+    }
+
+    /// What to seed; `None` where the data is there already.
+    fn seed_profile(&self, config: &Config, rig: bool) -> Result<Option<seed::Profile>> {
+        let skip_seed = self.skip_seed || self.read_only;
+        if skip_seed && rig {
+            let option = if self.read_only { "--read-only" } else { "--skip-seed" };
+            let what = format!("{option}: a rig of its own holds no data");
+            return Err(Error::usage(what, "give --database-url and --base-url, or let it seed"));
+        }
+        // Only what is compared is seeded: rows that nobody looks at prove nothing.
+        Ok(match (skip_seed, &self.profile_file) {
+            (true, _) => None,
+            (false, Some(path)) => Some(seed::Profile::read(path)?.only(&config.tables)?),
+            (false, None) => Some(seed::Profile::reference().only(&config.tables)?),
+        })
+    }
+
+    /// Checks everything that can be checked before anything is touched.
+    fn resolve(&self) -> Result<Options> {
+        let mut config = self.target.read_config()?;
+        let target = self.target.both_or_none(&config)?;
+        if let (Some(name), None) = (&config.environment.name, &target) {
+            let what = format!("environment `{name}`: it names no database and no platform");
+            return Err(Error::usage(what, "give it base_url and database, or --database-url"));
+        }
+        self.check_misbehaviour(target.is_none())?;
+        if self.read_only {
+            config.environment = std::mem::take(&mut config.environment).read_only();
+        }
         if config.routing.kind == RoutingKind::None {
             let what = "[routing] kind = \"none\": a rehearsal has to ask both sides";
             return Err(Error::usage(what, "give kind = \"header\" or \"urls\""));
         }
-        if self.skip_seed && target.is_none() {
-            let what = "--skip-seed: a rig of its own holds no data";
-            return Err(Error::usage(what, "give --database-url and --base-url, or let it seed"));
-        }
-        // Only what is compared is seeded: rows that nobody looks at prove nothing.
-        let seed_profile = match self.skip_seed {
-            true => None,
-            false => Some(seed::Profile::reference().only(&config.tables)?),
-        };
+        let seed_profile = self.seed_profile(&config, target.is_none())?;
         let rig_url = Url::parse("http://127.0.0.1:1").expect("a URL");
         let base_url = target.as_ref().map_or(&rig_url, |(_, base_url)| base_url);
         Switch::new(&config, base_url)?;
-        let scenario = match &self.scenario {
+        let mut scenario = match &self.scenario {
             Some(path) => Scenario::read(path)?,
             None => Scenario::parse("the built-in finance scenario", FINANCE)?,
         };
@@ -153,6 +179,14 @@ impl RehearseArgs {
             let what = "--full: only a rig of our own can be given more servers";
             return Err(Error::usage(what, "leave out --database-url and --base-url"));
         }
+        let mut left_out: Vec<String> = Vec::new();
+        if self.read_only {
+            let (reads, operations) = scenario.reads_only()?;
+            scenario = reads;
+            left_out.extend(intents::untested_operations(&operations));
+        }
+        let probe = config.environment.allows(WritingAct::Probe);
+        left_out.extend(intents::untried(&config.environment));
         let profile = rehearsal::Profile::from(self.profile);
         // An increment is short by nature; there are six of them.
         let shape = if self.rollout { rehearsal::Profile::Quick } else { profile };
@@ -171,7 +205,10 @@ impl RehearseArgs {
             load,
             orgs: self.orgs.unwrap_or_else(|| profile.orgs()),
             transactions_per_org: self.transactions_per_org,
+            own_schema: self.profile_file.is_some(),
             seed_profile,
+            probe,
+            left_out,
             as_of: self.as_of.unwrap_or_else(|| chrono::Utc::now().date_naive()),
             rng_seed: self.target.rng_seed,
             keep_going: self.keep_going,
@@ -187,12 +224,28 @@ impl RehearseArgs {
     }
 }
 
+/// What a rehearsal changes on its target.
+fn changes(options: &Options, config: &Config, rollout: bool) -> Vec<Intent> {
+    let seeds = options.seed_profile.as_ref().map(|profile| intents::seed(profile, false));
+    let mut changes: Vec<Intent> = seeds.into_iter().collect();
+    changes.extend(intents::drive(&options.scenario, config));
+    changes.extend(intents::probe(&config.tables).filter(|_| options.probe));
+    changes.extend(options.wal.then(intents::wal));
+    changes.extend(rollout.then(intents::percentage));
+    changes
+}
+
 /// Runs all acts.
 ///
 /// # Errors
 /// What the acts could not do.
 pub async fn run(args: RehearseArgs, printer: &Printer, stop: CancellationToken) -> Result<Exit> {
     let options = args.resolve()?;
+    let target = options.target.as_ref();
+    let place = intents::place(target.map(|(url, _)| url.as_str()), target.map(|(_, url)| url));
+    let changes = changes(&options, &options.config, args.rollout);
+    let environment = &options.config.environment;
+    intents::announce(printer, environment, &place, &changes, &options.left_out)?;
     let notifier = args.notify.resolve(&options.config)?;
     let folder = RunFolder::create(args.target.out.as_deref())?;
     printer.note(&format!(

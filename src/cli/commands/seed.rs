@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Exit, Printer, TargetArgs, values};
+use crate::cli::{Exit, Printer, TargetArgs, intents, values};
 use crate::error::{Error, Result};
 use crate::evidence::manifest::Manifest;
 use crate::run_folder::RunFolder;
@@ -87,6 +87,15 @@ pub async fn run(args: SeedArgs, printer: &Printer, stop: CancellationToken) -> 
         return show_org(&profile, &options, org, printer);
     }
     let url = args.target.required_database_url()?;
+    let config = args.target.read_config()?;
+    let intents = [intents::seed(&profile, args.reset)];
+    intents::announce(
+        printer,
+        &config.environment,
+        &intents::place(Some(url), None),
+        &intents,
+        &[],
+    )?;
     let folder = args.target.out.as_deref().map(|out| RunFolder::create(Some(out))).transpose()?;
     if args.as_of.is_none() && (args.resume || args.shard.is_some()) {
         options.as_of = seed::recorded_as_of(url, &options).await?.unwrap_or(options.as_of);

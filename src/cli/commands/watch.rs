@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Exit, Printer, TargetArgs, values};
+use crate::cli::{Exit, Printer, TargetArgs, intents, values};
 use crate::error::{Error, Result};
 use crate::http::TrustedRoots;
 use crate::notify::Webhook;
@@ -47,6 +47,8 @@ pub async fn run(args: WatchArgs, printer: &Printer, stop: CancellationToken) ->
     let base_url = args.target.base_url(&config)?.ok_or_else(|| {
         Error::usage("no platform is named", "give --base-url or CUTOVER_BASE_URL")
     })?;
+    let place = intents::place(None, Some(&base_url));
+    intents::announce(printer, &config.environment, &place, &[], &[])?;
     let roots = TrustedRoots::with_file(config.tls.ca_file.as_deref())?;
     let mut notify = Vec::new();
     if let Some(url) = &args.webhook {

@@ -22,7 +22,7 @@ use self::transaction::PairChanges;
 use super::schema::{PairPlan, Side};
 use crate::error::{Error, Result};
 use crate::evidence::finding::{WalDivergence, WalEvidence};
-use crate::pg::{connect, describe, failure};
+use crate::pg::{connect_reading, describe, failure};
 
 /// Changes asked for at once; a transaction comes whole.
 const BATCH: i32 = 5_000;
@@ -46,7 +46,7 @@ impl Oracle {
     /// A usage error where the server's log does not hold what is needed, a run error where the
     /// server refuses.
     pub(super) async fn start(database_url: &str, plans: Vec<PairPlan>) -> Result<Self> {
-        let mut connection = connect(database_url).await?;
+        let mut connection = connect_reading(database_url).await?;
         let level: String = ask(&mut connection, sql::WAL_LEVEL).await?;
         if level != "logical" {
             return Err(Error::usage(

@@ -43,7 +43,7 @@ impl Reader {
         tables: &[TablePair],
         settings: &'static str,
     ) -> Result<Self> {
-        let mut connection = pg::connect(database_url).await?;
+        let mut connection = pg::connect_reading(database_url).await?;
         run(&mut connection, settings).await?;
         let mut pairs = BTreeMap::new();
         for config in tables {

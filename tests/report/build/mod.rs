@@ -22,6 +22,7 @@ use load::{cache_lost, drive, observations};
 /// A run in which everything went well.
 pub fn go() -> RunRecord {
     RunRecord {
+        left_out: Vec::new(),
         schema_version: SCHEMA_VERSION,
         record_sha256: String::new(),
         history: nights(),
@@ -48,6 +49,7 @@ pub fn go() -> RunRecord {
         target: Target {
             database: Some("127.0.0.1:5432/hospitality_platform".into()),
             base_url: Some("http://127.0.0.1:4000".into()),
+            environment: None,
             rig: true,
             postgres_version: Some("PostgreSQL 15.8 on x86_64-pc-linux-gnu".into()),
             pairs: Vec::new(),

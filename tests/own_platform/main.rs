@@ -1,0 +1,14 @@
+//! Somebody else's platform: its schema, its tokens, its rules about what may be changed, its secrets.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod discover;
+mod environments;
+mod flags;
+mod fuzz;
+mod read_only;
+mod second;
+mod secrets;
+mod service;
+mod tls;
