@@ -199,10 +199,12 @@ impl Play<'_> {
 
     /// What the load and both comparisons are made with.
     fn options(&self, target: (String, Url)) -> Options {
-        let duration = if self.case.under_load.long { 40 } else { 7 };
-        let pairs = if self.case.under_load.long { 12 } else { 2 };
+        let (duration, pairs, rate_per_s) = match self.case.under_load.long {
+            true => (40, 12, 300.0),
+            false => (7, 2, 100.0),
+        };
         let load = LoadShape {
-            rate_per_s: 100.0,
+            rate_per_s,
             connections: 32,
             pairs,
             extensions: 0,
@@ -236,10 +238,9 @@ impl Play<'_> {
 
     /// A load of seconds says nothing of speed, nor of a cache that has only just been started.
     fn limits(&self) -> Vec<OtherLimit> {
-        let mut aside = vec![("cache_hit_rate", 0.0)];
-        if !self.case.under_load.long {
-            aside.push(("p95_felt", 60_000.0));
-        }
+        // Where speed is what was planted, a fraction of a millisecond counts, too.
+        let felt_ms = if self.case.under_load.long { 0.0 } else { 60_000.0 };
+        let aside = [("cache_hit_rate", 0.0), ("p95_felt", felt_ms)];
         let limit = |(criterion, limit): (&str, f64)| OtherLimit {
             criterion: criterion.into(),
             limit,
