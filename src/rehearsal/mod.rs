@@ -4,6 +4,7 @@
 //! so that whatever happens next, what was measured is kept. However the run ends, the rig is
 //! stopped and the report is written.
 
+mod acts;
 mod drills;
 mod earlier;
 mod faults;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use chrono::NaiveDate;
 use url::Url;
 
+pub use acts::{extension, sizes_of_orgs};
 pub use drills::{DrillOptions, drill};
 pub use earlier::hold_against;
 pub use faults::{FaultOptions, plant_faults};
@@ -25,19 +27,20 @@ pub use load_shape::{LoadShape, Profile};
 pub use record::{begin as begin_record, pairs};
 pub use rollout::{RolloutOptions, SCHEDULE, judge_steps, rollout};
 
+use acts::{compare, fill, load, start_rig};
+
 use crate::act::{ActContext, Event};
 use crate::config::Config;
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::evidence::drive::Mode;
-use crate::evidence::finding::{DiffEvidence, WalEvidence};
+use crate::evidence::finding::DiffEvidence;
 use crate::evidence::limits::Phase;
-use crate::evidence::manifest::Manifest;
 use crate::evidence::run_record::{Act, ActState, RunRecord};
 use crate::evidence::watch::Look;
 use crate::routing::Switch;
 use crate::run_folder::{RunFolder, inventory};
 use crate::scenario::{Plan, Scenario};
-use crate::{diff, drive, gate, pg, platform, report, rig, seed};
+use crate::{diff, gate, pg, report, rig, seed};
 
 /// What is rehearsed, and on what.
 #[derive(Debug, Clone)]
@@ -274,121 +277,6 @@ impl Run<'_> {
         });
         if let Err(error) = self.folder.write_record(&self.record) {
             self.broken.get_or_insert(error);
-        }
-    }
-}
-
-async fn start_rig(options: &Options, context: &ActContext) -> Result<(rig::Stack, (String, Url))> {
-    let more = if options.full { ", a replica, PgBouncer" } else { "" };
-    context.note(format!("starting the rig: PostgreSQL{more}, Redis, the reference platform"));
-    let mut platform_args = Vec::new();
-    for misbehaviour in &options.misbehave {
-        platform_args.extend(["--misbehave".to_owned(), misbehaviour.clone()]);
-    }
-    let stack = rig::Stack::start(
-        rig::Options {
-            platform_args,
-            replica: options.full,
-            pgbouncer: options.full,
-            ..rig::Options::new(&options.executable)
-        },
-        context,
-    )
-    .await?;
-    let base_url = stack.base_url().ok_or_else(|| Error::run("the rig has no platform", ""))?;
-    let base_url = Url::parse(base_url).or_run("the rig's platform has no usable URL", "")?;
-    let database_url = stack.database_url().to_owned();
-    Ok((stack, (database_url, base_url)))
-}
-
-/// Makes the reference schema where there is nothing yet, then fills it.
-async fn fill(
-    options: &Options,
-    profile: &seed::Profile,
-    folder: &RunFolder,
-    database_url: &str,
-    context: &ActContext,
-) -> Result<Manifest> {
-    if !options.own_schema && pg::is_empty(database_url).await? {
-        platform::migrate(database_url, options.as_of).await?;
-    }
-    let seed_options = seed::Options {
-        orgs: options.orgs,
-        rng_seed: options.rng_seed,
-        as_of: options.as_of,
-        transactions_per_org: options.transactions_per_org,
-        ..seed::Options::default()
-    };
-    let manifest = seed::run(database_url, profile, &seed_options, context).await?;
-    let json = serde_json::to_vec_pretty(&manifest).or_run("manifest", "")?;
-    folder.write("manifest.json", &json)?;
-    Ok(manifest)
-}
-
-async fn compare(
-    options: &Options,
-    folder: &RunFolder,
-    database_url: &str,
-    phase: &str,
-    log: Option<WalEvidence>,
-    context: &ActContext,
-) -> Result<DiffEvidence> {
-    let diff_options = diff::Options {
-        phase: phase.into(),
-        log,
-        probe: options.probe,
-        ..diff::Options::default()
-    };
-    let tables = &options.config.tables;
-    diff::run(database_url, tables, &diff_options, folder.path(), context).await
-}
-
-async fn load(
-    options: &Options,
-    folder: &RunFolder,
-    (database_url, base_url): (&str, &Url),
-    plan: Plan,
-    context: &ActContext,
-) -> Result<drive::Outcome> {
-    let drive_options = drive::Options {
-        connections: options.load.connections,
-        timeout: REQUEST_TIMEOUT,
-        as_of: options.as_of,
-        rate_per_s: options.load.rate_per_s,
-        closed_loop: false,
-        database_url: Some(database_url.to_owned()),
-        tables: options.config.tables.clone(),
-        parity: options.config.parity.clone(),
-        org_sizes: sizes_of_orgs(&options.config, database_url, context).await,
-        shard: None,
-        start_at: None,
-        metrics_listen: None,
-        dashboard: None,
-        executable: Some(options.executable.clone()),
-        extension: extension(&options.config, options.load.extensions),
-    };
-    let switch = Switch::new(&options.config, base_url)?;
-    let scenario = Arc::clone(&options.scenario);
-    drive::run(scenario, plan, switch, &drive_options, folder.path(), context).await
-}
-
-/// The gate's eye on a load that runs; `None` where it may not go on anyway.
-pub fn extension(config: &Config, at_most: u32) -> Option<drive::Extension> {
-    let judge = gate::judge_of_looks(&config.limits, Phase::default());
-    (at_most > 0).then(|| drive::Extension { at_most, judge: Arc::new(judge) })
-}
-
-/// Classes of the orgs by size; without them the load is measured all the same.
-pub async fn sizes_of_orgs(
-    config: &Config,
-    database_url: &str,
-    context: &ActContext,
-) -> Option<Arc<drive::OrgSizes>> {
-    match drive::org_sizes(database_url, &config.tables).await {
-        Ok(sizes) => Some(Arc::new(sizes)),
-        Err(error) => {
-            context.note(format!("nothing is shown by size of the org: {error}"));
-            None
         }
     }
 }

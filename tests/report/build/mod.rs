@@ -23,6 +23,7 @@ use load::{cache_lost, drive, observations};
 pub fn go() -> RunRecord {
     RunRecord {
         left_out: Vec::new(),
+        ended_at: "2026-03-01T10:24:45Z".into(),
         schema_version: SCHEMA_VERSION,
         record_sha256: String::new(),
         history: nights(),
