@@ -142,8 +142,8 @@ fn every_command_line_of_the_docs_is_one_that_is_understood() {
     assert!(lines.len() > 10);
     for Line { page, text } in &lines {
         let words = || text.split_whitespace().filter(|word| !word.contains("=/"));
-        if let Some(at) = words().position(|word| word == "cutover")
-            && let Err(error) = Cli::try_parse_from(words().skip(at))
+        if words().next() == Some("cutover")
+            && let Err(error) = Cli::try_parse_from(words())
         {
             assert_eq!(error.exit_code(), 0, "{page}: {text}\n{error}");
         }
@@ -167,9 +167,10 @@ async fn the_lines_for_a_staging_platform_do_what_they_say() {
     cutover::platform::migrate(&another.url, today).await.expect("the database is empty");
     let mut ran = 0;
     for Line { text, .. } in lines_of(&root().join("README.md")) {
-        // With the evidence of a day's watching, at a time to come, or of shards that ran then.
-        let elsewhere =
-            ["--evidence", "--start-at", "merge"].iter().any(|word| text.contains(word));
+        // With the evidence of a day's watching, at a time to come, of shards that ran then, or told
+        // of the handbook, whose commands have tests of their own.
+        let elsewhere = ["--evidence", "--start-at", "merge", " URL", "drill all"];
+        let elsewhere = elsewhere.iter().any(|word| text.contains(word));
         if !text.starts_with("cutover ") || elsewhere {
             continue;
         }

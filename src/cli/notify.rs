@@ -24,11 +24,12 @@ pub struct NotifyArgs {
     #[arg(long, env = "CUTOVER_NOTIFY_URL", hide_env_values = true, value_name = "URL")]
     pub notify_url: Option<String>,
     /// Which verdicts to tell
-    #[arg(long, value_enum, default_value_t = NotifyOn::NotGo)]
+    #[arg(long, hide_short_help = true, value_enum, default_value_t = NotifyOn::NotGo)]
     pub notify_on: NotifyOn,
     /// Where the report can be read, for the message [default: the step of GitHub's CI, else the
     /// page's path]
-    #[arg(long, env = "CUTOVER_REPORT_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(long, hide_short_help = true, env = "CUTOVER_REPORT_URL", hide_env_values = true)]
+    #[arg(value_name = "URL")]
     pub report_url: Option<String>,
 }
 

@@ -19,7 +19,6 @@ const OLDEST: i32 = 150_000;
 const ROW_DELTA: i64 = 10;
 
 pub(super) async fn items(config: &Config, database_url: &str) -> Result<Vec<Item>> {
-    crate::pg::options(database_url)?;
     let title = "PostgreSQL 15+ answers";
     let mut connection = match connect_reading(database_url).await {
         Ok(connection) => connection,
