@@ -54,26 +54,40 @@ impl Error {
     }
 }
 
-/// What is wrong in a TOML file, with line and column. The line itself is shown unless it may hold a
-/// secret: somebody may have written one there although it belongs elsewhere.
+/// What is wrong in a TOML file, with line and column and the key that stands there. Values are not
+/// shown: somebody may have written a secret where it does not belong, under whatever name.
 pub fn toml_message(error: &toml::de::Error, text: &str) -> String {
     let at = error.span().map_or(0, |span| span.start).min(text.len());
     let (before, after) = (text.get(..at).unwrap_or(""), text.get(at..).unwrap_or(""));
-    let line = before.rsplit('\n').next().unwrap_or("");
-    let line = format!("{line}{}", after.lines().next().unwrap_or("")).to_lowercase();
-    const WORDS: [&str; 8] =
-        ["://", "password", "secret", "token", "authorization", "bearer", "key", "cookie"];
-    if !WORDS.iter().any(|word| line.contains(word)) {
-        return error.to_string().trim_end().to_owned();
+    let (number, start) = (1 + before.matches('\n').count(), before.rsplit('\n').next());
+    let start = start.unwrap_or_default();
+    let line = format!("{start}{}", after.lines().next().unwrap_or_default());
+    let plain = |c: char| c.is_alphanumeric() || " _-.[]\"".contains(c);
+    let key = line.split('=').next().unwrap_or_default().trim();
+    let shown = match key.chars().all(plain) {
+        true if line.contains('=') => format!("{key} = …"),
+        true if key.starts_with('[') => key.to_owned(),
+        _ => "…".to_owned(),
+    };
+    let column = 1 + start.chars().count();
+    let told = without_values(error.message());
+    format!("TOML parse error at line {number}, column {column}: {told}\n{number} | {shown}")
+}
+
+/// A message of the parser's without the values that it quotes; keys and variants that are words stay.
+fn without_values(message: &str) -> String {
+    let mut told = message.lines().next().unwrap_or_default().to_owned();
+    if let Some((start, rest)) = told.split_once('"') {
+        told = format!("{start}…{}", rest.rsplit_once('"').map_or("", |(_, end)| end));
     }
-    let number = 1 + before.matches('\n').count();
-    let column = 1 + before.rsplit('\n').next().unwrap_or("").chars().count();
-    // What a message quotes of a value, it quotes in these.
-    let mut told = error.message().lines().next().unwrap_or_default().to_owned();
-    if let Some((start, rest)) = told.split_once(['"', '\'']) {
-        told = format!("{start}…{}", rest.rsplit_once(['"', '\'']).map_or("", |(_, end)| end));
+    if let Some(rest) = told.strip_prefix("unknown variant `") {
+        let (value, end) = rest.split_once("`, expected").unwrap_or((rest, ""));
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if value.len() > 16 || !value.chars().all(word) {
+            told = format!("unknown variant …, expected{end}");
+        }
     }
-    format!("TOML parse error at line {number}, column {column}\n{told}")
+    told
 }
 
 /// Puts what we were doing, and advice, around somebody else's error.

@@ -173,13 +173,10 @@ fn processes_are_started_by_the_rig() {
 
 #[test]
 fn who_only_reads_opens_connections_that_cannot_write() {
-    let words = ["pg::connect(", " connect(database_url", "pg::options("];
+    let words = ["pg::connect(", " connect(database_url", "= connect(url"];
     let writes = ["seed", "platform", "rig", "pg", "drill"];
-    // Sees whether a URL is one, and opens nothing.
-    let checks = |source: &Source| source.room() == "cli";
     let probes = |source: &Source| source.path.starts_with("diff/probe/");
-    let belongs =
-        |source: &Source| writes.contains(&source.room()) || checks(source) || probes(source);
+    let belongs = |source: &Source| writes.contains(&source.room()) || probes(source);
     only_in(&words, belongs, "reading acts use pg::connect_reading");
 }
 

@@ -262,3 +262,68 @@ fn folders_of_runs() {
     };
     runner().run(&texts_of(record()), run).expect("every folder is read or refused");
 }
+
+const METRICS: &str = r#"{
+  "system": {"status": "healthy", "uptime": 1},
+  "partitions": {"tables": [{"name": "revenue", "rowCountDelta": 0, "status": "ok"}]},
+  "cache": {"available": true, "hits": 9000, "lookups": 10000, "hitRate": 90.0},
+  "database": {
+    "maxReplicaLag": 0.5,
+    "pools": [{"name": "primary", "inUse": 3, "max": 20, "waiting": 0}]
+  },
+  "alerts": {"critical": 0, "warning": 1}
+}
+"#;
+
+/// Looks of the monitoring loop at a platform that says something else each time.
+#[test]
+fn monitoring_of_a_platform() {
+    use std::sync::{Arc, Mutex};
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let texts: Arc<Mutex<Vec<String>>> = Arc::default();
+    let said = Arc::clone(&texts);
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    let url = url::Url::parse(&url).expect("a URL");
+    let answer = move || {
+        let mut said = said.lock().expect("nobody panicked");
+        said.rotate_left(1);
+        let text = said.first().cloned().unwrap_or_default();
+        async move { ([("content-type", "application/json")], text) }
+    };
+    let router = axum::Router::new().fallback(answer);
+    runtime.spawn(async move { axum::serve(listener, router).await });
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = cutover::watch::Options {
+        every: Duration::from_millis(2),
+        length: Some(Duration::from_millis(4)),
+        notify: Vec::new(),
+    };
+    let config = Config::default();
+    let said = prop::collection::vec(texts_of(METRICS), 3);
+    let run = |changed: Vec<String>| {
+        *texts.lock().expect("nobody panicked") = changed;
+        let out = folder.path().join("watch");
+        let _ = std::fs::remove_dir_all(&out);
+        let context = cutover::act::ActContext::silent();
+        let watch = cutover::watch::watch(&config, &url, &options, &out, &context);
+        let ended = async { tokio::time::timeout(PATIENCE, watch).await };
+        let summary =
+            runtime.block_on(ended).expect("it hangs").expect("it goes on whatever comes");
+        let lines = std::fs::read_to_string(out.join("watch.jsonl")).expect("a line per look");
+        prop_assert_eq!(lines.lines().count() as u64, summary.looks);
+        for line in lines.lines() {
+            let look: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            // Nonsense has a reason; whatever has none said how the platform is.
+            prop_assert!(
+                look["error"].is_string() || look["system_status"].is_string(),
+                "{}",
+                line
+            );
+        }
+        Ok(())
+    };
+    runner().run(&said, run).expect("every answer is a look");
+}
