@@ -74,11 +74,18 @@ start_at() {
 verdict() {
   shopt -s nullglob
   rm -rf "$RUN_DIR/merged"
-  local record runs=() config=()
+  local record driven='' before=() runs=() config=()
   # What was killed has left a record that says so, and nothing to put together.
   for record in "$RUN_DIR"/{before,drive,after}/*/run.json; do
-    if grep -q '^  "ended": true' "$record"; then runs+=("${record%/run.json}"); fi
+    grep -q '^  "ended": true' "$record" || continue
+    case "$record" in
+      "$RUN_DIR"/before/*) before+=("${record%/run.json}") ;;
+      "$RUN_DIR"/drive/*) driven=1 runs+=("${record%/run.json}") ;;
+      *) runs+=("${record%/run.json}") ;;
+    esac
   done
+  # Without a load there is no before and after: the last comparison tells.
+  if [ -n "$driven" ] || [ "${#runs[@]}" -eq 0 ]; then runs+=("${before[@]}"); fi
   [ "${#runs[@]}" -gt 0 ] || { say 'INVALID: no shard has left a record'; exit 30; }
   [ -z "${CONFIG:-}" ] || config=(--config "$CONFIG")
   # Its exit code is that of what is there; what is missing, only the gate holds against it.
