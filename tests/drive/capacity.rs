@@ -18,6 +18,10 @@ use cutover::scenario::Scenario;
 use crate::harness::{Load, ONE_GET, serve};
 use crate::support::cutover;
 
+/// From this share of what it can do on, a server that takes one request at a time may keep whoever
+/// waits for longer than the limit: a moment's delay of the machine is never made up for.
+const NEARLY_FULL: f64 = 0.95;
+
 /// Serves one request after the other, each for exactly so long: the moment an answer is due follows
 /// from the arrivals alone, however late the timer is that sends it.
 #[derive(Clone)]
@@ -103,7 +107,11 @@ async fn each_interval_holds_the_capacity_of_its_mode() {
         let found = &capacity.modes[&mode];
         let (passed, failed) =
             (found.passed_per_s.expect("low"), found.failed_per_s.expect("high"));
-        assert!(passed <= known && known <= failed, "{known}: {found:?}\n{:#?}", capacity.steps);
+        assert!(
+            passed <= known && known * NEARLY_FULL <= failed,
+            "{known}: {found:?}\n{:#?}",
+            capacity.steps
+        );
         assert!(failed / passed <= 1.2, "{found:?}");
         assert_eq!(found.limited_by, LimitedBy::Target, "{:#?}", capacity.steps);
         // Nothing counts as failed that failed but once.
@@ -193,7 +201,8 @@ fn the_command_says_what_was_found_and_gives_no_verdict() {
     let record: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one object");
     let found = &record["drive"]["capacity"]["modes"]["legacy"];
     assert!(found["passed_per_s"].as_f64().is_some_and(|rate| rate <= 50.0), "{found}");
-    assert!(found["failed_per_s"].as_f64().is_some_and(|rate| rate >= 50.0), "{found}");
+    let failed = found["failed_per_s"].as_f64();
+    assert!(failed.is_some_and(|rate| rate >= 50.0 * NEARLY_FULL), "{found}");
     assert_ne!(record["verdict"]["decision"], "go");
     let gate = cutover().args(["gate"]).arg(path("run")).output().expect("cutover runs");
     assert_ne!(gate.status.code(), Some(0), "{}", String::from_utf8_lossy(&gate.stdout));
