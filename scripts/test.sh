@@ -10,12 +10,29 @@ readonly NEWEST=18
 # The tests start their own servers; what the caller's shell points at is none of their business.
 unset CUTOVER_DATABASE_URL CUTOVER_BASE_URL
 
+# Tests of the database, and those whose measuring has to have the machine to itself.
+readonly OF_DATABASE=(diff seed seed_command seed_digest)
+readonly ALONE=(drill drive rehearse rollout)
+
+run() { cargo test --release --locked --no-fail-fast "$@"; }
+
+of_database() { run "${OF_DATABASE[@]/#/--test=}"; }
+
+# In a chain, because a failure that somebody asks about does not end a function.
 on_postgres() (
-  exports="$(scripts/install.sh --postgres "$1")"
-  eval "$exports"
-  "$CUTOVER_POSTGRES_BIN/postgres" --version
-  cargo test --release --locked --test diff --test seed --test seed_command --test seed_digest
+  exports="$(scripts/install.sh --postgres "$1")" && eval "$exports" &&
+    "$CUTOVER_POSTGRES_BIN/postgres" --version && of_database
 )
+
+# Neither of the database nor alone, with the programs' own tests and the examples in the docs.
+others() {
+  local named=" ${OF_DATABASE[*]} ${ALONE[*]} slurm " tests=() path name
+  for path in tests/*.rs tests/*/main.rs; do
+    name="${path#tests/}" name="${name%%[./]*}"
+    case "$named" in *" $name "*) ;; *) tests+=("--test=$name") ;; esac
+  done
+  run --lib --bins "${tests[@]}" && run --doc
+}
 
 if [ "${1:-}" = --postgres ]; then
   on_postgres "${2:?--postgres needs a version: 15, 16, 17 or 18}"
@@ -28,10 +45,28 @@ if cargo fmt --version >/dev/null 2>&1; then cargo fmt --check; fi
 if cargo clippy --version >/dev/null 2>&1; then
   cargo clippy --release --locked --all-targets -- -D warnings
 fi
-cargo test --release --locked "$@"
-if [ $# -gt 0 ]; then exit; fi
+if [ $# -gt 0 ]; then run "$@"; exit; fi
 
-if [ -n "${CUTOVER_BROWSER:-}" ]; then cargo test --release --locked --test report -- --ignored; fi
-if [ -n "${CUTOVER_SLURM:-}" ]; then cargo test --release --locked --test slurm -- --ignored; fi
-# Where a machine has no npm, the version it has must do.
-if command -v npm >/dev/null 2>&1 && [ "$(uname -sm)" = 'Linux x86_64' ]; then on_postgres "$NEWEST"; fi
+run --no-run
+failed=0
+# Two at a time; what those of the database say is shown once the others have ended. As a group of
+# its own it ends with this script, however that ends.
+log="$(mktemp)"
+set -m
+of_database >"$log" 2>&1 &
+readonly DATABASE=$!
+set +m
+trap 'rm -f "$log"; kill -- "-$DATABASE" 2>/dev/null || true' EXIT
+others || failed=1
+wait "$DATABASE" || failed=1
+cat "$log"
+
+run "${ALONE[@]/#/--test=}" || failed=1
+if [ -n "${CUTOVER_BROWSER:-}" ]; then run --test report -- --ignored || failed=1; fi
+if [ -n "${CUTOVER_SLURM:-}" ]; then run --test slurm -- --ignored || failed=1; fi
+if command -v npm >/dev/null 2>&1 && [ "$(uname -sm)" = 'Linux x86_64' ]; then
+  on_postgres "$NEWEST" || failed=1
+else
+  echo "no npm here to fetch PostgreSQL $NEWEST with: tested on the one that is installed" >&2
+fi
+exit "$failed"

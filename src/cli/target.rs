@@ -46,6 +46,17 @@ impl TargetArgs {
         }
     }
 
+    /// The platform's URL.
+    ///
+    /// # Errors
+    /// A usage error where none is named, or it is no URL.
+    pub fn required_base_url(&self, config: &Config) -> Result<Url> {
+        self.base_url(config)?.ok_or_else(|| {
+            let hint = "give --base-url or CUTOVER_BASE_URL, or base_url in the configuration";
+            Error::usage("no platform is named", hint)
+        })
+    }
+
     /// The database's URL, checked where it is given.
     ///
     /// # Errors

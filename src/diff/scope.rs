@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::options::Options;
+use crate::evidence::finding::DiffEvidence;
 use crate::evidence::shard::Shard;
 
 /// Rows as a statement selects them; the default is all of them.
@@ -35,7 +36,7 @@ impl<'a> Rows<'a> {
     /// In words, for reports.
     pub(super) fn words(self) -> String {
         let mut words = match self.orgs {
-            None => "all orgs".to_owned(),
+            None => DiffEvidence::ALL_ORGS.to_owned(),
             Some(orgs) => format!("{} listed orgs", orgs.len()),
         };
         if let Some(Shard { index, of }) = self.shard {

@@ -88,6 +88,15 @@ impl DiffEvidence {
             || self.tables.iter().any(|table| table.counts.total() > 0)
     }
 
+    /// Whether every org and every row was asked for: neither a list, nor a shard, nor what changed
+    /// since a time.
+    pub fn is_of_all_orgs(&self) -> bool {
+        // Before the scope was recorded there was no other.
+        self.shard.is_none() && (self.scope.is_empty() || self.scope == Self::ALL_ORGS)
+    }
+
+    /// The scope of a comparison that leaves nothing out.
+    pub const ALL_ORGS: &str = "all orgs";
     /// Diverging orgs kept in the run record; `orgs.csv` holds all of them.
     pub const KEPT_ORGS: usize = 100;
     /// Findings kept in the run record; `findings.jsonl` holds all of them.

@@ -125,6 +125,9 @@ fn content(id: &str, diff: Option<&DiffEvidence>) -> Criterion {
     if diff.orgs_checked == 0 {
         return criterion.note("there was no row to compare");
     }
+    if !diff.is_of_all_orgs() {
+        return criterion.note(format!("only a part was compared: {}", diff.scope));
+    }
     let rows: u64 = diff.tables.iter().map(|table| table.legacy_rows).sum();
     let (rows, orgs) = (count(rows), count(diff.orgs_checked));
     criterion.measured(true, format!("0 of {rows} rows differ in {orgs} orgs"))
@@ -147,7 +150,8 @@ fn row_delta(record: &RunRecord) -> Criterion {
     let limit = limits::of(record, "row_delta");
     let emergency = limits::of(record, "row_delta_emergency");
     let criterion = criterion("row_delta");
-    let compared = record.diff.as_ref().filter(|diff| diff.complete && !diff.tables.is_empty());
+    let whole = |diff: &&DiffEvidence| diff.complete && diff.is_of_all_orgs();
+    let compared = record.diff.as_ref().filter(whole).filter(|diff| !diff.tables.is_empty());
     let Some(diff) = compared else {
         return criterion.note("the tables were not counted to the end");
     };

@@ -68,8 +68,10 @@ pub fn fails_requests(criteria: &[Criterion]) -> bool {
 
 /// Exit codes of the contract.
 const GO: i32 = 0;
-pub(super) const PERFORMANCE: i32 = 10;
-pub(super) const INTEGRITY: i32 = 11;
+/// NO-GO by speed, errors or availability.
+pub const PERFORMANCE: i32 = 10;
+/// NO-GO by the data.
+pub const INTEGRITY: i32 = 11;
 const INCONCLUSIVE: i32 = 20;
 const INVALID: i32 = 30;
 
@@ -116,6 +118,7 @@ fn decide(record: &RunRecord) -> Verdict {
 fn not_tested(record: &RunRecord) -> impl Iterator<Item = String> {
     record.left_out.iter().map(|what| format!("Not tested: {what}"))
 }
+
 /// Of a GO, what is told.
 const PROOFS: [&str; 5] =
     ["content_identical", "p95_overall", "error_rate", "increments_reached", "increments_intact"];
@@ -190,6 +193,7 @@ mod tests {
     use crate::evidence::finding::{DiffEvidence, TableDiff};
     use crate::evidence::observation::Observation;
     use crate::evidence::run_record::{Act, ActState};
+    use crate::evidence::shard::Shard;
     use crate::evidence::watch::WatchEvidence;
 
     /// A record in which everything is as it should be, with partitioned `ratio` times as slow.
@@ -290,7 +294,9 @@ mod tests {
 
     #[test]
     fn missing_evidence_is_never_go() {
-        let cuts: [fn(&mut RunRecord); 16] = [
+        let cuts: [fn(&mut RunRecord); 18] = [
+            |record| record.diff.as_mut().expect("there").scope = "3 listed orgs".into(),
+            |record| record.diff.as_mut().expect("there").shard = Some(Shard { index: 1, of: 2 }),
             |record| record.drive.as_mut().expect("there").org_sizes.clear(),
             |record| record.diff_before = None,
             |record| record.diff = record.diff_before.clone(),

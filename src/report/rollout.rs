@@ -8,7 +8,7 @@ use super::markdown::escape;
 use crate::evidence::drill::Drill;
 use crate::evidence::rollout::{RolloutEvidence, RolloutStep};
 use crate::evidence::run_record::RunRecord;
-use crate::evidence::verdict::{Criterion, Decision, State};
+use crate::evidence::verdict::{Criterion, State};
 
 #[derive(Serialize)]
 struct Page {
@@ -73,7 +73,7 @@ pub fn render(record: &RunRecord, rollout: &RolloutEvidence) -> String {
     let page = Page {
         sheet: Sheet::new(format!("{} · rollout {}", verdict.decision.label(), record.run_id)),
         label: verdict.decision.label(),
-        tone: tone(verdict.decision),
+        tone: facts::tone(verdict.decision),
         action: verdict.action.label(),
         exit_code: verdict.exit_code,
         reasons: verdict.reasons.iter().map(|reason| clip(reason)).collect(),
@@ -136,7 +136,7 @@ fn step(step: &RolloutStep) -> Step {
         requests: step.requests.to_string(),
         rows: format!("{} of {} orgs differ", step.orgs_diverged, step.orgs_checked),
         label: step.decision.label(),
-        tone: tone(step.decision),
+        tone: facts::tone(step.decision),
         done: after(step),
         planted: step.planted.clone().unwrap_or_default(),
         folder: step.folder.clone(),
@@ -184,19 +184,10 @@ fn drill(drill: &Drill) -> DrillRow {
     DrillRow { name: drill.name.clone(), took, word, tone, note: clip(&drill.note) }
 }
 
-fn tone(decision: Decision) -> &'static str {
-    match decision {
-        Decision::Go => "go",
-        Decision::NoGo => "no-go",
-        Decision::Inconclusive => "inconclusive",
-        Decision::Invalid => "invalid",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::verdict::Verdict;
+    use crate::evidence::verdict::{Decision, Verdict};
 
     #[test]
     fn an_empty_journey_and_a_hostile_one_are_pages() {

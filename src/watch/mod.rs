@@ -6,6 +6,7 @@
 mod alerts;
 mod notify;
 mod poll;
+mod reads;
 
 use std::io::Write;
 use std::path::Path;
@@ -61,7 +62,7 @@ pub struct Look {
     pub pool_max: Option<u64>,
     /// The share of our own reads that failed of late, percent.
     pub error_rate_percent: Option<f64>,
-    /// 95th percentile of our own reads of late, milliseconds.
+    /// 95th percentile of our own reads of late, milliseconds: the median of the last looks'.
     pub p95_ms: Option<f64>,
     /// The same against the first looks, percent more.
     pub p95_more_percent: Option<f64>,

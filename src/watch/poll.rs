@@ -8,17 +8,15 @@ use serde_json::Value;
 use url::Url;
 
 use super::Look;
+use super::reads::OwnReads;
 use crate::config::Config;
 use crate::error::Result;
 use crate::http::{Site, TrustedRoots};
 
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Reads of our own at each look, and how many of late make a share and a percentile.
+/// Reads of our own at each look.
 const READS: i64 = 25;
-const OF_LATE: usize = 500;
-/// Reads that make the baseline.
-const BASELINE: usize = 100;
 /// Looks over which the hit rate is taken, and look-ups below which it says nothing.
 const HIT_LOOKS: usize = 12;
 const LOOKUPS_ENOUGH: u64 = 200;
@@ -28,9 +26,7 @@ pub(super) struct Poll {
     site: Site,
     header: String,
     test_org: i64,
-    /// Of our own reads: microseconds, `None` where it failed.
-    reads: VecDeque<Option<u64>>,
-    baseline: Vec<u64>,
+    reads: OwnReads,
     /// Hits and look-ups as the platform counts them.
     cache: VecDeque<(u64, u64)>,
 }
@@ -42,8 +38,7 @@ impl Poll {
             site: Site::new(base_url, &roots, PATIENCE)?,
             header: config.routing.served_by_header.clone(),
             test_org: config.preflight.test_org,
-            reads: VecDeque::new(),
-            baseline: Vec::new(),
+            reads: OwnReads::default(),
             cache: VecDeque::new(),
         })
     }
@@ -55,20 +50,9 @@ impl Poll {
         };
         let (routed, partitioned) = self.read().await;
         (look.routed_requests, look.routed_partitioned) = (Some(routed), Some(partitioned));
-        let failed = self.reads.iter().filter(|read| read.is_none()).count();
-        if !self.reads.is_empty() {
-            look.error_rate_percent = Some(failed as f64 * 100.0 / self.reads.len() as f64);
-        }
-        let p95_us = p95(self.reads.iter().flatten().copied().collect());
-        look.p95_ms = p95_us.map(|us| us as f64 / 1000.0);
-        if self.baseline.len() >= BASELINE
-            && let (Some(now), Some(then)) = (p95_us, p95(self.baseline.clone()))
-        {
-            // Below a millisecond a longer answer is the clock of the machine.
-            let more = now.saturating_sub(then);
-            let felt = if more < 1000 { 0.0 } else { more as f64 * 100.0 / then.max(1) as f64 };
-            look.p95_more_percent = Some(felt);
-        }
+        look.error_rate_percent = self.reads.error_rate_percent();
+        look.p95_ms = self.reads.p95_us().map(|us| us as f64 / 1000.0);
+        look.p95_more_percent = self.reads.p95_more_percent();
         look
     }
 
@@ -115,6 +99,7 @@ impl Poll {
     /// partitioned one.
     async fn read(&mut self) -> (u64, u64) {
         let (mut routed, mut partitioned) = (0, 0);
+        let mut reads = Vec::new();
         for number in 0..READS {
             let path = format!("/finance/revenue?orgId={}&limit=20", self.test_org + number);
             let sent = Instant::now();
@@ -125,13 +110,9 @@ impl Poll {
                 routed += 1;
                 partitioned += u64::from(side.as_bytes() == b"partitioned");
             }
-            if good.is_some() && self.baseline.len() < BASELINE {
-                self.baseline.push(took_us);
-            }
-            self.reads.push_back(good.map(|_| took_us));
+            reads.push(good.map(|_| took_us));
         }
-        let surplus = self.reads.len().saturating_sub(OF_LATE);
-        self.reads.drain(..surplus);
+        self.reads.take(&reads);
         (routed, partitioned)
     }
 }
@@ -144,11 +125,6 @@ fn fullest_pool(said: &Value) -> Option<(u64, u64)> {
         (max > 0).then_some((in_use, max))
     });
     figures.max_by(|a, b| (a.0 * b.1).cmp(&(b.0 * a.1)))
-}
-
-fn p95(mut latencies_us: Vec<u64>) -> Option<u64> {
-    latencies_us.sort_unstable();
-    latencies_us.get(latencies_us.len() * 95 / 100).copied()
 }
 
 /// A look in one line.

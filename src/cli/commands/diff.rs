@@ -160,6 +160,7 @@ pub async fn run(args: DiffArgs, printer: &Printer, stop: CancellationToken) -> 
     let evidence = outcome?;
     record.target.database = Some(pg::describe(database_url));
     record.duration_s = evidence.duration_s;
+    record.left_out = left_out;
     let act = Act {
         name: "diff".into(),
         state: ActState::Done,
@@ -274,7 +275,7 @@ fn show(out: &Path, name: &str) -> String {
 
 fn headline(evidence: &DiffEvidence) -> String {
     let orgs = format!("{} orgs in {:.1} s", evidence.orgs_checked, evidence.duration_s);
-    let scope = if evidence.scope == "all orgs" { "" } else { &evidence.scope };
+    let scope = if evidence.is_of_all_orgs() { "" } else { &evidence.scope };
     let scope = if scope.is_empty() { orgs } else { format!("{orgs} ({scope})") };
     let text = if evidence.has_differences() {
         let errors = evidence.integrity_errors;

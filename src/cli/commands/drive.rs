@@ -235,9 +235,7 @@ impl DriveArgs {
 pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) -> Result<Exit> {
     args.check_sharing()?;
     let mut config = args.target.read_config()?;
-    let base_url = args.target.base_url(&config)?.ok_or_else(|| {
-        Error::usage("no platform is named", "give --base-url or CUTOVER_BASE_URL")
-    })?;
+    let base_url = args.target.required_base_url(&config)?;
     let switch = Switch::new(&config, &base_url)?;
     let (scenario, left_out) = args.scenario(&mut config)?;
     let database_url = args.target.checked_database_url()?;

@@ -223,7 +223,12 @@ fn merged(runs: &[Run<'_>], folder: &RunFolder) -> RunRecord {
     let load = runs.iter().find(|(_, record)| record.drive.is_some());
     let (_, first) = load.unwrap_or(&runs[0]);
     let database = runs.iter().find_map(|(_, record)| record.target.database.clone());
+    let mut left_out: Vec<String> =
+        runs.iter().flat_map(|(_, record)| record.left_out.iter().cloned()).collect();
+    left_out.sort();
+    left_out.dedup();
     let mut record = RunRecord {
+        left_out,
         run_id: folder.run_id().to_owned(),
         acts: acts.collect(),
         record_sha256: String::new(),

@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use crate::cli::{Exit, Printer, TargetArgs, intents, values};
 use crate::config::WritingAct;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
 use crate::evidence::checklist::Checklist;
 use crate::evidence::verdict::State;
 use crate::preflight::{self, PilotOptions};
@@ -48,7 +47,7 @@ pub async fn preflight(
     stop: CancellationToken,
 ) -> Result<Exit> {
     let config = args.target.read_config()?;
-    let base_url = base_url(&args.target)?;
+    let base_url = args.target.required_base_url(&config)?;
     let database_url = args.target.required_database_url()?;
     let (mut changes, mut left_out) = (Vec::new(), Vec::new());
     match config.environment.allows(WritingAct::Drive) {
@@ -72,18 +71,11 @@ pub async fn smoke(
     stop: CancellationToken,
 ) -> Result<Exit> {
     let config = args.target.read_config()?;
-    let base_url = base_url(&args.target)?;
+    let base_url = args.target.required_base_url(&config)?;
     let (place, changes) = (intents::place(None, Some(&base_url)), [intents::test_rows(&config)]);
     intents::announce(printer, &config.environment, &place, &changes, &[])?;
     let list = preflight::smoke(&config, &base_url, &printer.context(stop)).await?;
     show(&list, args.target.out.as_deref(), printer)
-}
-
-fn base_url(target: &TargetArgs) -> Result<Url> {
-    target.base_url(&target.read_config()?)?.ok_or_else(|| {
-        let hint = "give --base-url or CUTOVER_BASE_URL, or base_url in the configuration";
-        Error::usage("no platform is named", hint)
-    })
 }
 
 fn show(list: &Checklist, out: Option<&Path>, printer: &Printer) -> Result<Exit> {

@@ -7,7 +7,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Exit, Printer, TargetArgs, intents, values};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::http::TrustedRoots;
 use crate::notify::Webhook;
 use crate::watch::{self, Notify, Options, Summary};
@@ -44,9 +44,7 @@ pub struct WatchArgs {
 /// Where no platform is named, or the file cannot be written.
 pub async fn run(args: WatchArgs, printer: &Printer, stop: CancellationToken) -> Result<Exit> {
     let config = args.target.read_config()?;
-    let base_url = args.target.base_url(&config)?.ok_or_else(|| {
-        Error::usage("no platform is named", "give --base-url or CUTOVER_BASE_URL")
-    })?;
+    let base_url = args.target.required_base_url(&config)?;
     let place = intents::place(None, Some(&base_url));
     intents::announce(printer, &config.environment, &place, &[], &[])?;
     let roots = TrustedRoots::with_file(config.tls.ca_file.as_deref())?;

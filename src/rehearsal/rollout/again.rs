@@ -8,6 +8,7 @@ use super::step::take;
 use crate::evidence::ledger::LedgerEvidence;
 use crate::evidence::rollout::{RolloutEvidence, RolloutStep};
 use crate::evidence::run_record::RunRecord;
+use crate::gate::{INTEGRITY, PERFORMANCE};
 use crate::rig::Stack;
 use crate::run_folder::read_record;
 use crate::{drive, gate};
@@ -76,8 +77,14 @@ pub fn judge_steps(folder: &Path, record: &mut RunRecord) {
         take(&mut found, &own);
         let same = (found.requests, found.orgs_checked, found.orgs_diverged)
             == (step.requests, step.orgs_checked, step.orgs_diverged);
-        // A step that was refused for another reason than its load's is worse than its run.
-        let verdict = found.exit_code == step.exit_code || step.exit_code != 0;
+        // A step that was refused for another reason than its load's is worse than its run, never
+        // better.
+        let verdict = match (found.exit_code, step.exit_code) {
+            (0, _) => true,
+            (INTEGRITY, noted) => noted == INTEGRITY,
+            (PERFORMANCE, noted) => noted == PERFORMANCE || noted == INTEGRITY,
+            (_, noted) => noted != 0,
+        };
         if !same || !verdict {
             let (now, then) = (found.decision.label(), step.decision.label());
             altered.push(format!("{name}: its run says {now}, the rollout noted {then}"));

@@ -32,7 +32,7 @@ impl Journey<'_> {
         let mut step = RolloutStep { percent, exit_code: 30, ..RolloutStep::default() };
         if let Err(error) = self.increment(number, percent, &mut step).await {
             let interrupted = matches!(error, Error::Interrupted);
-            if interrupted || step.decision != Decision::NoGo {
+            if step.decision != Decision::NoGo {
                 // Nobody knows what it would have shown: hold. The flag is put back all the same.
                 step.decision =
                     if interrupted { Decision::Invalid } else { Decision::Inconclusive };

@@ -261,6 +261,16 @@ pub fn kind_label(kind: Kind) -> &'static str {
     }
 }
 
+/// The name of a decision in a style sheet.
+pub fn tone(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Go => "go",
+        Decision::NoGo => "no-go",
+        Decision::Inconclusive => "inconclusive",
+        Decision::Invalid => "invalid",
+    }
+}
+
 /// The word for a state.
 pub fn state_label(state: State) -> &'static str {
     match state {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{clip, short};
 use crate::evidence::run_record::RunRecord;
-use crate::evidence::verdict::{Criterion, Decision, Kind, State};
+use crate::evidence::verdict::{Criterion, Kind, State};
 use crate::report::facts::{self, Tone};
 use crate::report::text::{self, NOTHING, count, counted};
 
@@ -63,7 +63,7 @@ pub(super) fn view(record: &RunRecord) -> View {
     let missing = facts::missing(record);
     View {
         label: verdict.decision.label(),
-        tone: tone(verdict.decision),
+        tone: facts::tone(verdict.decision),
         gate: short(&facts::gate_name(record)),
         action: verdict.action.label(),
         meaning: facts::meaning(verdict.decision),
@@ -79,15 +79,6 @@ pub(super) fn view(record: &RunRecord) -> View {
         tiles: vec![ratio_tile(record), rows_tile(record), errors_tile(record), tally_tile(record)],
         criteria: facts::ordered_criteria(record).into_iter().map(row).collect(),
         criteria_summary: tally(record),
-    }
-}
-
-fn tone(decision: Decision) -> &'static str {
-    match decision {
-        Decision::Go => "go",
-        Decision::NoGo => "no-go",
-        Decision::Inconclusive => "inconclusive",
-        Decision::Invalid => "invalid",
     }
 }
 

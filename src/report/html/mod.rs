@@ -19,7 +19,8 @@ use super::text::{self, tame};
 use crate::evidence::run_record::RunRecord;
 
 /// The templates by the name under which they include each other.
-const TEMPLATES: [(&str, &str); 12] = [
+const TEMPLATES: [(&str, &str); 13] = [
+    ("head.html", include_str!("../templates/head.html")),
     ("page.html", include_str!("../templates/page.html")),
     ("macros.html", include_str!("../templates/macros.html")),
     ("decision.html", include_str!("../templates/decision.html")),

@@ -163,7 +163,7 @@ fn path(pattern: &Pattern, made_at: Option<usize>, notes: &mut Vec<String>) -> (
                 match &stand {
                     // It was decoded: what no URL may hold goes back into its escapes.
                     Stand::Fixed(text) => encode_segment(&mut path, text),
-                    _ => path.push_str(&stand.text().unwrap_or_else(|| "TODO".into())),
+                    _ => path.push_str(&stand.text().unwrap_or_else(|| "FILL-IN".into())),
                 }
                 if !matches!(stand, Stand::Days { .. } | Stand::Fixed(_)) {
                     notes.push("asks for ids of the log, which your target has to hold".into());

@@ -197,7 +197,7 @@ fn push_operation(text: &mut String, operation: &Operation) {
         lines.push(format!("headers = {}", table(&operation.headers)));
     }
     if matches!(operation.method.as_str(), "POST" | "PUT" | "PATCH") {
-        lines.push("body = '{\"TODO\": \"what your platform takes\"}'".into());
+        lines.push("body = '{\"FILL-IN\": \"what your platform takes\"}'".into());
     }
     if operation.expect != [200] {
         lines.push(format!("expect = {:?}", operation.expect));
