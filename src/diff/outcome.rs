@@ -141,7 +141,7 @@ impl Outcome {
     }
 
     /// Takes what the planner would read of a twin.
-    pub(super) fn planned(&mut self, pruning: Option<Pruning>) {
+    pub(super) fn planned(&mut self, pruning: Vec<Pruning>) {
         self.evidence.pruning.extend(pruning);
     }
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use sqlx::postgres::PgConnection;
 
 use super::ranges::{Range, ranges};
-use crate::config::TablePair;
+use crate::config::{TablePair, TableRead};
 use crate::error::{Error, Result};
 use crate::evidence::finding::{Finding, Severity};
 use crate::pg::catalog::{Column, Leaf, Table};
@@ -33,6 +33,8 @@ pub(super) struct PairPlan {
     pub(super) secret: Vec<String>,
     /// Whether the triggers may be tried.
     pub(super) probe: bool,
+    /// Reads whose plans are asked for.
+    pub(super) reads: Vec<TableRead>,
     tables: [Table; 2],
     leaves: [Vec<Leaf>; 2],
     ranges: HashMap<i64, Range>,
@@ -105,6 +107,7 @@ impl PairPlan {
             trigger: pair.trigger.clone(),
             secret: pair.secret.clone(),
             probe: pair.probe,
+            reads: pair.reads.clone(),
             org: compared(&pair.org),
             changed_at: pair.changed_at.as_deref().map(compared),
             key: pair.key.iter().map(|name| compared(name)).collect(),

@@ -181,10 +181,31 @@ pub(super) fn misrouted(plan: &PairPlan, side: Side, leaf: Option<&Leaf>) -> Opt
     Some(format!("CASE tableoid::bigint {arms} ELSE false END"))
 }
 
-/// The plan of a question for the rows that fulfil a condition, as JSON.
-pub(super) fn plan_of(table: &str, condition: &str) -> String {
-    format!("EXPLAIN (FORMAT JSON, VERBOSE) SELECT 1 FROM {table} WHERE {condition}")
+/// The plan of a question, as JSON; it is not run.
+pub(super) fn plan_of(question: &str) -> String {
+    format!("EXPLAIN (FORMAT JSON, VERBOSE) {question}")
 }
+
+/// A question for the rows that fulfil a condition.
+pub(super) fn rows_that(table: &str, condition: &str) -> String {
+    format!("SELECT 1 FROM {table} WHERE {condition}")
+}
+
+/// A row without NULL in these columns, which come as an array of texts.
+pub(super) fn sample_row(table: &str, columns: &[String], condition: Option<&str>) -> String {
+    let texts = columns.iter().map(|name| format!("({name})::text")).collect::<Vec<_>>();
+    let known = columns.iter().map(|name| format!("{name} IS NOT NULL"));
+    let conditions: Vec<String> = condition.map(str::to_owned).into_iter().chain(known).collect();
+    let conditions = match conditions.is_empty() {
+        true => "true".to_owned(),
+        false => conditions.join(" AND "),
+    };
+    format!("SELECT ARRAY[{}]::text[] FROM {table} WHERE {conditions} LIMIT 1", texts.join(", "))
+}
+
+/// Where a transaction goes on after a statement that may be refused.
+pub(super) const MARK: &str = "SAVEPOINT cutover_mark";
+pub(super) const BACK_TO_MARK: &str = "ROLLBACK TO SAVEPOINT cutover_mark";
 
 /// Rows of a relation.
 pub(super) fn count(leaf: &Leaf) -> String {

@@ -80,8 +80,21 @@ fn of_pair(pair: &Pair) -> String {
         say(format!("{off}secret = {}", list(&private)));
     }
     trigger(pair, off, &mut say);
+    if let Some(org) = &pair.org {
+        reads(org, &mut say);
+    }
     text.push('\n');
     text
+}
+
+/// What the platform asks, no catalog tells: an example to fill in.
+fn reads(org: &str, say: &mut impl FnMut(String)) {
+    let org = comment(org);
+    say("# What the platform asks of this table, to learn which partitions that reads:".into());
+    say("# [[tables.reads]]".into());
+    say("# name = \"list\"".into());
+    say(format!("# sql = \"SELECT * FROM {{{{table}}}} WHERE {org} = {{{{{org}}}}}\""));
+    say("# partitions = 1    # at most".into());
 }
 
 /// Where the two sides are not alike; nothing of it is put aside in silence.

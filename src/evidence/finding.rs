@@ -63,21 +63,61 @@ pub struct DiffEvidence {
     /// What the write-ahead log told, where it was followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wal: Option<WalEvidence>,
-    /// What the planner would read for a question about one partition's range, for each twin that is
-    /// divided by ranges.
+    /// What the planner would read: for a question about one partition's range, of each twin that is
+    /// divided by ranges, and for each read of the configuration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pruning: Vec<Pruning>,
 }
 
-/// What the planner would read for a question about the range of one partition.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// What the planner would read for one question.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Pruning {
     /// The pair's name.
     pub table: String,
+    /// The read of the configuration; `None` for a question about the range of one partition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<String>,
     /// Partitions of the twin.
     pub partitions: u64,
-    /// Of those, partitions that the plan reads; 1 where pruning works.
+    /// Of those, partitions that the plan reads.
     pub scanned: u64,
+    /// It should read no more than so many; `None` where a read cannot prune and is only shown.
+    #[serde(default = "one_partition")]
+    pub expected: Option<u64>,
+    /// What the planner believes the read to cost on the legacy side, in its own unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legacy_cost: Option<f64>,
+    /// The same on the partitioned side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitioned_cost: Option<f64>,
+    /// Why there is no plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// Before reads were asked for, every question was about one range.
+fn one_partition() -> Option<u64> {
+    Some(1)
+}
+
+impl Pruning {
+    /// Whether the plan reads what it should and no more; `None` where that is not judged.
+    pub fn prunes(&self) -> Option<bool> {
+        self.expected.map(|expected| (1..=expected).contains(&self.scanned))
+    }
+
+    /// In words: which question, what it reads, what that costs.
+    pub fn words(&self) -> String {
+        let question = match &self.read {
+            Some(read) => format!("{}: {read}", self.table),
+            None => self.table.clone(),
+        };
+        let mut words = format!("{question} reads {} of {}", self.scanned, self.partitions);
+        if let (Some(legacy), Some(twin)) = (self.legacy_cost, self.partitioned_cost) {
+            words += &format!(" (planner cost {legacy:.0} → {twin:.0})");
+        }
+        words
+    }
 }
 
 impl DiffEvidence {

@@ -5,6 +5,7 @@ use super::catalogue::criterion;
 use super::limits;
 use crate::evidence::drill::Drill;
 use crate::evidence::fault::PlantedFault;
+use crate::evidence::finding::Pruning;
 use crate::evidence::run_record::RunRecord;
 use crate::evidence::verdict::{Criterion, State};
 use crate::evidence::watch::RoutedShare;
@@ -53,21 +54,24 @@ fn pool_exhaustion(record: &RunRecord) -> Criterion {
 
 fn partition_pruning(record: &RunRecord) -> Criterion {
     let criterion = criterion("partition_pruning");
-    let asked = record.diff.iter().flat_map(|diff| &diff.pruning);
-    let asked: Vec<_> = asked.collect();
+    let asked: Vec<&Pruning> = record.diff.iter().flat_map(|diff| &diff.pruning).collect();
     if asked.is_empty() {
-        return criterion.note("no plan was asked for: no twin is divided by ranges");
+        let note = "no plan was asked for: no twin is divided by ranges, or none holds a row";
+        return criterion.note(note);
     }
-    let unpruned = asked.iter().filter(|plan| plan.scanned != 1);
-    let named: Vec<String> = unpruned
-        .map(|plan| format!("{} reads {} of {}", plan.table, plan.scanned, plan.partitions))
-        .collect();
+    if let Some((look, why)) = asked.iter().find_map(|look| Some((look, look.problem.as_ref()?))) {
+        let read = look.read.as_deref().unwrap_or_default();
+        return criterion.note(format!("no plan for {}: {read}: {why}", look.table));
+    }
+    let (judged, shown): (Vec<&Pruning>, Vec<&Pruning>) =
+        asked.iter().partition(|look| look.expected.is_some());
+    let unpruned: Vec<_> = judged.iter().filter(|look| look.prunes() == Some(false)).collect();
+    let mut note: Vec<String> = unpruned.iter().map(|look| look.words()).collect();
+    note.extend(shown.iter().map(|look| format!("cannot prune: {}", look.words())));
+    let pruned = judged.len() - unpruned.len();
     criterion
-        .measured(
-            named.is_empty(),
-            format!("{} of {} tables", asked.len() - named.len(), asked.len()),
-        )
-        .note(named.join(", "))
+        .measured(unpruned.is_empty(), format!("{pruned} of {} questions", judged.len()))
+        .note(note.join(", "))
 }
 
 fn route_share(record: &RunRecord) -> Criterion {
@@ -182,7 +186,7 @@ fn watched(record: &RunRecord) -> Criterion {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::finding::{DiffEvidence, Pruning};
+    use crate::evidence::finding::DiffEvidence;
     use crate::evidence::limits::Phase;
     use crate::evidence::observation::Observation;
     use crate::evidence::watch::WatchEvidence;
@@ -253,12 +257,26 @@ mod tests {
 
     #[test]
     fn a_question_about_one_range_reads_one_partition() {
-        let state = |scanned| {
-            let plan = Pruning { table: "revenue".into(), partitions: 24, scanned };
-            let diff = Some(DiffEvidence { pruning: vec![plan], ..DiffEvidence::default() });
-            partition_pruning(&RunRecord { diff, ..RunRecord::default() }).state
+        let of = |looks: Vec<Pruning>| {
+            let diff = Some(DiffEvidence { pruning: looks, ..DiffEvidence::default() });
+            partition_pruning(&RunRecord { diff, ..RunRecord::default() })
         };
+        let look = |scanned, expected| Pruning {
+            table: "revenue".into(),
+            partitions: 24,
+            scanned,
+            expected,
+            ..Pruning::default()
+        };
+        let state = |scanned| of(vec![look(scanned, Some(1))]).state;
         assert_eq!((state(1), state(24), state(0)), (State::Pass, State::Fail, State::Fail));
         assert_eq!(partition_pruning(&RunRecord::default()).state, State::Unknown);
+        // A read that cannot prune is shown; one that has no plan leaves the question open.
+        let by_id = Pruning { read: Some("by id".into()), ..look(24, None) };
+        let shown = of(vec![look(1, Some(1)), by_id.clone()]);
+        assert_eq!(shown.state, State::Pass);
+        assert!(shown.note.contains("cannot prune: revenue: by id reads 24 of 24"), "{shown:?}");
+        let broken = Pruning { problem: Some("no such column".into()), ..by_id };
+        assert_eq!(of(vec![look(1, Some(1)), broken]).state, State::Unknown);
     }
 }

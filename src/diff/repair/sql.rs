@@ -81,12 +81,23 @@ fn differences(plan: &PairPlan) -> String {
             |column| row_text(std::slice::from_ref(column), side),
         )
     });
-    // A row that stands under another org in the twin is the same row where keys are unique.
+    let row = format!(
+        "SELECT tableoid AS leaf, ctid AS place, {twin_key} AS key, {twin_home} AS home,
+                   {twin_image} AS image
+              FROM {twin}"
+    );
+    // A row that stands under another org in the twin is the same row where keys are unique. It is
+    // looked for by itself: with an OR, no index would serve either half.
     let elsewhere = if plan.key_within_org {
         String::new()
     } else {
         let [legacy_keys, twin_keys] = Side::BOTH.map(|side| key_list(plan, side));
-        format!(" OR ({twin_keys}) IN (SELECT {legacy_keys} FROM {legacy} WHERE {legacy_org})")
+        format!(
+            "
+            UNION ALL
+            {row} WHERE ({twin_keys}) IN (SELECT {legacy_keys} FROM {legacy} WHERE {legacy_org})
+               AND ({twin_org}) IS NOT TRUE"
+        )
     };
     format!(
         "
@@ -95,9 +106,9 @@ fn differences(plan: &PairPlan) -> String {
                row_number() OVER (PARTITION BY {legacy_image}) AS copy
           FROM {legacy} AS {ROW} WHERE {legacy_org}
     ), t AS MATERIALIZED (
-        SELECT tableoid AS leaf, ctid AS place, {twin_key} AS key, {twin_home} AS home,
-               {twin_image} AS image, row_number() OVER (PARTITION BY {twin_image}) AS copy
-          FROM {twin} WHERE {twin_org}{elsewhere}
+        SELECT r.*, row_number() OVER (PARTITION BY image) AS copy FROM (
+            {row} WHERE {twin_org}{elsewhere}
+        ) AS r
     ), lost AS MATERIALIZED (
         SELECT l.* FROM l WHERE NOT EXISTS
             (SELECT FROM t WHERE t.image = l.image AND t.copy = l.copy)

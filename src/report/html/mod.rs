@@ -8,6 +8,7 @@ mod decision;
 mod integrity;
 mod ledger;
 mod performance;
+mod plans;
 mod run;
 
 use minijinja::value::Serde;
@@ -19,7 +20,7 @@ use super::text::{self, tame};
 use crate::evidence::run_record::RunRecord;
 
 /// The templates by the name under which they include each other.
-const TEMPLATES: [(&str, &str); 13] = [
+const TEMPLATES: [(&str, &str); 14] = [
     ("head.html", include_str!("../templates/head.html")),
     ("page.html", include_str!("../templates/page.html")),
     ("macros.html", include_str!("../templates/macros.html")),
@@ -28,6 +29,7 @@ const TEMPLATES: [(&str, &str); 13] = [
     ("timeline.html", include_str!("../templates/timeline.html")),
     ("platform.html", include_str!("../templates/platform.html")),
     ("integrity.html", include_str!("../templates/integrity.html")),
+    ("plans.html", include_str!("../templates/plans.html")),
     ("ledger.html", include_str!("../templates/ledger.html")),
     ("answers.html", include_str!("../templates/answers.html")),
     ("run.html", include_str!("../templates/run.html")),
@@ -51,6 +53,7 @@ struct Page {
     performance: Option<performance::View>,
     platform: run::Platform,
     integrity: integrity::View,
+    plans: Vec<plans::Row>,
     ledger: Option<ledger::View>,
     answers: Option<answers::View>,
     run: run::View,
@@ -81,6 +84,7 @@ pub fn render(record: &RunRecord) -> String {
         performance: record.drive.as_ref().map(performance::view),
         platform: run::platform(&record.observations),
         integrity: integrity::view(record),
+        plans: record.diff.as_ref().map(plans::rows).unwrap_or_default(),
         ledger: record.drive.as_ref().and_then(|drive| drive.ledger.as_ref()).map(ledger::view),
         answers: record.drive.as_ref().map(answers::view),
         run: run::view(record),

@@ -52,6 +52,29 @@ pub fn clean_diff(phase: &str) -> DiffEvidence {
     }
 }
 
+/// A plan of every state.
+fn plans() -> Vec<Pruning> {
+    let look = |read: Option<&str>, scanned, expected| Pruning {
+        table: "expense".into(),
+        read: read.map(str::to_owned),
+        partitions: 37,
+        scanned,
+        expected,
+        legacy_cost: read.map(|_| 8.44),
+        partitioned_cost: read.map(|_| 8.31 * scanned as f64),
+        problem: None,
+    };
+    vec![
+        look(None, 1, Some(1)),
+        look(Some("list a month"), 37, Some(2)),
+        look(Some("a row by id"), 37, None),
+        Pruning {
+            problem: Some("column \"paid\" does not exist".into()),
+            ..look(Some("unpaid"), 0, Some(1))
+        },
+    ]
+}
+
 pub fn dirty_diff() -> DiffEvidence {
     let counts = Counts { missing: 11, extra: 1, mismatched: 2, ..Counts::default() };
     let mut diff = clean_diff("after");
@@ -68,6 +91,7 @@ pub fn dirty_diff() -> DiffEvidence {
             counts: Counts { missing, extra, mismatched, ..Counts::default() },
         })
         .to_vec();
+    diff.pruning = plans();
     diff.findings = vec![
         Finding {
             table: "expense".into(),
