@@ -4,13 +4,12 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::path::Path;
 
 use cutover::act::ActContext;
 use cutover::rig::{Options, Stack};
 use serde_json::Value;
+use support::webhook::{OK, webhook};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -157,30 +156,6 @@ async fn pilots_are_small_newest_first_and_checked_alone() {
     stack.stop().await.expect("the rig stops");
 }
 
-/// Takes requests and answers 200; what was posted comes back when the watch is over.
-fn webhook() -> (String, std::sync::mpsc::Receiver<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}/hook", listener.local_addr().expect("bound"));
-    let (sender, receiver) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.expect("a connection");
-            let mut bytes = vec![0; 8192];
-            let mut text = String::new();
-            while !text.contains("\r\n\r\n") || !text.trim_end().ends_with('}') {
-                let read = stream.read(&mut bytes).expect("readable");
-                text.push_str(&String::from_utf8_lossy(&bytes[..read]));
-            }
-            let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-            stream.write_all(answer.as_bytes()).expect("writable");
-            if sender.send(text).is_err() {
-                return;
-            }
-        }
-    });
-    (url, receiver)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_leaves_a_line_per_look_and_rings_when_the_platform_is_gone() {
     let stack = rig().await;
@@ -200,7 +175,7 @@ async fn a_watch_leaves_a_line_per_look_and_rings_when_the_platform_is_gone() {
     );
     assert!(looks.iter().all(|look| look["routed_requests"].as_u64() > Some(0)));
 
-    let (url, told) = webhook();
+    let (url, told) = webhook(OK);
     let gone = tempfile::tempdir().expect("a folder");
     let output = support::cutover()
         .args(["watch", "--every", "100ms", "--for", "1s", "--webhook", &url, "--out"])
@@ -211,7 +186,8 @@ async fn a_watch_leaves_a_line_per_look_and_rings_when_the_platform_is_gone() {
     assert_eq!(output.status.code(), Some(10), "{}", String::from_utf8_lossy(&output.stderr));
     let looks = lines(gone.path());
     assert!(looks.len() > 2 && looks.iter().all(|look| look["error"] == "refused"), "{looks:?}");
-    let text = told.recv_timeout(std::time::Duration::from_secs(30)).expect("somebody was told");
+    let (_, text) =
+        told.recv_timeout(std::time::Duration::from_secs(30)).expect("somebody was told");
     assert!(text.contains("CRITICAL: silence") || text.contains("CRITICAL: error rate"), "{text}");
     stack.stop().await.expect("the rig stops");
 }

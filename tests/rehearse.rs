@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use support::rig::Rig;
+use support::webhook::{OK, webhook};
 use support::{cutover, cutover_command, execute, wait_until};
 use tempfile::TempDir;
 
@@ -88,7 +89,8 @@ fn spawn(mut command: std::process::Command) -> Child {
 async fn a_trigger_disabled_under_load_is_named_row_by_row() {
     let rig = Rig::up();
     let out = rig.dir.path().join("run");
-    let mut child = spawn(rig.rehearse(&out, &["--wal"]));
+    let (url, told) = webhook(OK);
+    let mut child = spawn(rig.rehearse(&out, &["--wal", "--notify-url", &url]));
     wait_for_load(&mut child, &rig);
     rig.sql(
         "ALTER TABLE expense_transactions
@@ -132,6 +134,8 @@ async fn a_trigger_disabled_under_load_is_named_row_by_row() {
         .iter()
         .any(|finding| finding["class"] == "transaction_diverged" && finding["table"] == "expense");
     assert!(diverged, "the log names no transaction");
+    let (_, told) = told.recv_timeout(Duration::from_secs(30)).expect("the channel was told");
+    assert!(told.contains("*NO-GO*") && told.contains("rows differ"), "{told}");
     rig.has_no_slot().await;
 }
 

@@ -14,3 +14,5 @@ mod numbers;
 mod outside;
 mod page;
 mod schema;
+#[path = "../support/webhook.rs"]
+mod webhook;

@@ -1,9 +1,7 @@
 //! The verdict in a chat: told by a real server what it was sent, and never hindered by a bad one.
 
-use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use assert_cmd::cargo::cargo_bin_cmd;
@@ -12,40 +10,7 @@ use cutover::run_folder::write_record;
 use serde_json::Value;
 
 use crate::build;
-
-const SECRET: &str = "/services/T00/B00/s3cretTok3n";
-
-/// A server that takes one request, answers with `answer`, and hands on what it was sent: the
-/// request line and the body.
-fn server(answer: &'static str) -> (String, Receiver<(String, String)>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let url = format!("http://{}{SECRET}", listener.local_addr().expect("bound"));
-    let (sender, received) = channel();
-    std::thread::spawn(move || {
-        let (stream, _) = listener.accept().expect("a client");
-        let mut reader = BufReader::new(stream);
-        let (mut first, mut length) = (String::new(), 0);
-        reader.read_line(&mut first).expect("a request");
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line).expect("a header");
-            if line.trim().is_empty() {
-                break;
-            }
-            let (name, value) = line.split_once(':').expect("a header");
-            if name.eq_ignore_ascii_case("content-length") {
-                length = value.trim().parse().expect("a number");
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).expect("a body");
-        let _ = reader.get_mut().write_all(answer.as_bytes());
-        let _ = sender.send((first, String::from_utf8(body).expect("text")));
-    });
-    (url, received)
-}
-
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+use crate::webhook::{OK, SECRET, webhook};
 
 fn folder_of(record: &RunRecord) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -80,7 +45,7 @@ fn lost() -> RunRecord {
 
 #[test]
 fn a_chat_is_told_the_verdict_three_reasons_and_where_the_report_is() {
-    let (url, received) = server(OK);
+    let (url, received) = webhook(OK);
     let folder = folder_of(&lost());
     let (code, text) =
         gate(folder.path(), &url, &["--report-url", "https://ci.example/run/7?a=1&b=2"]);
@@ -110,7 +75,7 @@ fn which_verdicts_are_told_is_for_the_user_to_say() {
         (build::interrupted(), "not-go", true),
         (lost(), "no-go", true),
     ] {
-        let (url, received) = server(OK);
+        let (url, received) = webhook(OK);
         let folder = folder_of(&record);
         let (_, text) = gate(folder.path(), &url, &["--notify-on", on]);
         // The command has ended: what it had to say is said.
@@ -129,7 +94,7 @@ fn a_webhook_that_refuses_or_talks_nonsense_is_a_warning_and_changes_nothing() {
         ("HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\nhalf", "no answer"),
         ("", "no answer"),
     ] {
-        let (url, _received) = server(answer);
+        let (url, _received) = webhook(answer);
         assert_warned(&url, why);
     }
 }

@@ -7,6 +7,7 @@
 )]
 
 pub mod rig;
+pub mod webhook;
 pub mod writers;
 
 use std::future::Future;
