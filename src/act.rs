@@ -23,6 +23,8 @@ pub enum Event {
     },
     /// So much more is done.
     Advanced(u64),
+    /// So much more is there to do than was thought.
+    Extended(u64),
     /// A changing remark beside the bar, for example `12.3 MB/s`.
     Status(String),
     /// The piece of work is over.

@@ -128,6 +128,12 @@ fn banner(
                 .map(|intent| format!("  will write: {}: {}", intent.act.as_str(), intent.what)),
         ),
     }
+    let is_platform_alone = place.starts_with("http");
+    if environment.without_database && !is_platform_alone {
+        lines.push(format!(
+            "  CHECK: [env.{name}] names no database of its own; is this one {name}'s?"
+        ));
+    }
     lines.extend(left_out.iter().map(|what| format!("  left out: {what}")));
     lines.join("\n")
 }

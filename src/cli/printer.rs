@@ -141,6 +141,7 @@ impl Printer {
             _ if self.quiet => {}
             Event::Started { what, total, unit } => self.start(what, total, unit),
             Event::Advanced(by) => self.with_work(|work| work.advance(by)),
+            Event::Extended(by) => self.with_work(|work| work.extend(by)),
             Event::Status(text) => self.with_work(|work| {
                 if let Some(bar) = &work.bar {
                     bar.set_message(text.clone());
@@ -201,6 +202,13 @@ impl Work {
                 write_err(&format!("{}: {} {}{share}", self.what, self.done, self.unit));
             }
             None => {}
+        }
+    }
+
+    fn extend(&mut self, by: u64) {
+        self.total = self.total.map(|total| total + by);
+        if let Some(bar) = &self.bar {
+            bar.inc_length(by);
         }
     }
 

@@ -86,6 +86,8 @@ pub struct Environment {
     named: BTreeSet<WritingAct>,
     /// Why what is not allowed is not, for messages.
     because: String,
+    /// Whether the file tells where its platform is, and not where its database is.
+    pub without_database: bool,
 }
 
 /// Something a run is about to change.
@@ -168,6 +170,7 @@ impl Config {
             allow: own.allow.clone().or(production.then(BTreeSet::new)),
             named: own.allow.unwrap_or_default(),
             because: format!("environment `{name}`"),
+            without_database: own.base_url.is_some() && own.database.is_none(),
             name: Some(name),
         };
         self.base_url = own.base_url.or(self.base_url);

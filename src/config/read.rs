@@ -14,8 +14,11 @@ pub struct TableRead {
     /// The statement, with `{{table}}` for the table of either side and `{{column}}` for the value
     /// that this column of the twin has in one of its rows.
     pub sql: String,
-    /// It should touch no more partitions than so many. A read without it cannot prune: it is shown
-    /// with its cost on both sides and not judged.
+    /// It asks for so many days in a row, and should touch no more partitions than they lie in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<u32>,
+    /// It should touch no more partitions than so many. A read with neither is shown with its cost on
+    /// both sides and not judged: it may not be able to prune.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partitions: Option<u64>,
 }
@@ -27,20 +30,20 @@ impl TableRead {
     /// The reads of revenue and expense transactions in the reference platform.
     pub(super) fn of_transactions() -> Vec<Self> {
         vec![
-            Self::new("list a month", sql::LIST_TRANSACTIONS, Some(2)),
+            Self::new("list a month", sql::LIST_TRANSACTIONS, Some(31)),
             Self::new("a row by id and date", sql::TRANSACTION_OF_DAY, Some(1)),
-            Self::new("a year by category", sql::YEAR_BY_CATEGORY, Some(13)),
+            Self::new("a year by category", sql::YEAR_BY_CATEGORY, Some(365)),
             Self::new("a row by id", sql::TRANSACTION, None),
         ]
     }
 
     /// The read of cash balances in the reference platform.
     pub(super) fn of_balances() -> Vec<Self> {
-        vec![Self::new("list a month", sql::LIST_BALANCES, Some(1))]
+        vec![Self::new("list a month", sql::LIST_BALANCES, Some(31))]
     }
 
-    fn new(name: &str, sql: &str, partitions: Option<u64>) -> Self {
-        Self { name: name.into(), sql: sql.into(), partitions }
+    fn new(name: &str, sql: &str, days: Option<u32>) -> Self {
+        Self { name: name.into(), sql: sql.into(), days, partitions: None }
     }
 
     /// The columns whose values it asks for.
@@ -87,9 +90,14 @@ impl TableRead {
             };
             return Err(Error::usage(what, hint));
         }
-        if self.partitions == Some(0) {
-            let what = format!("{place}: partitions = 0 is out of range");
+        let zero = [("days", self.days == Some(0)), ("partitions", self.partitions == Some(0))];
+        if let Some((key, _)) = zero.iter().find(|(_, is_zero)| *is_zero) {
+            let what = format!("{place}: {key} = 0 is out of range");
             return Err(Error::usage(what, "allowed: 1 and more, or none where it cannot prune"));
+        }
+        if self.days.is_some() && self.partitions.is_some() {
+            let what = format!("{place}: days and partitions cannot both be given");
+            return Err(Error::usage(what, "days says how many partitions those are"));
         }
         Ok(())
     }
@@ -111,15 +119,17 @@ mod tests {
 
     #[test]
     fn a_read_that_cannot_be_asked_is_refused() {
-        let refused = |name: &str, sql: &str, partitions| {
-            let read = TableRead::new(name, sql, partitions);
+        let refused = |name: &str, sql: &str, days| {
+            let read = TableRead::new(name, sql, days);
             read.check("revenue").map_err(|error| error.to_string())
         };
         assert!(refused("a", "FROM {{table}}", Some(1)).is_ok());
         assert!(refused("", "FROM {{table}}", None).unwrap_err().contains("name"));
         assert!(refused("a", "FROM revenue", None).unwrap_err().contains("{{table}}"));
         assert!(refused("a", "{{table}} {{id", None).unwrap_err().contains("unevenly"));
-        assert!(refused("a", "{{table}}", Some(0)).unwrap_err().contains("partitions = 0"));
+        assert!(refused("a", "{{table}}", Some(0)).unwrap_err().contains("days = 0"));
+        let both = TableRead { partitions: Some(2), ..TableRead::new("a", "{{table}}", Some(1)) };
+        assert!(both.check("revenue").unwrap_err().to_string().contains("both"));
         let ours = [TableRead::of_transactions(), TableRead::of_balances()].concat();
         assert!(ours.iter().all(|read| read.check("ours").is_ok()), "{ours:?}");
     }

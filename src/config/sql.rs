@@ -1,6 +1,5 @@
 //! The reads of the reference platform, as far as their plans go.
 
-/// The days of a month lie in two partitions at most.
 pub(super) const LIST_TRANSACTIONS: &str = "
     SELECT * FROM {{table}}
      WHERE org_id = {{org_id}} AND date > {{date}} - 31 AND date <= {{date}}
@@ -9,7 +8,6 @@ pub(super) const LIST_TRANSACTIONS: &str = "
 pub(super) const TRANSACTION_OF_DAY: &str =
     "SELECT * FROM {{table}} WHERE id = {{id}} AND org_id = {{org_id}} AND date = {{date}}";
 
-/// The days of a year lie in thirteen partitions at most.
 pub(super) const YEAR_BY_CATEGORY: &str = "
     SELECT category, count(*), sum(amount) FROM {{table}}
      WHERE org_id = {{org_id}} AND date > {{date}} - 365 AND date <= {{date}}
@@ -19,7 +17,6 @@ pub(super) const YEAR_BY_CATEGORY: &str = "
 pub(super) const TRANSACTION: &str =
     "SELECT * FROM {{table}} WHERE id = {{id}} AND org_id = {{org_id}}";
 
-/// Its twin is divided by the org.
 pub(super) const LIST_BALANCES: &str = "
     SELECT * FROM {{table}}
      WHERE org_id = {{org_id}}

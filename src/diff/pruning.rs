@@ -112,7 +112,7 @@ async fn of_read(
         table: plan.name.clone(),
         read: Some(read.name.clone()),
         partitions: leaves.len() as u64,
-        expected: read.partitions,
+        expected: read.partitions.or_else(|| plan.partitions_of_days(read.days?)),
         ..Pruning::default()
     };
     let question = |side| {

@@ -32,6 +32,30 @@ impl Range {
     }
 }
 
+/// The most of these ranges that so many values in a row can lie in.
+pub(super) fn most_within(ranges: &[Range], length: i64) -> u64 {
+    // The last value of a range and those that follow it reach the most.
+    let last_values = ranges.iter().filter_map(|range| range.to.map(|to| to - 1));
+    let reached = last_values.map(|first| {
+        let end = first.saturating_add(length);
+        let within = |range: &&Range| {
+            range.from.is_none_or(|from| from < end) && range.to.is_none_or(|to| to > first)
+        };
+        ranges.iter().filter(within).count() as u64
+    });
+    // Without an upper end there is one range, and all lies in it.
+    reached.max().unwrap_or(ranges.len() as u64)
+}
+
+/// What a day is in the binary form of a type; `None` where it holds no time.
+pub(super) fn day(type_name: &str) -> Option<i64> {
+    match type_name {
+        "date" => Some(1),
+        "timestamp without time zone" | "timestamp with time zone" => Some(86_400_000_000),
+        _ => None,
+    }
+}
+
 /// The function that gives a value of a type in its binary form, where that is a signed integer.
 fn send_function(type_name: &str) -> Option<&'static str> {
     Some(match type_name {
@@ -97,5 +121,18 @@ mod tests {
         assert_eq!(range.excludes(Some(b"abc")), None);
         let open = Range { from: None, to: None };
         assert_eq!(open.excludes(Some(&i64::MIN.to_be_bytes())), Some(false));
+    }
+
+    #[test]
+    fn so_many_values_lie_in_no_more_ranges_than_they_can() {
+        // Months of 31, 28, 31 and 30 days, and what comes before and after.
+        let edges = [None, Some(0), Some(31), Some(59), Some(90), Some(120), None];
+        let ranges: Vec<Range> =
+            edges.windows(2).map(|pair| Range { from: pair[0], to: pair[1] }).collect();
+        for (days, most) in [(1, 1), (2, 2), (29, 2), (30, 3), (31, 3), (62, 4), (365, 6)] {
+            assert_eq!(most_within(&ranges, days), most, "{days} days");
+        }
+        assert_eq!(most_within(&[Range { from: Some(5), to: None }], 9), 1);
+        assert_eq!(most_within(&[], 9), 0);
     }
 }

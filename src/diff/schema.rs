@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use sqlx::postgres::PgConnection;
 
-use super::ranges::{Range, ranges};
+use super::ranges::{Range, day, most_within, ranges};
 use crate::config::{TablePair, TableRead};
 use crate::error::{Error, Result};
 use crate::evidence::finding::{Finding, Severity};
@@ -127,6 +127,20 @@ impl PairPlan {
 
     pub(super) fn leaves(&self, side: Side) -> &[Leaf] {
         &self.leaves[side as usize]
+    }
+
+    /// The most partitions of the twin that so many days in a row lie in; `None` where its bounds are
+    /// not ranges of one column that holds a day or a time.
+    pub(super) fn partitions_of_days(&self, days: u32) -> Option<u64> {
+        let twin = self.table(Side::Partitioned);
+        let [name] = twin.partition_columns.as_slice() else { return None };
+        let length = day(&twin.column(name)?.type_name)?.checked_mul(i64::from(days))?;
+        let leaves = self.leaves(Side::Partitioned);
+        let ranges: Vec<Range> =
+            leaves.iter().filter_map(|leaf| self.ranges.get(&leaf.oid).copied()).collect();
+        // Days that no range takes are in DEFAULT.
+        let default = leaves.iter().filter(|leaf| leaf.is_default()).count() as u64;
+        (!ranges.is_empty()).then(|| most_within(&ranges, length) + default)
     }
 
     /// Where the rows of a leaf hold the value that its bounds are about, and the bounds, where we

@@ -94,7 +94,7 @@ fn reads(org: &str, say: &mut impl FnMut(String)) {
     say("# [[tables.reads]]".into());
     say("# name = \"list\"".into());
     say(format!("# sql = \"SELECT * FROM {{{{table}}}} WHERE {org} = {{{{{org}}}}}\""));
-    say("# partitions = 1    # at most".into());
+    say("# partitions = 1    # at most; or days = 31, so many that it asks for".into());
 }
 
 /// Where the two sides are not alike; nothing of it is put aside in silence.

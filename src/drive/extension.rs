@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use super::collector::Collector;
 use super::tally::Tally;
 use super::worker::Shared;
-use crate::act::ActContext;
+use crate::act::{ActContext, Event};
 use crate::evidence::drive::{DriveEvidence, Look};
 
 /// What looks at a load that runs.
@@ -32,11 +32,12 @@ impl fmt::Debug for Extension {
 pub(super) struct Looks(Arc<Mutex<Vec<Look>>>);
 
 impl Looks {
-    /// Has the pacer ask at each look of the plan.
+    /// Has the pacer ask at each look of the plan; `further` requests follow where one is undecided.
     pub(super) fn begin(
         shared: &Shared,
         collector: &Collector,
         extension: Option<&Extension>,
+        further: Vec<u64>,
         context: &ActContext,
     ) -> Self {
         let looks = Self::default();
@@ -44,13 +45,19 @@ impl Looks {
             let (taken, context) = (looks.clone(), context.clone());
             // The collector wants the tally for itself in the end.
             let tally = Arc::downgrade(&collector.tally);
-            let goes_on = move || taken.look(&tally, &extension, &context);
+            let goes_on = move || taken.look(&tally, &extension, &further, &context);
             shared.queue.ask_at_looks(Box::new(goes_on));
         }
         looks
     }
 
-    fn look(&self, tally: &Weak<Mutex<Tally>>, by: &Extension, context: &ActContext) -> bool {
+    fn look(
+        &self,
+        tally: &Weak<Mutex<Tally>>,
+        by: &Extension,
+        further: &[u64],
+        context: &ActContext,
+    ) -> bool {
         let Some(tally) = tally.upgrade() else { return false };
         let mut so_far = tally.lock().unwrap_or_else(PoisonError::into_inner).so_far();
         drop(tally);
@@ -60,6 +67,7 @@ impl Looks {
         let Some(look) = (by.judge)(&so_far) else { return false };
         looks.push(look);
         if look.undecided {
+            context.emit(Event::Extended(further.get(looks.len() - 1).copied().unwrap_or(0)));
             context.note(format!(
                 "undecided after {} pairs (p95 ratio {:.3}, {:.3} to {:.3}): further pairs follow",
                 look.pairs, look.p95_ratio, look.p95_ratio_low, look.p95_ratio_high

@@ -142,6 +142,7 @@ async fn drain(
     let page = attack::Page::claim(options.dashboard, out, context)?;
     let (ledger, confirmer) = Ledger::begin(out, &scenario, options)?;
     let (expected, (hot_orgs, _)) = (plan.expected_arrivals(), plan.hot_orgs());
+    let further = (0..).map_while(|look| plan.expected_after_look(look)).collect();
     let shared = share(&scenario, plan, switch, ledger, options, context);
     let confirming = Confirming::start(&shared, confirmer, options);
     make_rows_ahead(&shared, mode_before).await?;
@@ -150,7 +151,7 @@ async fn drain(
     until_soon_before(options.start_at, context).await;
     let (begin, cpu_before_s) = (Instant::now(), usage::cpu_time_s());
     let collector = Collector::start(Arc::clone(&shared), options.org_sizes.clone(), begin, out)?;
-    let looks = Looks::begin(&shared, &collector, options.extension.as_ref(), context);
+    let looks = Looks::begin(&shared, &collector, options.extension.as_ref(), further, context);
     let watchers = Watchers::start(&shared, &collector, options, live, begin, context);
     let attacked = attack::run(&shared, options, flag.clone(), page.as_ref(), context).await;
     let watched = watchers.stop().await;

@@ -81,7 +81,7 @@ pub struct Pruning {
     pub partitions: u64,
     /// Of those, partitions that the plan reads.
     pub scanned: u64,
-    /// It should read no more than so many; `None` where a read cannot prune and is only shown.
+    /// It should read no more than so many; `None` where nobody says so, and it is only shown.
     #[serde(default = "one_partition")]
     pub expected: Option<u64>,
     /// What the planner believes the read to cost on the legacy side, in its own unit.
@@ -102,8 +102,13 @@ fn one_partition() -> Option<u64> {
 
 impl Pruning {
     /// Whether the plan reads what it should and no more; `None` where that is not judged.
-    pub fn prunes(&self) -> Option<bool> {
+    pub fn is_right(&self) -> Option<bool> {
         self.expected.map(|expected| (1..=expected).contains(&self.scanned))
+    }
+
+    /// Whether every partition is read, of several.
+    pub fn reads_all(&self) -> bool {
+        self.partitions > 1 && self.scanned >= self.partitions
     }
 
     /// In words: which question, what it reads, what that costs.

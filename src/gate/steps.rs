@@ -14,7 +14,9 @@ pub(super) fn of(decision: Decision, action: Action, record: &RunRecord) -> Vec<
         ],
         (Decision::Invalid, _) => vec![
             "Stay where you are.".into(),
-            "Mend what spoiled the measurement, then run again.".into(),
+            "Mend what spoiled the measurement, named above, then run again; docs/troubleshooting.md \
+             says how, under \"The verdict is INVALID\"."
+                .into(),
         ],
         (_, Action::EmergencyRollback) => emergency_rollback(record),
         (_, Action::StandardRollback) => standard_rollback(record),

@@ -103,9 +103,12 @@ fn scheduling_lag(drive: Option<&DriveEvidence>, limit: f64) -> Criterion {
     let matters = lag_us > LAG_LIMIT_US && lag_us as f64 > LAG_SHARE * baseline_us as f64;
     let measured = format!("p99 {}", milliseconds(lag_us));
     match disagreement(drive, limit) {
-        // Too few pairs to tell is too little evidence, not a measurement that lies.
+        // A finding against none is too little evidence, not a measurement that lies.
         Some((note, false)) if !matters => {
             Criterion { measured: Some(measured), ..criterion }.note(note)
+        }
+        Some((note, _)) if !matters => {
+            criterion.measured(false, format!("{measured}; the finding hangs on it")).note(note)
         }
         Some((note, _)) => criterion.measured(false, measured).note(note),
         None => criterion.measured(!matters, measured),
@@ -113,7 +116,7 @@ fn scheduling_lag(drive: Option<&DriveEvidence>, limit: f64) -> Criterion {
 }
 
 /// Where the generator's own lag decides about the overall p95: a finding that is another once the
-/// lag is taken out; with whether that other finding is one at all.
+/// lag is taken out; with whether both say something, the one the contrary of the other.
 fn disagreement(drive: &DriveEvidence, limit: f64) -> Option<(String, bool)> {
     let comparison = drive.comparison.as_ref()?;
     if (comparison.pairs as usize) < MIN_PAIRS {
@@ -137,7 +140,7 @@ fn disagreement(drive: &DriveEvidence, limit: f64) -> Option<(String, bool)> {
             percent(without.low),
             percent(without.high)
         );
-        (note, own != UNDECIDED)
+        (note, own != UNDECIDED && felt != UNDECIDED)
     })
 }
 
@@ -300,6 +303,19 @@ mod tests {
             })
         };
         assert_eq!((noisy(900), noisy(2001)), (State::Unknown, State::Fail));
+    }
+
+    #[test]
+    fn a_lag_that_only_keeps_a_finding_from_being_made_spoils_nothing() {
+        // Felt between −15 and +15 %, and alike without the lag: undecided, but no lie.
+        let blurred = |lag_us| {
+            state("scheduling_lag", |drive| {
+                drive.scheduling_lag_us.p99 = lag_us;
+                let comparison = drive.comparison.as_mut().expect("twelve pairs");
+                (comparison.p95_ratio_low, comparison.p95_ratio_high) = (0.85, 1.15);
+            })
+        };
+        assert_eq!((blurred(900), blurred(2001)), (State::Unknown, State::Fail));
     }
 
     #[test]

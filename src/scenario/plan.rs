@@ -161,13 +161,23 @@ impl Plan {
 
     /// How many arrivals are to be expected before the first look, for whoever watches.
     pub fn expected_arrivals(&self) -> u64 {
+        self.expected_between(0, self.looks.first().copied())
+    }
+
+    /// The same from one look to the next; `None` after the last.
+    pub fn expected_after_look(&self, look: usize) -> Option<u64> {
+        let from = *self.looks.get(look)?;
+        Some(self.expected_between(from, self.looks.get(look + 1).copied()))
+    }
+
+    fn expected_between(&self, from: usize, to: Option<usize>) -> u64 {
         let of = |window: &WindowPlan| {
             let length_s = (window.end_us - window.start_us) as f64 / 1e6;
             let from_s = self.source.virtual_start_s(window);
             self.source.intensity.area(from_s + length_s) - self.source.intensity.area(from_s)
         };
-        let end = self.looks.first().copied().unwrap_or(self.windows.len());
-        let all = self.windows[..end].iter().map(of).sum::<f64>() as u64;
+        let to = to.unwrap_or(self.windows.len());
+        let all = self.windows[from..to].iter().map(of).sum::<f64>() as u64;
         self.shard.map_or(all, |shard| all / shard.of)
     }
 

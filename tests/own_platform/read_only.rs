@@ -77,6 +77,8 @@ async fn a_read_only_rehearsal_changes_nothing_and_says_what_it_did_not_test() {
         told.contains("environment production") && told.contains("will write nothing"),
         "{told}"
     );
+    // The database came from an option, and could be anybody's.
+    assert!(told.contains("CHECK: [env.production] names no database of its own"), "{told}");
     is_whole(&folder, &output, &told);
 }
 

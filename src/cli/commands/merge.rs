@@ -35,7 +35,7 @@ pub struct MergeArgs {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The environment of the configuration that is meant
-    #[arg(long, env = "CUTOVER_ENV", value_name = "NAME")]
+    #[arg(long, env = "CUTOVER_ENV", hide_env_values = true, value_name = "NAME")]
     pub env: Option<String>,
 }
 

@@ -267,7 +267,7 @@ pub async fn run(args: RehearseArgs, printer: &Printer, stop: CancellationToken)
     }
     let report = folder.path().join("report.html");
     if report.exists() {
-        printer.note(&format!("report: {}", report.display()));
+        printer.result(&format!("report: {}", report.display()));
     }
     if let Ok(record) = &outcome {
         notifier.tell(record, folder.path(), printer).await;

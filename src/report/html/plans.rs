@@ -25,11 +25,12 @@ pub(super) fn rows(diff: &DiffEvidence) -> Vec<Row> {
 
 fn row(look: &Pruning) -> Row {
     let cost = |cost: Option<f64>| cost.map_or(NOTHING.to_owned(), |cost| number(cost, 0));
-    let (tone, state) = match (&look.problem, look.prunes()) {
+    let (tone, state) = match (&look.problem, look.is_right()) {
         (Some(_), _) => ("doubtful", "no plan"),
         (None, Some(true)) => ("good", "prunes"),
         (None, Some(false)) => ("bad", "too many"),
-        (None, None) => ("", "cannot prune"),
+        (None, None) if look.reads_all() => ("", "cannot prune"),
+        (None, None) => ("", "not judged"),
     };
     Row {
         table: short(&look.table),
