@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +41,8 @@ struct Work {
     began: Instant,
     told: Instant,
     bar: Option<ProgressBar>,
+    /// Whether its first line still waits for its end: without a bar, and nothing said since.
+    open: bool,
 }
 
 impl Printer {
@@ -154,11 +156,12 @@ impl Printer {
     fn start(&self, what: String, total: Option<u64>, unit: &'static str) {
         self.finish();
         let bar = self.bars.then(|| new_bar(&what, total, unit));
-        if bar.is_none() {
-            write_err(&format!("{what} …"));
+        let open = bar.is_none();
+        if open {
+            say(&format!("{what} … "));
         }
         let now = Instant::now();
-        let work = Work { what, unit, total, done: 0, began: now, told: now, bar };
+        let work = Work { what, unit, total, done: 0, began: now, told: now, bar, open };
         *self.work.lock().expect("no panic while held") = Some(work);
     }
 
@@ -167,7 +170,8 @@ impl Printer {
             if let Some(bar) = &work.bar {
                 bar.finish_and_clear();
             }
-            write_err(&work.summary());
+            let named = if work.open { String::new() } else { format!("{}: ", work.what) };
+            say(&format!("{named}{}\n", work.summary()));
         }
     }
 
@@ -178,10 +182,12 @@ impl Printer {
     }
 
     fn above_the_bar(&self, text: &str) {
-        let guard = self.work.lock().expect("no panic while held");
-        match guard.as_ref().and_then(|work| work.bar.as_ref()) {
-            Some(bar) => bar.suspend(|| write_err(text)),
-            None => write_err(text),
+        let mut guard = self.work.lock().expect("no panic while held");
+        let line = format!("{text}\n");
+        match guard.as_mut() {
+            Some(Work { bar: Some(bar), .. }) => bar.suspend(|| say(&line)),
+            Some(work) => work.say_line(&line),
+            None => say(&line),
         }
     }
 }
@@ -189,20 +195,25 @@ impl Printer {
 impl Work {
     fn advance(&mut self, by: u64) {
         self.done += by;
-        match &self.bar {
-            Some(bar) => bar.inc(by),
-            None if self.told.elapsed() >= PLAIN_LINE_EVERY => {
-                self.told = Instant::now();
-                let share = match self.total {
-                    Some(total) if total > 0 => {
-                        format!(" ({:.0} %)", 100.0 * self.done as f64 / total as f64)
-                    }
-                    _ => String::new(),
-                };
-                write_err(&format!("{}: {} {}{share}", self.what, self.done, self.unit));
-            }
-            None => {}
+        if let Some(bar) = &self.bar {
+            bar.inc(by);
+        } else if self.told.elapsed() >= PLAIN_LINE_EVERY {
+            self.told = Instant::now();
+            let share = match self.total {
+                Some(total) if total > 0 => {
+                    format!(" ({:.0} %)", 100.0 * self.done as f64 / total as f64)
+                }
+                _ => String::new(),
+            };
+            let done = HumanCount(self.done);
+            self.say_line(&format!("{}: {done} {}{share}\n", self.what, self.unit));
         }
+    }
+
+    /// On a line of its own.
+    fn say_line(&mut self, line: &str) {
+        let end = if std::mem::take(&mut self.open) { "\n" } else { "" };
+        say(&format!("{end}{line}"));
     }
 
     fn extend(&mut self, by: u64) {
@@ -215,10 +226,10 @@ impl Work {
     fn summary(&self) -> String {
         let seconds = self.began.elapsed().as_secs_f64();
         if self.done == 0 {
-            return format!("{}: {seconds:.1} s", self.what);
+            return format!("{seconds:.1} s");
         }
-        let rate = self.done as f64 / seconds.max(0.001);
-        format!("{}: {} {} in {seconds:.1} s ({rate:.0}/s)", self.what, self.done, self.unit)
+        let rate = HumanCount((self.done as f64 / seconds.max(0.001)) as u64);
+        format!("{} {} in {seconds:.1} s ({rate}/s)", HumanCount(self.done), self.unit)
     }
 }
 
@@ -237,8 +248,8 @@ fn new_bar(what: &str, total: Option<u64>, unit: &str) -> ProgressBar {
 }
 
 /// A reader that went away (a closed pipe) is not an error of ours.
-fn write_err(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+fn say(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// Takes standard output for ourselves: it may have to hold exactly one JSON object, and a library

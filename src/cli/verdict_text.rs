@@ -2,7 +2,7 @@
 
 use crate::evidence::rollout::{RolloutEvidence, RolloutStep};
 use crate::evidence::run_record::RunRecord;
-use crate::evidence::verdict::{Criterion, State};
+use crate::evidence::verdict::{Criterion, Kind, State};
 
 /// Decision, action, reasons, steps, and where the criteria stand.
 pub(super) fn of(record: &RunRecord) -> String {
@@ -32,12 +32,14 @@ fn journey(rollout: &RolloutEvidence) -> String {
 /// One line per criterion.
 pub(super) fn criteria(criteria: &[Criterion]) -> String {
     let line = |criterion: &Criterion| {
-        let state = match criterion.state {
-            State::Pass => "pass   ",
-            State::Fail => "FAIL   ",
-            State::Unknown => "unknown",
+        let asked = criterion.kind != Kind::Advice;
+        let (state, unmeasured) = match criterion.state {
+            State::Pass => ("pass   ", ""),
+            State::Fail => ("FAIL   ", "not measured"),
+            State::Unknown if asked => ("unknown", "not measured"),
+            State::Unknown => ("   -   ", "not measured, and decides nothing here"),
         };
-        let measured = criterion.measured.as_deref().unwrap_or("not measured");
+        let measured = criterion.measured.as_deref().unwrap_or(unmeasured);
         format!("  {state}  {}: {measured} ({})", criterion.title, criterion.limit)
     };
     criteria.iter().map(line).collect::<Vec<_>>().join("\n")

@@ -239,7 +239,7 @@ impl Comparison<'_> {
         let leaves = Side::BOTH.iter().flat_map(|side| plan.leaves(*side));
         let estimate: f64 = leaves.map(|leaf| leaf.rows_estimate).sum();
         let total = (estimate > 0.0).then_some(estimate as u64);
-        context.started(format!("diff: {}", plan.name), total, "rows");
+        context.started(format!("diff: {}", plan.name), total, "rows of both sides");
         let job = Job {
             plan,
             rows: Rows::asked(options),
@@ -281,7 +281,7 @@ impl Comparison<'_> {
         context.started(
             format!("diff: {} orgs of {} differ", diverging.len(), plan.name),
             None,
-            "rows",
+            "rows of both sides",
         );
         let share = diverging.len() as f64 / orgs as f64;
         let too_many = share > WHOLE_TABLES_FROM || diverging.len() > LISTED_ORGS;
@@ -334,7 +334,11 @@ async fn confirm<K: OrgKey>(
     context: &ActContext,
 ) -> Result<HashMap<String, [u32; 2]>> {
     let orgs: Vec<String> = candidates.into_keys().collect();
-    context.started(format!("diff: looking again at {} orgs", orgs.len()), None, "rows");
+    context.started(
+        format!("diff: looking again at {} orgs", orgs.len()),
+        None,
+        "rows of both sides",
+    );
     let all = job.rows.orgs.is_none() && orgs.len() > LISTED_ORGS;
     let rows = if all { job.rows } else { job.rows.of(&orgs) };
     epochs.renew().await?;

@@ -38,15 +38,7 @@ impl Criterion {
 
 /// A number with its thousands apart: `1,234,567`.
 pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut apart = String::new();
-    for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            apart.push(',');
-        }
-        apart.push(digit);
-    }
-    apart
+    indicatif::HumanCount(number).to_string()
 }
 
 /// Criteria about the record and the data.

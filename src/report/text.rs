@@ -60,15 +60,7 @@ pub fn label(text: &str, limit: usize) -> String {
 
 /// A count with thousands separated: `1,234,567`.
 pub fn count(value: u64) -> String {
-    let digits = value.to_string();
-    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
+    indicatif::HumanCount(value).to_string()
 }
 
 /// A difference with its sign: `+12`, `−3`, `0`.

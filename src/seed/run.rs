@@ -193,7 +193,7 @@ async fn load(
         chunks(options, record).filter(|chunk| !loaded.contains_key(&chunk.start)).collect();
     let rows =
         pending.iter().map(|chunk| plan.expected_rows(chunk.clone(), options.replicate)).sum();
-    context.started("seed: rows", Some(rows), "rows");
+    context.started("seed", Some(rows), "rows of all tables");
     let target = Target {
         plan: plan.clone(),
         database_url: database_url.to_owned(),

@@ -35,6 +35,22 @@ pub enum Metric {
     Silence,
 }
 
+impl Metric {
+    /// In words, and the unit of its figures with what parts the two.
+    pub(super) fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::RowDelta => ("row delta", ""),
+            Self::CacheMisses => ("cache misses", " %"),
+            Self::ReplicaLag => ("replica lag", " s"),
+            Self::ErrorRate => ("error rate", " %"),
+            Self::P95 => ("p95 of our reads", " % more"),
+            Self::Pool => ("pool in use", " %"),
+            Self::PlatformAlerts => ("platform's alerts", ""),
+            Self::Silence => ("silence", ""),
+        }
+    }
+}
+
 /// Metric, warning above, critical above, and what to do: the handbook's table, then its lists of
 /// what to watch for.
 const THRESHOLDS: [(Metric, f64, f64, &str); 8] = [
@@ -77,12 +93,12 @@ pub struct Alarm {
 impl Alarm {
     /// In words.
     pub fn text(&self) -> String {
-        let name = serde_json::to_value(self.metric).unwrap_or_default();
-        let name = name.as_str().unwrap_or("?").replace('_', " ");
+        let (name, unit) = self.metric.words();
+        let what = format!("{name} is {:.1}{unit}", self.value);
         match self.level {
-            Level::Clear => format!("cleared: {name} is {:.1}", self.value),
-            Level::Warning => format!("WARNING: {name} is {:.1}; {}", self.value, self.action),
-            Level::Critical => format!("CRITICAL: {name} is {:.1}; {}", self.value, self.action),
+            Level::Clear => format!("cleared: {what}"),
+            Level::Warning => format!("WARNING: {what}; {}", self.action),
+            Level::Critical => format!("CRITICAL: {what}; {}", self.action),
         }
     }
 }
@@ -172,7 +188,13 @@ impl Memory {
     }
 }
 
-fn value(metric: Metric, look: &Look) -> Option<f64> {
+/// Every metric with the figures above which it is a warning, and critical.
+pub(super) fn limits() -> impl Iterator<Item = (Metric, f64, f64)> {
+    THRESHOLDS.iter().map(|(metric, warning, critical, _)| (*metric, *warning, *critical))
+}
+
+/// What a look says of a metric; `None` where nobody said.
+pub(super) fn value(metric: Metric, look: &Look) -> Option<f64> {
     match metric {
         Metric::RowDelta => look.row_delta,
         Metric::CacheMisses => look.hit_rate_percent.map(|hit| 100.0 - hit),

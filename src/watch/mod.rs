@@ -7,6 +7,7 @@ mod alerts;
 mod notify;
 mod poll;
 mod reads;
+mod view;
 
 use std::io::Write;
 use std::path::Path;
@@ -24,6 +25,7 @@ use crate::config::Config;
 use crate::error::{Context, Result};
 use alerts::Alerts;
 use poll::Poll;
+use view::View;
 
 /// The file of the looks, a line each, in the order in which they were taken.
 const FILE: &str = "watch.jsonl";
@@ -110,7 +112,8 @@ pub async fn watch(
     let file = std::fs::File::options().create(true).append(true).open(&path);
     let mut file = file.or_usage(&place, "give --out a writable folder")?;
     let mut poll = Poll::new(config, base_url)?;
-    let (mut alerts, mut summary) = (Alerts::default(), Summary::default());
+    let (mut alerts, mut view) = (Alerts::default(), View::default());
+    let mut summary = Summary::default();
     let began = Instant::now();
     context.started("watch", None, "looks");
     loop {
@@ -141,7 +144,7 @@ pub async fn watch(
         let mut line = serde_json::to_string(&look).or_run(&place, "")?;
         line.push('\n');
         file.write_all(line.as_bytes()).or_run(&place, "is the disk full?")?;
-        context.emit(crate::act::Event::Status(poll::words(&look)));
+        context.emit(crate::act::Event::Status(view.take(&look)));
         summary.watched_s = began.elapsed().as_secs_f64();
         if options.length.is_some_and(|length| began.elapsed() + options.every > length) {
             summary.to_the_end = true;

@@ -132,18 +132,7 @@ pub(super) fn words(look: &Look) -> String {
     if let Some(why) = &look.error {
         return format!("no answer: {why}");
     }
-    let figure = |value: Option<f64>, unit: &str| match value {
-        Some(value) => format!("{value:.1}{unit}"),
-        None => "?".to_owned(),
-    };
-    format!(
-        "{} · row delta {} · hit rate {} · replica lag {} · errors {} · p95 {} · {} alarms",
-        look.system_status.as_deref().unwrap_or("?"),
-        figure(look.row_delta, ""),
-        figure(look.hit_rate_percent, " %"),
-        figure(look.replica_lag_s, " s"),
-        figure(look.error_rate_percent, " %"),
-        figure(look.p95_ms, " ms"),
-        look.alarms.len()
-    )
+    let status = look.system_status.as_deref().unwrap_or("says nothing of its status");
+    let p95 = look.p95_ms.map_or("not known yet".to_owned(), |p95| format!("{p95:.1} ms"));
+    format!("{status} · p95 of our reads {p95} · alarms {}", look.alarms.len())
 }
