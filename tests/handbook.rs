@@ -5,8 +5,10 @@
 mod support;
 
 use std::path::Path;
+use std::time::Duration;
 
 use cutover::act::ActContext;
+use cutover::http::{Site, TrustedRoots};
 use cutover::rig::{Options, Stack};
 use serde_json::Value;
 use support::webhook::{OK, webhook};
@@ -122,6 +124,72 @@ async fn preflight_and_smoke_pass_on_a_healthy_rig_and_see_what_is_planted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn after_100_percent_the_lists_see_reads_cache_and_what_hangs_on_legacy() {
+    let stack = rig().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("cutover.toml");
+    std::fs::write(&config, "[preflight]\nbackup_command = [\"date\", \"+%s\"]\n")
+        .expect("written");
+    let config = config.display().to_string();
+    let list = |when: &str| run(&stack, &["post-rollout", when, "--config", &config]);
+
+    // Nobody has turned the flag: reads come from legacy, and a cache that nobody asked says nothing.
+    let (code, day) = list("day-1");
+    assert_eq!((code, state(&day, "reads")), (Some(10), "fail"), "{day:#}");
+    assert_eq!((state(&day, "hit_rate"), state(&day, "users")), ("unknown", "unknown"));
+
+    let base_url = url::Url::parse(stack.base_url().expect("asked for")).expect("a URL");
+    let roots = TrustedRoots::with_file(None).expect("no file");
+    let mut site = Site::new(&base_url, &roots, Duration::from_secs(10)).expect("a site");
+    let all = r#"{"USE_PARTITIONED_TABLES_PERCENTAGE": 100}"#.to_owned();
+    let turned = site.send(hyper::Method::PUT, "/admin/flags", all, &[]).await.expect("answered");
+    assert_eq!(turned.status, 200);
+    for _ in 0..1200 {
+        site.json("/finance/revenue?orgId=1&limit=20").await.expect("answered");
+    }
+    for when in ["day-1", "week-1"] {
+        let (code, said) = list(when);
+        assert_eq!(code, Some(0), "{when}: {said:#}");
+        assert_eq!((state(&said, "reads"), state(&said, "hit_rate")), ("pass", "pass"));
+    }
+    let (code, month) = list("month-1");
+    assert_eq!(code, Some(0), "{month:#}");
+    assert_eq!(
+        (state(&month, "dependants_cash_balance"), state(&month, "backup")),
+        ("pass", "pass")
+    );
+    // The function that makes partitions builds the twin's name out of legacy's: only people can tell.
+    let seen = |list: &Value, id: &str| -> String {
+        let items = list["items"].as_array().expect("items");
+        let item = items.iter().find(|item| item["id"] == id).expect("there");
+        item["seen"].as_str().expect("text").to_owned()
+    };
+    assert_eq!(state(&month, "dependants_revenue"), "unknown");
+    let named = seen(&month, "dependants_revenue");
+    assert!(named.ends_with("text of function ensure_month_partitions(date,date)"), "{named}");
+
+    let hang_on = "CREATE TABLE receipts (of bigint REFERENCES revenue_transactions (id));
+        CREATE VIEW revenue_by_org AS
+            SELECT org_id, sum(amount) FROM revenue_transactions GROUP BY 1;
+        ALTER TABLE revenue_transactions_partitioned ALTER id
+            SET DEFAULT nextval('revenue_transactions_id_seq');
+        CREATE PUBLICATION changes FOR TABLE revenue_transactions;
+        CREATE FUNCTION twin_rows() RETURNS bigint LANGUAGE sql
+            AS 'SELECT count(*) FROM revenue_transactions_partitioned';";
+    support::execute(stack.database_url(), hang_on).await;
+    let (code, month) = list("month-1");
+    assert_eq!((code, state(&month, "dependants_revenue")), (Some(10), "fail"), "{month:#}");
+    assert_eq!(
+        seen(&month, "dependants_revenue"),
+        "default of revenue_transactions_partitioned, which draws from revenue_transactions_id_seq; \
+         foreign key receipts_of_fkey of receipts; publication changes; view revenue_by_org"
+    );
+    let others = ["dependants_expense", "dependants_cash_balance"].map(|id| state(&month, id));
+    assert_eq!(others, ["unknown", "pass"]);
+    stack.stop().await.expect("the rig stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pilots_are_small_newest_first_and_checked_alone() {
     let stack = rig().await;
     let out = tempfile::tempdir().expect("a folder");
@@ -186,8 +254,7 @@ async fn a_watch_leaves_a_line_per_look_and_rings_when_the_platform_is_gone() {
     assert_eq!(output.status.code(), Some(10), "{}", String::from_utf8_lossy(&output.stderr));
     let looks = lines(gone.path());
     assert!(looks.len() > 2 && looks.iter().all(|look| look["error"] == "refused"), "{looks:?}");
-    let (_, text) =
-        told.recv_timeout(std::time::Duration::from_secs(30)).expect("somebody was told");
+    let (_, text) = told.recv_timeout(Duration::from_secs(30)).expect("somebody was told");
     assert!(text.contains("CRITICAL: silence") || text.contains("CRITICAL: error rate"), "{text}");
     stack.stop().await.expect("the rig stops");
 }

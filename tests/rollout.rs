@@ -86,10 +86,10 @@ fn a_fault_stops_the_rollout_and_leaves_the_flag_at_0() {
 
 /// Needs a machine with nothing else to do: three increments have to be GO first.
 #[test]
-#[ignore = "wants a quiet machine, four minutes"]
+#[ignore = "wants a quiet machine, six minutes"]
 fn a_fault_planted_at_25_percent_stops_there() {
     let out = tempfile::tempdir().expect("a folder");
-    let more = ["--orgs", "10000", "--rate", "250", "--duration", "40s", "--pairs", "12"];
+    let more = ["--orgs", "10000", "--rate", "250", "--duration", "80s", "--pairs", "16"];
     let more = [&more[..], &["--plant", "25=torn-write=5%"]].concat();
     let (code, evidence, said) = roll_out(&out.path().join("run"), &more);
     assert_eq!(code, Some(11), "{said}\n{evidence:#}");

@@ -162,7 +162,7 @@ fn processes_are_started_by_the_rig() {
     // `report --open` hands the page to the desktop's own program.
     let opens = "cli/commands/report.rs";
     // A flag of the platform may be switched by a command of its owner's.
-    let switches = "routing/flag.rs";
+    let switches = "routing/program.rs";
     // And is put back by a process of its own where we are killed.
     let keeps = "routing/keeper.rs";
     let others = [opens, switches, keeps];

@@ -121,6 +121,8 @@ pub enum Command {
     Smoke(commands::preflight::ChecklistArgs),
     /// Select low-risk pilot orgs: the list, the targeting rule, the SQL
     Pilot(commands::preflight::PilotArgs),
+    /// Day 1, week 1, month 1 after 100 %: the handbook's checklists, and what still hangs on legacy
+    PostRollout(commands::preflight::PostRolloutArgs),
     /// The monitoring loop: thresholds, alarms, a line per look
     Watch(commands::watch::WatchArgs),
     /// Rehearse emergencies against the clock, each with a proof
@@ -153,6 +155,7 @@ impl Command {
             Self::Drive(args) => Some(&mut args.target),
             Self::Preflight(args) | Self::Smoke(args) => Some(&mut args.target),
             Self::Pilot(args) => Some(&mut args.target),
+            Self::PostRollout(args) => Some(&mut args.target),
             Self::Watch(args) => Some(&mut args.target),
             Self::Drill(args) => Some(&mut args.target),
             Self::Diff(args) => Some(&mut args.target),

@@ -14,6 +14,8 @@ pub struct PreflightConfig {
     pub test_org: i64,
     /// A backup, or the folder of them; the newest file counts.
     pub backup_file: Option<PathBuf>,
+    /// Program and arguments that print when the last one was taken, RFC 3339 or seconds since 1970.
+    pub backup_command: Vec<String>,
     /// Whether the server's own archiver says when it was.
     pub backup_archiver: bool,
     /// How old it may be, hours.
@@ -29,6 +31,7 @@ impl Default for PreflightConfig {
         Self {
             test_org: 1,
             backup_file: None,
+            backup_command: Vec::new(),
             backup_archiver: false,
             backup_max_age_h: 24.0,
             pgbouncer_url: None,

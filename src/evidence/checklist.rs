@@ -1,4 +1,4 @@
-//! A checklist of the handbook, item by item: `preflight.json`, `smoke.json`.
+//! A checklist of the handbook, item by item: `preflight.json`, `smoke.json`, `post-rollout.json`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use super::verdict::State;
 /// A checklist.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Checklist {
-    /// `preflight` or `smoke`.
+    /// `preflight`, `smoke` or `post-rollout`.
     pub name: String,
     /// When it was gone through, RFC 3339.
     pub at: String,

@@ -1,13 +1,9 @@
-//! What the database says: version, tables, triggers, parity, backup, log.
+//! What the database says: version, tables, triggers, parity, log.
 
-use std::path::Path;
-use std::time::{Duration, SystemTime};
-
-use chrono::{DateTime, Utc};
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
-use super::{item, sql, unknown};
+use super::{backup, item, sql, unknown};
 use crate::config::{Config, TablePair};
 use crate::error::Result;
 use crate::evidence::checklist::Item;
@@ -33,7 +29,7 @@ pub(super) async fn items(config: &Config, database_url: &str) -> Result<Vec<Ite
         items.push(trigger(&mut connection, pair).await);
         items.push(parity(&mut connection, pair).await);
     }
-    items.push(backup(config, &mut connection).await);
+    items.push(backup::age(config, &mut connection).await);
     items.push(log(config));
     // It has served its purpose whether or not it closes politely.
     let _ = connection.close().await;
@@ -72,7 +68,7 @@ async fn tables(connection: &mut PgConnection, pair: &TablePair) -> Item {
     }
 }
 
-async fn trigger(connection: &mut PgConnection, pair: &TablePair) -> Item {
+pub(super) async fn trigger(connection: &mut PgConnection, pair: &TablePair) -> Item {
     let id = format!("trigger_{}", pair.name);
     let title = format!("{}: the dual-write trigger is active", pair.name);
     let Some(trigger) = &pair.trigger else {
@@ -90,7 +86,7 @@ async fn trigger(connection: &mut PgConnection, pair: &TablePair) -> Item {
     }
 }
 
-async fn parity(connection: &mut PgConnection, pair: &TablePair) -> Item {
+pub(super) async fn parity(connection: &mut PgConnection, pair: &TablePair) -> Item {
     let id = format!("row_delta_{}", pair.name);
     let title = format!("{}: row count delta < {ROW_DELTA}", pair.name);
     match sql::counts(connection, pair).await {
@@ -103,51 +99,6 @@ async fn parity(connection: &mut PgConnection, pair: &TablePair) -> Item {
         }
         Err(why) => unknown(&id, &title, why, "are the tables there?"),
     }
-}
-
-/// By a file's age, a command's word, or the server's archiver, whichever the configuration names.
-async fn backup(config: &Config, connection: &mut PgConnection) -> Item {
-    let (id, settings) = ("backup", &config.preflight);
-    let title = format!("a full backup not older than {} h", settings.backup_max_age_h);
-    let advice = "take a backup now, then run this again";
-    let limit = Duration::from_secs_f64(settings.backup_max_age_h * 3600.0);
-    let taken = if let Some(path) = &settings.backup_file {
-        newest(path).map_err(|error| format!("{}: {error}", path.display()))
-    } else if settings.backup_archiver {
-        sql::archived_at(connection).await
-    } else {
-        let how = "name backup_file or backup_archiver in [preflight]";
-        return unknown(id, &title, "nobody says where backups are", how);
-    };
-    match taken {
-        Ok(Some(at)) => {
-            let age = SystemTime::now().duration_since(at).unwrap_or_default();
-            let seen = format!("{:.1} h old, of {}", age.as_secs_f64() / 3600.0, shown(at));
-            item(id, &title, age <= limit, seen, advice)
-        }
-        Ok(None) => item(id, &title, false, "there is none", advice),
-        Err(why) => unknown(id, &title, why, advice),
-    }
-}
-
-fn shown(at: SystemTime) -> String {
-    DateTime::<Utc>::from(at).format("%Y-%m-%d %H:%M UTC").to_string()
-}
-
-/// When a file, or the newest in a folder, was written; an empty file is no backup.
-fn newest(path: &Path) -> std::io::Result<Option<SystemTime>> {
-    let meta = std::fs::metadata(path)?;
-    if meta.is_file() {
-        return Ok((meta.len() > 0).then_some(meta.modified()?));
-    }
-    let mut newest = None;
-    for entry in std::fs::read_dir(path)? {
-        let meta = entry?.metadata()?;
-        if meta.is_file() && meta.len() > 0 {
-            newest = newest.max(Some(meta.modified()?));
-        }
-    }
-    Ok(newest)
 }
 
 /// Lines of the server's log that tell of a trigger's failure.
@@ -200,17 +151,5 @@ mod tests {
         assert_eq!(with_log(bad).state, State::Fail);
         assert_eq!(with_log("ERROR:  syntax error\nSTATEMENT:  x\n").state, State::Pass);
         assert_eq!(log(&Config::default()).state, State::Unknown);
-    }
-
-    #[test]
-    fn an_empty_file_and_an_empty_folder_are_no_backup() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("backup.dump");
-        assert_eq!(newest(folder.path()).expect("readable"), None);
-        std::fs::write(&file, "").expect("written");
-        assert_eq!(newest(&file).expect("readable"), None);
-        assert_eq!(newest(folder.path()).expect("readable"), None);
-        std::fs::write(&file, "rows").expect("written");
-        assert!(newest(folder.path()).expect("readable").is_some());
     }
 }

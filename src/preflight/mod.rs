@@ -1,8 +1,11 @@
-//! May we start? The handbook's pre-rollout checklist, the smoke tests, and the list of pilot orgs.
+//! May we start? The handbook's checklists before and after a rollout, the smoke tests, and the list
+//! of pilot orgs.
 
+mod backup;
 mod database;
 mod pilot;
 mod platform;
+mod post_rollout;
 mod smoke;
 mod sql;
 
@@ -10,6 +13,7 @@ use chrono::{SecondsFormat, Utc};
 use url::Url;
 
 pub use pilot::{Pilot, PilotOptions, pilot};
+pub use post_rollout::{Milestone, post_rollout};
 pub use smoke::smoke;
 
 use crate::act::ActContext;

@@ -46,7 +46,7 @@ pub(super) const ENDPOINTS: [(&str, &str); 6] = [
     ("/database/replica/pool-stats", "/primary"),
 ];
 
-async fn health(site: &mut Site) -> Item {
+pub(super) async fn health(site: &mut Site) -> Item {
     let (id, title) = ("health", "the application is healthy");
     match site.json("/monitoring/unified/health").await {
         Ok(said) => {
@@ -59,7 +59,7 @@ async fn health(site: &mut Site) -> Item {
     }
 }
 
-async fn partitions(site: &mut Site) -> Item {
+pub(super) async fn partitions(site: &mut Site) -> Item {
     let (id, title) = ("partition_metrics", "every table synced, row count delta < 10");
     match site.json("/monitoring/partitions/metrics").await {
         Ok(said) => {
@@ -151,7 +151,7 @@ async fn cache(site: &mut Site) -> Item {
     super::Item { optional: true, ..found }
 }
 
-async fn replicas(site: &mut Site) -> Item {
+pub(super) async fn replicas(site: &mut Site) -> Item {
     let (id, title) = ("replicas", "replicas follow (where there are any)");
     let found = match site.json("/database/replica/lag").await {
         Ok(said) => match said["replicas"].as_array().map(Vec::len) {

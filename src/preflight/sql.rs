@@ -95,3 +95,48 @@ const PILOTS: &str = "SELECT id, name, transaction_count
  WHERE transaction_count < $1
  ORDER BY created_at DESC, id
  LIMIT $2";
+
+/// How many bytes both sides take with their indexes, and how the twin's lie.
+#[derive(Debug)]
+pub(super) struct Sizes {
+    pub legacy_bytes: i64,
+    pub twin_bytes: i64,
+    pub leaves: i64,
+    pub largest: Option<String>,
+    pub largest_bytes: i64,
+}
+
+pub(super) async fn sizes(connection: &mut PgConnection, pair: &TablePair) -> Told<Sizes> {
+    let legacy = pair.legacy_name().map_err(told)?.to_string();
+    let twin = pair.partitioned_name().map_err(told)?.to_string();
+    let asked = sqlx::query_as(SIZES).bind(legacy).bind(twin).fetch_one(connection).await;
+    let (legacy_bytes, twin_bytes, leaves, largest, largest_bytes) = asked.map_err(told)?;
+    Ok(Sizes { legacy_bytes, twin_bytes, leaves, largest, largest_bytes })
+}
+
+const SIZES: &str = "
+WITH leaf AS (SELECT relid::text AS name, pg_total_relation_size(relid) AS bytes
+                FROM pg_partition_tree(to_regclass($2)) WHERE isleaf)
+SELECT pg_total_relation_size(to_regclass($1)) AS legacy_bytes,
+       coalesce(sum(bytes), 0)::int8 AS twin_bytes,
+       count(*) AS leaves,
+       (array_agg(name ORDER BY bytes DESC, name))[1] AS largest,
+       coalesce(max(bytes), 0) AS largest_bytes
+  FROM leaf";
+
+/// What would break if the legacy table were dropped, and whether that is certain.
+pub(super) async fn dependants(
+    connection: &mut PgConnection,
+    pair: &TablePair,
+) -> Told<Vec<(String, bool)>> {
+    let legacy = pair.legacy_name().map_err(told)?.to_string();
+    // A table that is not there has no dependants, and that is no good news.
+    if kinds(connection, pair).await?.0.is_none() {
+        return Err(format!("{legacy} is not there"));
+    }
+    sqlx::query_as(include_str!("dependants.sql"))
+        .bind(legacy)
+        .fetch_all(connection)
+        .await
+        .map_err(told)
+}

@@ -1,7 +1,6 @@
 //! A flag of the platform that routes everybody's reads: switched by an HTTP request or a command,
 //! seen by a probe, put back at the end.
 
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,6 +10,7 @@ use hyper::{Method, Request, Uri};
 use serde_json::Value;
 
 use super::keeper::Settings;
+use super::program::run_program;
 use super::rule_file::RuleFile;
 use crate::config::{FlagRequest, Probe, RoutingConfig, RoutingKind, TlsConfig, secret};
 use crate::error::{Context, Error, Result};
@@ -207,28 +207,10 @@ impl Action {
     async fn perform(&self) -> Result<()> {
         match self {
             Self::Ask(question) => question.ask().await.map(drop),
-            Self::Run(argv) => run(argv).await,
+            Self::Run(argv) => run_program("[routing]", argv).await.map(drop),
             Self::Edit(rules, rule) => rules.set(rule),
         }
     }
-}
-
-pub(super) async fn run(argv: &[String]) -> Result<()> {
-    let place = format!("[routing] command `{}`", argv.join(" "));
-    let command = tokio::process::Command::new(&argv[0])
-        .args(&argv[1..])
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(PATIENCE, command)
-        .await
-        .or_run(format!("{place}: no end within {} s", PATIENCE.as_secs()), "")?
-        .or_run(&place, "give program and arguments as a list")?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(Error::run(format!("{place}: {}", output.status), said))
 }
 
 impl Question {

@@ -3,6 +3,7 @@
 mod flag;
 mod keeper;
 mod percentage;
+mod program;
 mod rule_file;
 mod survey;
 mod switch;
@@ -10,5 +11,6 @@ mod switch;
 pub use flag::Flag;
 pub use keeper::{FlagKeeper, keep_flag};
 pub use percentage::Percentage;
+pub use program::run_program;
 pub use survey::{Survey, sample, survey};
 pub use switch::{Served, Switch};

@@ -3,7 +3,8 @@
 
 use url::Url;
 
-use super::flag::{Question, run};
+use super::flag::Question;
+use super::program::run_program;
 use crate::config::{Config, FlagRequest};
 use crate::error::{Context, Result};
 use crate::http::TrustedRoots;
@@ -51,7 +52,7 @@ impl Percentage {
         let percent = percent.to_string();
         if !self.command.is_empty() {
             let filled = self.command.iter().map(|part| part.replace("{{percent}}", &percent));
-            return run(&filled.collect::<Vec<_>>()).await;
+            return run_program("[rollout]", &filled.collect::<Vec<_>>()).await.map(drop);
         }
         self.ask(&self.share, "{{percent}}", &percent).await
     }

@@ -41,6 +41,7 @@ pub(super) async fn dispatch(
         Command::Preflight(args) => preflight::preflight(args, printer, stop).await,
         Command::Smoke(args) => preflight::smoke(args, printer, stop).await,
         Command::Pilot(args) => preflight::pilot(args, printer).await,
+        Command::PostRollout(args) => preflight::post_rollout(args, printer, stop).await,
         Command::Watch(args) => watch::run(args, printer, stop).await,
         Command::Drill(args) => drill::run(args, printer, stop).await,
         Command::Diff(args) => diff::run(args, printer, stop).await,

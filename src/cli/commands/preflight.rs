@@ -1,8 +1,8 @@
-//! `cutover preflight`, `smoke` and `pilot`: the handbook's checklists as commands.
+//! `cutover preflight`, `smoke`, `pilot` and `post-rollout`: the handbook's checklists as commands.
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Exit, Printer, TargetArgs, intents, values};
@@ -10,7 +10,7 @@ use crate::config::WritingAct;
 use crate::error::{Context, Result};
 use crate::evidence::checklist::Checklist;
 use crate::evidence::verdict::State;
-use crate::preflight::{self, PilotOptions};
+use crate::preflight::{self, Milestone, PilotOptions};
 use crate::run_folder::write_whole;
 
 /// Arguments of `preflight` and `smoke`.
@@ -19,6 +19,31 @@ pub struct ChecklistArgs {
     /// Where the target is.
     #[command(flatten)]
     pub target: TargetArgs,
+}
+
+/// Arguments of `post-rollout`.
+#[derive(Debug, Args)]
+pub struct PostRolloutArgs {
+    /// Which of the handbook's lists
+    #[arg(value_enum, default_value_t = When::Day1)]
+    pub when: When,
+    /// Where the target is.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// How long after 100 %.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// Row counts, triggers, reads, cache, alerts.
+    #[value(name = "day-1")]
+    Day1,
+    /// The same, and how the partitions lie.
+    #[value(name = "week-1")]
+    Week1,
+    /// The same, what hangs on the legacy tables, and the backup.
+    #[value(name = "month-1")]
+    Month1,
 }
 
 /// Arguments of `pilot`.
@@ -75,6 +100,31 @@ pub async fn smoke(
     let (place, changes) = (intents::place(None, Some(&base_url)), [intents::test_rows(&config)]);
     intents::announce(printer, &config.environment, &place, &changes, &[])?;
     let list = preflight::smoke(&config, &base_url, &printer.context(stop)).await?;
+    show(&list, args.target.out.as_deref(), printer)
+}
+
+/// Goes through a post-rollout checklist.
+///
+/// # Errors
+/// Where no target is named; what fails on it is an item of the list.
+pub async fn post_rollout(
+    args: PostRolloutArgs,
+    printer: &Printer,
+    stop: CancellationToken,
+) -> Result<Exit> {
+    let config = args.target.read_config()?;
+    let base_url = args.target.required_base_url(&config)?;
+    let database_url = args.target.required_database_url()?;
+    let place = intents::place(Some(database_url), Some(&base_url));
+    intents::announce(printer, &config.environment, &place, &[], &[])?;
+    let milestone = match args.when {
+        When::Day1 => Milestone::Day1,
+        When::Week1 => Milestone::Week1,
+        When::Month1 => Milestone::Month1,
+    };
+    let context = printer.context(stop);
+    let list =
+        preflight::post_rollout(&config, milestone, database_url, &base_url, &context).await?;
     show(&list, args.target.out.as_deref(), printer)
 }
 

@@ -1,0 +1,33 @@
+//! A program of the target's own: it switches a flag, or says what only its owner knows.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use crate::error::{Context, Error, Result};
+
+/// How long it may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs program and arguments to their end; what it printed. `setting` is where they are named.
+///
+/// # Errors
+/// A run error where it cannot be started, takes longer than 30 s, or does not end with 0.
+pub async fn run_program(setting: &str, argv: &[String]) -> Result<String> {
+    let place = format!("{setting} command `{}`", argv.join(" "));
+    let Some((program, arguments)) = argv.split_first() else {
+        return Err(Error::usage(format!("{place}: names no program"), "program and arguments"));
+    };
+    let command =
+        Command::new(program).args(arguments).stdin(Stdio::null()).kill_on_drop(true).output();
+    let output = tokio::time::timeout(PATIENCE, command)
+        .await
+        .or_run(format!("{place}: no end within {} s", PATIENCE.as_secs()), "")?
+        .or_run(&place, "give program and arguments as a list")?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(Error::run(format!("{place}: {}", output.status), said))
+}
