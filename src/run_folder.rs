@@ -13,6 +13,7 @@ use crate::error::{Context, Error, Result};
 use crate::evidence::SCHEMA_VERSION;
 use crate::evidence::drill::Drill;
 use crate::evidence::fault::PlantedFault;
+use crate::evidence::history::IncomparableRun;
 use crate::evidence::run_record::{EvidenceFile, RunRecord};
 use crate::evidence::watch::Look;
 
@@ -237,24 +238,32 @@ pub fn read_record(folder: &Path) -> Result<RunRecord> {
 /// Reads the run in a folder, or every run in the folders below it, oldest first.
 ///
 /// # Errors
-/// A usage error where there is none. A run below that cannot be read is left out: a night that
-/// broke must not keep the next one from being judged.
-pub fn read_runs(path: &Path) -> Result<Vec<RunRecord>> {
+/// A usage error where there is none. A run below that cannot be read is named with the reason: a
+/// night that broke must not keep the next one from being judged, nor be forgotten.
+pub fn read_runs(path: &Path) -> Result<Vec<std::result::Result<RunRecord, IncomparableRun>>> {
     if path.join(RECORD).exists() {
-        return Ok(vec![read_record(path)?]);
+        return Ok(vec![Ok(read_record(path)?)]);
     }
     let place = format!("cannot read {}", path.display());
     let hint = "give the folder of a run, or a folder that holds such folders";
-    let mut records = Vec::new();
+    let (mut records, mut broken) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(path).or_usage(&place, hint)? {
         let entry = entry.or_usage(&place, hint)?;
         // Not through links: `latest` would count a run twice.
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            records.extend(read_record(&entry.path()));
+        let is_run = entry.path().join(RECORD).exists();
+        if !is_run || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        match read_record(&entry.path()) {
+            Ok(record) => records.push(record),
+            Err(error) => broken.push(Err(IncomparableRun {
+                run_id: entry.file_name().to_string_lossy().into_owned(),
+                why: error.to_string(),
+            })),
         }
     }
     records.sort_by(|a, b| a.started_at.cmp(&b.started_at));
-    Ok(records)
+    Ok(broken.into_iter().chain(records.into_iter().map(Ok)).collect())
 }
 
 /// Evidence that other commands leave in a folder.

@@ -185,9 +185,10 @@ fn kill_one(random: u64) {
         panic!("{moment}: it does not end\n{said}");
     }
     let code = status.and_then(|status| status.code());
-    assert!([1, 10, 20, 30].map(Some).contains(&code), "{moment}: exit {code:?}\n{said}");
     let text = std::fs::read_to_string(run.join("run.json")).expect("a record");
     let record: Value = serde_json::from_str(&text).expect("JSON");
+    let why = &record["verdict"]["reasons"];
+    assert!([1, 10, 20, 30].map(Some).contains(&code), "{moment}: exit {code:?}\n{why:#}\n{said}");
     assert_eq!(record["ended"], true, "{moment}");
     assert!(run.join("report.html").is_file(), "{moment}: no report");
     for (name, pid) in &all {

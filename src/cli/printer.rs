@@ -158,7 +158,7 @@ impl Printer {
         let bar = self.bars.then(|| new_bar(&what, total, unit));
         let open = bar.is_none();
         if open {
-            say(&format!("{what} … "));
+            say(&format!("{what} …"));
         }
         let now = Instant::now();
         let work = Work { what, unit, total, done: 0, began: now, told: now, bar, open };
@@ -170,8 +170,8 @@ impl Printer {
             if let Some(bar) = &work.bar {
                 bar.finish_and_clear();
             }
-            let named = if work.open { String::new() } else { format!("{}: ", work.what) };
-            say(&format!("{named}{}\n", work.summary()));
+            let named = if work.open { String::new() } else { format!("{}:", work.what) };
+            say(&format!("{named} {}\n", work.summary()));
         }
     }
 

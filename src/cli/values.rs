@@ -22,6 +22,24 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// How long somebody watches: up to a quarter of a year.
+pub(super) fn watched(text: &str) -> Result<Duration, String> {
+    let (least, most) = (Duration::from_secs(1), Duration::from_secs(92 * 24 * 3600));
+    match humantime::parse_duration(text) {
+        Ok(length) if (least..=most).contains(&length) => Ok(length),
+        _ => Err("give a duration from 1s to 92d, for example 24h, 72h or 7d".into()),
+    }
+}
+
+/// The time between two looks: more would be load, and fewer are none of the handbook's.
+pub(super) fn between_looks(text: &str) -> Result<Duration, String> {
+    let (least, most) = (Duration::from_millis(100), Duration::from_secs(3600));
+    match humantime::parse_duration(text) {
+        Ok(every) if (least..=most).contains(&every) => Ok(every),
+        _ => Err("give a duration from 100ms to 1h, for example 30s or 5m".into()),
+    }
+}
+
 /// A duration of any length.
 pub(super) fn interval(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "give a duration such as 10s or 500ms".into())

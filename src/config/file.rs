@@ -133,6 +133,7 @@ impl Config {
             let what = format!("[parity] mask: `{mask}` is no JSON pointer");
             return Err(Error::usage(what, "it begins with /, as in /items/*/updatedAt"));
         }
+        self.preflight.check()?;
         self.check_environments()?;
         self.routing.check("[routing]")
     }

@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::FlagRequest;
+use crate::error::{Error, Result};
+
+/// A year: nobody goes on from an older backup.
+const OLDEST_BACKUP_H: f64 = 8760.0;
 
 /// Where the pre-rollout checklist looks, and what it may touch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +41,21 @@ impl Default for PreflightConfig {
             pgbouncer_url: None,
             log_file: None,
         }
+    }
+}
+
+impl PreflightConfig {
+    pub(super) fn check(&self) -> Result<()> {
+        if !(0.0..=OLDEST_BACKUP_H).contains(&self.backup_max_age_h) {
+            let what =
+                format!("[preflight] backup_max_age_h = {} is out of range", self.backup_max_age_h);
+            return Err(Error::usage(what, format!("allowed: 0 to {OLDEST_BACKUP_H}, hours")));
+        }
+        if self.backup_command.first().is_some_and(|program| program.trim().is_empty()) {
+            let what = "[preflight] backup_command names no program";
+            return Err(Error::usage(what, "give program and arguments as a list"));
+        }
+        Ok(())
     }
 }
 

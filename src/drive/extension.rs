@@ -17,6 +17,8 @@ pub type Judge = dyn Fn(&DriveEvidence) -> Option<Look> + Send + Sync;
 pub struct Extension {
     /// How often the load may go on.
     pub at_most: u32,
+    /// Which of several loads with one question this is, from 1 on; 0 where it is the only one.
+    pub attempt: u32,
     /// Looks at what is there; `None` where more pairs would not help.
     pub judge: Arc<Judge>,
 }
@@ -62,7 +64,7 @@ impl Looks {
         let mut so_far = tally.lock().unwrap_or_else(PoisonError::into_inner).so_far();
         drop(tally);
         let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        so_far.looks_planned = by.at_most + 1;
+        (so_far.looks_planned, so_far.attempt) = (by.at_most + 1, by.attempt);
         so_far.looks.clone_from(&looks);
         let Some(look) = (by.judge)(&so_far) else { return false };
         looks.push(look);

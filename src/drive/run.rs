@@ -187,6 +187,7 @@ async fn drain(
         isolation: looked.isolation,
         parity: looked.parity,
         looks_planned: options.extension.as_ref().map_or(0, |e| e.at_most) + 1,
+        attempt: options.extension.as_ref().map_or(0, |e| e.attempt),
         looks: looks.taken(),
         ..measured
     };

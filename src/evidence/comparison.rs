@@ -66,4 +66,8 @@ pub struct OperationComparison {
     pub p95_ratio_high: Option<f64>,
     /// p95 of all requests in partitioned mode minus that in legacy mode, microseconds.
     pub p95_difference_us: i64,
+    /// Pairs in which so many requests of one side failed, and of that side alone, that it has no p95:
+    /// legacy's, the partitioned side's.
+    #[serde(default)]
+    pub failed_pairs: [u32; 2],
 }

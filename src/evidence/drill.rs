@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// One drill, by the stopwatch.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Drill {
-    /// Its name, for example `standard_rollback`.
+    /// Its name, for example `standard-rollback`.
     pub name: String,
     /// Seconds it may take; `None` where only its proof counts.
     #[serde(default)]

@@ -120,6 +120,10 @@ pub struct DriveEvidence {
     /// further pairs that an undecided look may ask for. 0 in older records, for once.
     #[serde(default)]
     pub looks_planned: u32,
+    /// Which of the loads it is that one increment may be driven with, from 1 on; 0 where no other may
+    /// follow. The chance of a wrong bound is split over them, too.
+    #[serde(default)]
+    pub attempt: u32,
     /// The looks that were taken while the load ran; each undecided one was followed by more pairs.
     #[serde(default)]
     pub looks: Vec<Look>,

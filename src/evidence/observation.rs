@@ -36,3 +36,22 @@ pub struct Observation {
     /// Why there is no answer.
     pub error: Option<String>,
 }
+
+/// Look-ups below which a share of hits says nothing.
+const FEW_LOOKUPS: u64 = 100;
+
+/// Whether a cache still fills: the hit rates of the earlier and the later half of a series of `(hits,
+/// look-ups)`, counted since some start, where the later is higher by more than chance (two
+/// proportions, one-sided, z > 2).
+pub fn still_filling(counts: &[(u64, u64)]) -> Option<(f64, f64)> {
+    let (first, middle) = (counts.first()?, counts.get(counts.len() / 2)?);
+    let of = |from: &(u64, u64), to: &(u64, u64)| {
+        let (hits, lookups) = (to.0.checked_sub(from.0)?, to.1.checked_sub(from.1)?);
+        (hits <= lookups && lookups >= FEW_LOOKUPS).then_some((hits as f64, lookups as f64))
+    };
+    let (earlier, later) = (of(first, middle)?, of(middle, counts.last()?)?);
+    let pooled = (earlier.0 + later.0) / (earlier.1 + later.1);
+    let error = (pooled * (1.0 - pooled) * (1.0 / earlier.1 + 1.0 / later.1)).sqrt();
+    let (earlier, later) = (earlier.0 / earlier.1, later.0 / later.1);
+    (later - earlier > 2.0 * error).then_some((earlier, later))
+}

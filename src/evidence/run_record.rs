@@ -47,6 +47,9 @@ pub struct RunRecord {
     pub phase: Phase,
     /// Percentage of the increment that is asked about, where one is.
     pub increment_percent: Option<f64>,
+    /// What the run was made for, where something else has been asked about since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_for: Option<Question>,
     /// What was tested, without secrets.
     pub target: Target,
     /// The machine it ran on.
@@ -122,6 +125,15 @@ pub struct Target {
     /// The table pairs.
     #[serde(default)]
     pub pairs: Vec<TargetPair>,
+}
+
+/// What a verdict is asked about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Question {
+    /// Which of the handbook's criteria apply.
+    pub phase: Phase,
+    /// Percentage of the increment, where one is asked about.
+    pub increment_percent: Option<f64>,
 }
 
 /// A table pair by its names, quoted as SQL wants them.

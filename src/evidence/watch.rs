@@ -13,6 +13,9 @@ pub struct Look {
     /// Why there is no answer.
     #[serde(default)]
     pub error: Option<String>,
+    /// Alarms that the watch itself had raised.
+    #[serde(default)]
+    pub alarms: Vec<RaisedAlarm>,
     /// Critical alerts raised by the platform.
     #[serde(default)]
     pub critical_alerts: Option<u64>,
@@ -36,6 +39,16 @@ pub struct Look {
     pub routed_partitioned: Option<u64>,
 }
 
+/// An alarm of a look.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct RaisedAlarm {
+    /// What it is about.
+    pub metric: String,
+    /// `warning` or `critical`.
+    pub level: String,
+}
+
 /// What the looks come to.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WatchEvidence {
@@ -43,7 +56,7 @@ pub struct WatchEvidence {
     pub from: String,
     /// The last look.
     pub to: String,
-    /// Hours between looks that were answered and not too far apart.
+    /// Hours between looks that were answered, with none unanswered between them, and not too far apart.
     pub watched_h: f64,
     /// Looks.
     pub looks: u64,
@@ -51,6 +64,9 @@ pub struct WatchEvidence {
     pub answered: u64,
     /// The most critical alerts at one look; `None` where no look learned of them.
     pub critical_alerts: Option<u64>,
+    /// What the watch itself had a critical alarm about, each once.
+    #[serde(default)]
+    pub critical_alarms: Vec<String>,
     /// The largest lag of a replica, seconds.
     pub replica_lag_s: Option<f64>,
     /// Looks that learned of the connection pools.

@@ -344,6 +344,27 @@ mod tests {
     }
 
     #[test]
+    fn a_size_of_org_that_fails_on_one_side_alone_is_seen_though_it_has_no_p95() {
+        let failing_in = |pairs: u32| {
+            let mut record = healthy(1.0);
+            let drive = record.drive.as_mut().expect("there");
+            for window in drive.windows.iter_mut() {
+                let failed = window.candidate && window.pair < pairs;
+                let latency = WindowLatency {
+                    arrivals: 9,
+                    errors: if failed { 9 } else { 0 },
+                    p95_us: (!failed).then_some(5000),
+                };
+                window.org_sizes.insert("small".into(), latency);
+            }
+            verdict(record)
+        };
+        assert_eq!(failing_in(6), (Decision::NoGo, 10, Action::Hold));
+        // A window or two may fail by chance.
+        assert_eq!(failing_in(2).0, Decision::Go);
+    }
+
+    #[test]
     fn a_size_of_org_that_suffers_alone_is_seen() {
         let mut record = healthy(1.0);
         let drive = record.drive.as_mut().expect("there");

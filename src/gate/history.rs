@@ -29,8 +29,18 @@ pub fn past_run(now: &RunRecord, past: &RunRecord) -> Result<PastRun, String> {
     if !past.altered.is_empty() {
         return Err(format!("its evidence is not as it was left: {}", past.altered.join("; ")));
     }
-    if now.run_id == past.run_id {
+    if (&now.run_id, &now.started_at) == (&past.run_id, &past.started_at) {
         return Err("it is this very run".into());
+    }
+    let target = |record: &RunRecord| match &record.target {
+        target if target.rig => "a rig".to_owned(),
+        target => {
+            let named = [&target.environment, &target.database, &target.base_url];
+            named.into_iter().flatten().cloned().collect::<Vec<_>>().join(", ")
+        }
+    };
+    if target(now) != target(past) {
+        return Err(format!("another target: {}; here {}", target(past), target(now)));
     }
     if past.verdict.decision == Decision::Invalid {
         return Err("its own verdict is INVALID".into());
@@ -47,9 +57,9 @@ pub fn past_run(now: &RunRecord, past: &RunRecord) -> Result<PastRun, String> {
     if ![now, past].map(scenario).iter().any(String::is_empty) && scenario(now) != scenario(past) {
         return Err("another scenario: its file has another content".into());
     }
-    let data = |record: &RunRecord| match &record.manifest {
-        None => "data that was there".to_owned(),
-        Some(manifest) => format!("{} orgs, {} rows", manifest.orgs, rows(record)),
+    let data = |record: &RunRecord| {
+        let (orgs, rows) = size(record);
+        format!("{orgs} orgs, {rows} rows")
     };
     if !same_size(now, past) {
         return Err(format!("another amount of data: {}; here {}", data(past), data(now)));
@@ -81,16 +91,33 @@ pub fn past_run(now: &RunRecord, past: &RunRecord) -> Result<PastRun, String> {
     })
 }
 
-fn rows(record: &RunRecord) -> u64 {
-    record.manifest.iter().flat_map(|manifest| &manifest.tables).map(|table| table.rows).sum()
+/// Orgs and rows: as they were seeded, or as they were compared where the data was there already.
+fn size(record: &RunRecord) -> (u64, u64) {
+    match (&record.manifest, &record.diff) {
+        (Some(manifest), _) => {
+            (manifest.orgs, manifest.tables.iter().map(|table| table.rows).sum())
+        }
+        (None, Some(diff)) => {
+            (diff.orgs_checked, diff.tables.iter().map(|table| table.legacy_rows).sum())
+        }
+        (None, None) => (0, 0),
+    }
 }
 
-/// Whether both had the same orgs, and rows that differ by no more than another seed makes them.
+/// Whether both had the same orgs, and rows that differ by no more than another seed makes them; or
+/// data of about one size, where it was there and grows.
 fn same_size(now: &RunRecord, past: &RunRecord) -> bool {
     const SEEDS: f64 = 0.02;
-    let orgs = |record: &RunRecord| record.manifest.as_ref().map(|manifest| manifest.orgs);
-    let (here, there) = (rows(now) as f64, rows(past) as f64);
-    orgs(now) == orgs(past) && (here - there).abs() <= SEEDS * here.max(there)
+    const GROWTH: f64 = 0.10;
+    let ((orgs, rows), (orgs_then, rows_then)) = (size(now), size(past));
+    let near = |one: u64, other: u64, share: f64| {
+        one.abs_diff(other) as f64 <= share * one.max(other) as f64
+    };
+    match (now.manifest.is_some(), past.manifest.is_some()) {
+        (true, true) => orgs == orgs_then && near(rows, rows_then, SEEDS),
+        (false, false) => near(orgs, orgs_then, GROWTH) && near(rows, rows_then, GROWTH),
+        _ => false,
+    }
 }
 
 /// The least by which a value is worse than earlier ones, as a ratio, with the ratio to their

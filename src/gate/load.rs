@@ -1,5 +1,7 @@
 //! The criteria about the load: was the target fast enough.
 
+use statrs::distribution::{Binomial, DiscreteCDF};
+
 use super::catalogue::criterion;
 use super::{limits, validity};
 use crate::evidence::drive::{Comparison, DriveEvidence, Mode, OperationComparison};
@@ -9,6 +11,8 @@ use crate::gate::statistics::MIN_PAIRS;
 
 /// With fewer requests in a mode, a rate of one in a thousand cannot be seen.
 const MIN_REQUESTS: u64 = 1000;
+/// How probable it may be that one side fails so much more often by chance: six pairs of six.
+const FAILED_BY_CHANCE: f64 = 0.02;
 
 /// What the load is held against.
 #[derive(Debug, Clone, Copy)]
@@ -202,15 +206,18 @@ fn p95_each(
         .filter(|(_, low, _)| *low > limit)
         .collect();
     alarms.sort_by(|a, b| b.1.total_cmp(&a.1));
-    if let Some((_, worst_low, _)) = alarms.first() {
-        let action = match *worst_low > bars.rollback {
+    let failing = each.iter().filter(|one| fails_alone(one.failed_pairs));
+    let failing = failing.filter(|one| alarms.iter().all(|(name, ..)| *name != one.name));
+    let failing: Vec<String> = failing.map(failing_words).collect();
+    if !alarms.is_empty() || !failing.is_empty() {
+        let action = match alarms.first().is_some_and(|(_, low, _)| *low > bars.rollback) {
             true => Action::StandardRollback,
             false => Action::Hold,
         };
-        let named: Vec<String> =
-            alarms.iter().map(|(name, _, ratio)| format!("{name} {}", percent(*ratio))).collect();
+        let slower = alarms.iter().map(|(name, _, ratio)| format!("{name} {}", percent(*ratio)));
+        let named: Vec<String> = slower.chain(failing).collect();
         return criterion
-            .measured(false, format!("{} of {}", alarms.len(), each.len()))
+            .measured(false, format!("{} of {}", named.len(), each.len()))
             .note(named.join(", "))
             .asks_for(action);
     }
@@ -220,6 +227,19 @@ fn p95_each(
         return criterion.note(format!("measured too seldom: {}", seldom.join(", ")));
     }
     criterion.measured(true, format!("0 of {}", each.len())).note(unjudged(&each, limit, bars))
+}
+
+/// Whether the partitioned side alone failed in more pairs of windows than chance explains: the sign
+/// test. Such pairs have no ratio, and would otherwise say nothing.
+fn fails_alone([legacy, partitioned]: [u32; 2]) -> bool {
+    let pairs = u64::from(legacy) + u64::from(partitioned);
+    let Some(fewer) = u64::from(partitioned).checked_sub(1) else { return false };
+    Binomial::new(0.5, pairs).is_ok_and(|chance| chance.sf(fewer) <= FAILED_BY_CHANCE)
+}
+
+fn failing_words(one: &OperationComparison) -> String {
+    let [_, pairs] = one.failed_pairs;
+    format!("{} failed too often for a p95 in {pairs} pairs of windows, there alone", one.name)
 }
 
 /// What is slower beyond the limit, by so little that nobody feels it.

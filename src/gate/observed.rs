@@ -3,7 +3,7 @@
 use super::catalogue::criterion;
 use super::limits;
 use crate::evidence::drive::DriveEvidence;
-use crate::evidence::observation::Observation;
+use crate::evidence::observation::{Observation, still_filling};
 use crate::evidence::run_record::RunRecord;
 use crate::evidence::verdict::{Action, Criterion};
 
@@ -44,6 +44,9 @@ fn cache_hit_rate(
     else {
         return criterion.note("the platform's counters went backwards: it was restarted");
     };
+    if hits > lookups {
+        return criterion.note("the platform counts more hits than look-ups");
+    }
     if lookups < MIN_LOOKUPS {
         return criterion.note(format!("{lookups} look-ups are too few to tell"));
     }
@@ -62,24 +65,14 @@ fn cache_hit_rate(
     }
 }
 
-/// The hit rates of the earlier and the later half, where the later is higher by more than chance:
-/// two proportions, one-sided, z > 2.
-fn still_filling(counts: &[(u64, u64)]) -> Option<(f64, f64)> {
-    let (first, middle) = (counts.first()?, counts.get(counts.len() / 2)?);
-    let of = |from: &(u64, u64), to: &(u64, u64)| {
-        let (hits, lookups) = (to.0.checked_sub(from.0)?, to.1.checked_sub(from.1)?);
-        (hits <= lookups && lookups >= MIN_LOOKUPS).then_some((hits as f64, lookups as f64))
-    };
-    let (earlier, later) = (of(first, middle)?, of(middle, counts.last()?)?);
-    let pooled = (earlier.0 + later.0) / (earlier.1 + later.1);
-    let error = (pooled * (1.0 - pooled) * (1.0 / earlier.1 + 1.0 / later.1)).sqrt();
-    let (earlier, later) = (earlier.0 / earlier.1, later.0 / later.1);
-    (later - earlier > 2.0 * error).then_some((earlier, later))
-}
-
 fn critical_alerts(record: &RunRecord) -> Criterion {
     let observations = &record.observations;
     let criterion = criterion("critical_alerts");
+    let raised = record.watch.as_ref().map_or(&[][..], |watch| &watch.critical_alarms);
+    if !raised.is_empty() {
+        let measured = format!("while it was watched: {}", raised.join(", "));
+        return criterion.measured(false, measured).asks_for(Action::StandardRollback);
+    }
     let answered: Vec<u64> = observations.iter().filter_map(|o| o.critical_alerts).collect();
     let watched = record.watch.as_ref().and_then(|watch| watch.critical_alerts);
     let worst = answered.iter().copied().chain(watched).max();

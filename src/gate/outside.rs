@@ -3,6 +3,7 @@
 
 use super::catalogue::criterion;
 use super::limits;
+use super::watched::LONGEST_GAP_S;
 use crate::evidence::drill::Drill;
 use crate::evidence::fault::PlantedFault;
 use crate::evidence::finding::Pruning;
@@ -12,6 +13,9 @@ use crate::evidence::watch::RoutedShare;
 
 /// With fewer requests a share says nothing.
 const MIN_REQUESTS: u64 = 100;
+/// Handbook, rollback procedures: about 15 and about 30 minutes.
+const STANDARD_ROLLBACK_S: f64 = 900.0;
+const EMERGENCY_ROLLBACK_S: f64 = 1800.0;
 /// How many standard deviations a share may be off by chance.
 const CHANCE: f64 = 3.0;
 
@@ -82,7 +86,10 @@ fn route_share(record: &RunRecord) -> Criterion {
     let enough: Vec<&RoutedShare> = routed.filter(|s| s.requests >= MIN_REQUESTS).collect();
     let worst = enough.iter().max_by(|a, b| off(a).total_cmp(&off(b)));
     let Some(worst) = worst else {
-        return criterion.note(format!("fewer than {MIN_REQUESTS} requests were watched"));
+        return criterion.note(match record.watch.as_ref().is_some_and(|w| !w.routed.is_empty()) {
+            true => format!("fewer than {MIN_REQUESTS} requests were watched"),
+            false => "nobody looked at a percentage that is known (rehearse --rollout does)".into(),
+        });
     };
     let pass = enough.iter().all(|share| {
         let expected = share.percentage / 100.0;
@@ -108,6 +115,10 @@ fn drills(drills: &[Drill]) -> Criterion {
     }
     let mut notes = Vec::new();
     let mut worst = State::Pass;
+    if !drills.iter().any(|drill| rollback_limit_s(drill).is_some()) {
+        let names: Vec<&str> = drills.iter().map(|drill| drill.name.as_str()).collect();
+        return criterion.note(format!("no rollback among them: {}", names.join(", ")));
+    }
     for drill in drills {
         let (state, why) = judged(drill);
         if state != State::Pass {
@@ -125,17 +136,31 @@ fn drills(drills: &[Drill]) -> Criterion {
     Criterion { state: worst, measured: Some(measured), ..criterion }
 }
 
+/// How long a rollback may take, whatever the drill says of itself; `None` for what is none.
+fn rollback_limit_s(drill: &Drill) -> Option<f64> {
+    match drill.name.replace('_', "-").as_str() {
+        "standard-rollback" => Some(STANDARD_ROLLBACK_S),
+        "emergency-rollback" => Some(EMERGENCY_ROLLBACK_S),
+        _ => None,
+    }
+}
+
 fn judged(drill: &Drill) -> (State, String) {
     let seconds = |s: &f64| s.is_finite() && *s >= 0.0;
     let Some(measured_s) = drill.measured_s.filter(seconds) else {
         return (State::Unknown, "did not come to its end".into());
     };
-    match drill.limit_s {
-        _ if !drill.proven => (State::Fail, format!("not proven after {measured_s:.0} s")),
+    if !drill.proven {
+        return (State::Fail, format!("not proven after {measured_s:.0} s"));
+    }
+    if drill.limit_s.is_some_and(|limit_s| !limit_s.is_finite()) {
+        return (State::Unknown, "its limit is no time".into());
+    }
+    let limits = [drill.limit_s, rollback_limit_s(drill)].into_iter().flatten();
+    match limits.reduce(f64::min) {
         Some(limit_s) if measured_s > limit_s => {
             (State::Fail, format!("took {measured_s:.0} s of {limit_s:.0} s"))
         }
-        Some(limit_s) if !limit_s.is_finite() => (State::Unknown, "its limit is no time".into()),
         _ => (State::Pass, String::new()),
     }
 }
@@ -167,10 +192,11 @@ fn watched(record: &RunRecord) -> Criterion {
     let wanted_h = limits::of(record, "watched");
     let criterion = criterion("watched");
     let heard = record.observations.iter().filter(|o| o.error.is_none() && o.at_s.is_finite());
-    let times: Vec<f64> = heard.map(|o| o.at_s).collect();
-    let first = times.iter().copied().min_by(f64::total_cmp);
-    let last = times.iter().copied().max_by(f64::total_cmp);
-    let loaded_h = first.zip(last).map(|(first, last)| (last - first) / 3600.0);
+    let mut times: Vec<f64> = heard.map(|o| o.at_s).collect();
+    times.sort_by(f64::total_cmp);
+    let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
+    let loaded_s: f64 = gaps.filter(|gap| *gap <= LONGEST_GAP_S).sum();
+    let loaded_h = (!times.is_empty()).then_some(loaded_s / 3600.0);
     let looked_h = record.watch.as_ref().map(|watch| watch.watched_h).filter(|h| h.is_finite());
     let Some(watched_h) = loaded_h.into_iter().chain(looked_h).reduce(f64::max) else {
         return criterion.note("it was not watched at all");
@@ -207,6 +233,12 @@ mod tests {
         assert_eq!(state(drill(Some(900.0), None, true)), State::Unknown);
         assert_eq!(state(drill(Some(900.0), Some(f64::NAN), true)), State::Unknown);
         assert_eq!(state(drill(Some(f64::NAN), Some(1.0), true)), State::Unknown);
+        // The handbook's time holds whatever the drill says, and no other drill is a rollback.
+        assert_eq!(state(drill(None, Some(901.0), true)), State::Fail);
+        assert_eq!(state(drill(Some(1e6), Some(901.0), true)), State::Fail);
+        let other = Drill { name: "redis-down".into(), ..drill(Some(900.0), Some(12.0), true) };
+        assert_eq!(drills(std::slice::from_ref(&other)).state, State::Unknown);
+        assert_eq!(drills(&[other, drill(None, Some(1.0), true)]).state, State::Pass);
         // One that failed outweighs one that is not known, and both one that passed.
         let several =
             [drill(None, Some(1.0), true), drill(None, None, false), drill(None, Some(1.0), false)];

@@ -20,6 +20,10 @@ pub const CONFIDENCE: f64 = 0.95;
 const SPLITS: [&[f64]; 3] = [&[1.0 - CONFIDENCE], &[0.04, 0.01], &[0.03, 0.01, 0.01]];
 /// More looks than these are not planned.
 pub const MAX_EXTENSIONS: u32 = SPLITS.len() as u32 - 1;
+/// What part of that chance each of the loads has that one increment may be driven with.
+const ATTEMPTS: [f64; 3] = [0.6, 0.2, 0.2];
+/// More loads than these are not driven for one increment.
+pub const MAX_ATTEMPTS: u32 = ATTEMPTS.len() as u32;
 /// Chance of a decision that the number of further pairs is worked out for.
 const POWER: f64 = 0.90;
 /// With fewer pairs nothing is decided.
@@ -46,7 +50,12 @@ fn confidence(planned: usize, taken: usize) -> f64 {
 
 fn confidence_of(drive: &DriveEvidence) -> f64 {
     let undecided = drive.looks.iter().filter(|look| look.undecided).count();
-    confidence(drive.looks_planned as usize, undecided)
+    let chance = 1.0 - confidence(drive.looks_planned as usize, undecided);
+    let part = match drive.attempt as usize {
+        0 => 1.0,
+        attempt => ATTEMPTS[attempt.min(ATTEMPTS.len()) - 1],
+    };
+    1.0 - part * chance
 }
 
 /// exp(d̄ ± t_c,K₋₁ · s/√K) for a confidence c; `None` with fewer than two pairs.
@@ -149,24 +158,24 @@ pub(super) fn without_own_lag(drive: &DriveEvidence) -> Option<Interval> {
 }
 
 fn compare_org_size(drive: &DriveEvidence, name: &str) -> OperationComparison {
-    let ratios = log_ratios(&drive.windows, |window| window.org_sizes.get(name));
+    let windows = of_windows(&drive.windows, |window| window.org_sizes.get(name));
     let slice = drive
         .slices
         .iter()
         .find(|slice| slice.operation.is_none() && slice.by == "org_size" && slice.class == name);
-    named_comparison(name, &ratios, confidence_of(drive), slice.map(|slice| &slice.modes))
+    named_comparison(name, &windows, confidence_of(drive), slice.map(|slice| &slice.modes))
 }
 
 fn compare_operation(drive: &DriveEvidence, name: &str) -> OperationComparison {
-    let ratios = log_ratios(&drive.windows, |window| window.operations.get(name));
+    let windows = of_windows(&drive.windows, |window| window.operations.get(name));
     let operation = drive.operations.iter().find(|operation| operation.name == name);
     let modes = operation.map(|operation| &operation.modes);
-    named_comparison(name, &ratios, confidence_of(drive), modes)
+    named_comparison(name, &windows, confidence_of(drive), modes)
 }
 
 fn named_comparison(
     name: &str,
-    ratios: &[f64],
+    (ratios, failed_pairs): &(Vec<f64>, [u32; 2]),
     confidence: f64,
     modes: Option<&BTreeMap<Mode, ModeLatency>>,
 ) -> OperationComparison {
@@ -183,7 +192,28 @@ fn named_comparison(
         p95_ratio_low: interval.map(|i| i.low),
         p95_ratio_high: interval.map(|i| i.high),
         p95_difference_us: difference,
+        failed_pairs: *failed_pairs,
     }
+}
+
+/// The log ratios, and the pairs that have none because one side failed.
+fn of_windows<'a>(
+    windows: &'a [Window],
+    pick: impl Fn(&'a Window) -> Option<&'a WindowLatency> + Copy,
+) -> (Vec<f64>, [u32; 2]) {
+    let mut pairs: BTreeMap<u32, [Option<bool>; 2]> = BTreeMap::new();
+    for window in windows {
+        if let Some(latency) = pick(window).filter(|latency| latency.arrivals > 0) {
+            let sides = pairs.entry(window.pair).or_default();
+            sides[usize::from(window.candidate)] = Some(latency.p95_us.is_some());
+        }
+    }
+    let only = |side: usize| {
+        let failed =
+            |pair: &&[Option<bool>; 2]| pair[side] == Some(false) && pair[1 - side] == Some(true);
+        pairs.values().filter(failed).count() as u32
+    };
+    (log_ratios(windows, pick), [only(0), only(1)])
 }
 
 fn pooled_ratio(drive: &DriveEvidence) -> Option<f64> {
@@ -319,6 +349,12 @@ mod tests {
             let sum: f64 = split.iter().sum();
             assert!((sum - (1.0 - CONFIDENCE)).abs() < 1e-9, "{split:?}");
         }
+        assert!((ATTEMPTS.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+        let of = |attempt| confidence_of(&DriveEvidence { attempt, ..DriveEvidence::default() });
+        assert_eq!(
+            [0, 1, 2, 3].map(of).map(|c| (c * 1000.0).round()),
+            [950.0, 970.0, 990.0, 990.0]
+        );
     }
 
     proptest! {

@@ -1,11 +1,13 @@
 //! What many looks at a platform come to.
 
+use std::collections::BTreeSet;
+
 use chrono::DateTime;
 
 use crate::evidence::watch::{Look, RoutedShare, WatchEvidence};
 
 /// Between looks farther apart nobody watched: the handbook looks every hour at least.
-const LONGEST_GAP_S: f64 = 3900.0;
+pub(super) const LONGEST_GAP_S: f64 = 3900.0;
 
 /// The sum of all looks, whatever their order. A look whose time is no time counts for nothing.
 pub fn watched(looks: &[Look]) -> WatchEvidence {
@@ -15,9 +17,14 @@ pub fn watched(looks: &[Look]) -> WatchEvidence {
         .map(|(at, look)| (at.timestamp_millis() as f64 / 1000.0, look))
         .collect();
     timed.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let answered: Vec<&(f64, &Look)> = timed.iter().filter(|(_, l)| l.error.is_none()).collect();
-    let gaps = answered.windows(2).map(|pair| pair[1].0 - pair[0].0);
+    let is_answered = |(_, look): &&(f64, &Look)| look.error.is_none();
+    // A look without an answer ends what was watched: nobody knows for how long nobody answered.
+    let watched = timed.windows(2).filter(|pair| pair.iter().all(|look| is_answered(&look)));
+    let gaps = watched.map(|pair| pair[1].0 - pair[0].0);
     let watched_s: f64 = gaps.filter(|gap| *gap <= LONGEST_GAP_S).sum();
+    let alarms = timed.iter().flat_map(|(_, look)| &look.alarms);
+    let critical: BTreeSet<&str> =
+        alarms.filter(|alarm| alarm.level == "critical").map(|a| a.metric.as_str()).collect();
     let pools = || timed.iter().filter_map(|(_, l)| Some((l.pool_in_use?, l.pool_max?)));
     let at = |look: Option<&(f64, &Look)>| look.map_or(String::new(), |(_, l)| l.at.clone());
     let lags = timed.iter().filter_map(|(_, look)| look.replica_lag_s);
@@ -26,8 +33,9 @@ pub fn watched(looks: &[Look]) -> WatchEvidence {
         to: at(timed.last()),
         watched_h: watched_s / 3600.0,
         looks: looks.len() as u64,
-        answered: answered.len() as u64,
+        answered: timed.iter().filter(is_answered).count() as u64,
         critical_alerts: timed.iter().filter_map(|(_, look)| look.critical_alerts).max(),
+        critical_alarms: critical.into_iter().map(str::to_owned).collect(),
         replica_lag_s: lags.filter(|lag_s| lag_s.is_finite()).max_by(f64::total_cmp),
         pool_looks: pools().count() as u64,
         pool_exhausted: pools().filter(|(in_use, max)| in_use >= max).count() as u64,
@@ -57,6 +65,7 @@ fn routed<'a>(looks: impl Iterator<Item = &'a Look>) -> Vec<RoutedShare> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::watch::RaisedAlarm;
 
     fn look(at: &str) -> Look {
         Look { at: at.into(), ..Look::default() }
@@ -73,6 +82,22 @@ mod tests {
         assert_eq!((evidence.looks, evidence.answered), (7, 5));
         assert_eq!(evidence.from, "2026-03-01T00:00:00Z");
         assert_eq!(watched(&[]), WatchEvidence::default());
+    }
+
+    #[test]
+    fn a_look_without_an_answer_ends_the_time_and_a_critical_alarm_is_kept() {
+        let at = |minute: u32| look(&format!("2026-03-01T00:{minute:02}:00Z"));
+        let silent = |minute: u32| Look { error: Some("refused".into()), ..at(minute) };
+        let raised =
+            |metric: &str, level: &str| RaisedAlarm { metric: metric.into(), level: level.into() };
+        let alarmed = Look {
+            alarms: vec![raised("row_delta", "critical"), raised("p95", "warning")],
+            ..at(50)
+        };
+        // Ten minutes before the silence, ten after it.
+        let evidence = watched(&[at(0), at(10), silent(11), silent(39), at(40), alarmed]);
+        assert_eq!((evidence.watched_h * 60.0).round(), 20.0);
+        assert_eq!(evidence.critical_alarms, ["row_delta"]);
     }
 
     #[test]

@@ -77,7 +77,8 @@ impl PartialEq for Endpoint {
     }
 }
 
-fn without_secrets(url: &Url) -> String {
+/// The URL without user name and password, to be shown and kept.
+pub fn without_secrets(url: &Url) -> String {
     let mut url = url.clone();
     // Both fail only for URLs that can hold no user name or password anyway.
     let _ = url.set_username("");

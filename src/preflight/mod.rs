@@ -16,7 +16,7 @@ pub use pilot::{Pilot, PilotOptions, pilot};
 pub use post_rollout::{Milestone, post_rollout};
 pub use smoke::smoke;
 
-use crate::act::ActContext;
+use crate::act::{ActContext, Event};
 use crate::config::Config;
 use crate::error::Result;
 use crate::evidence::checklist::{Checklist, Item};
@@ -41,6 +41,7 @@ pub async fn preflight(
         let seen = "people know, no program does";
         Item { optional: true, ..unknown(id, title, seen, "ask them, and note the answer") }
     }));
+    context.emit(Event::Finished);
     Ok(Checklist { name: "preflight".into(), at: now(), items })
 }
 

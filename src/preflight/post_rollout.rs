@@ -11,7 +11,7 @@ use sqlx::postgres::PgConnection;
 use url::Url;
 
 use super::{backup, database, item, now, platform, sql, unknown};
-use crate::act::ActContext;
+use crate::act::{ActContext, Event};
 use crate::config::{Config, TablePair};
 use crate::error::Result;
 use crate::evidence::checklist::{Checklist, Item};
@@ -55,6 +55,7 @@ pub async fn post_rollout(
     context.check_stop()?;
     items.extend(platform_items(config, base_url).await?);
     items.extend(elsewhere(milestone).iter().map(|(id, title, how)| open(id, title, "", how)));
+    context.emit(Event::Finished);
     Ok(Checklist { name: "post-rollout".into(), at: now(), items })
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{item, now, platform};
-use crate::act::ActContext;
+use crate::act::{ActContext, Event};
 use crate::config::Config;
 use crate::error::Result;
 use crate::evidence::checklist::{Checklist, Item};
@@ -31,6 +31,7 @@ pub async fn smoke(config: &Config, base_url: &Url, context: &ActContext) -> Res
     }
     items.push(routing(config, &mut site).await);
     items.push(platform::endpoints(&mut site).await);
+    context.emit(Event::Finished);
     Ok(Checklist { name: "smoke".into(), at: now(), items })
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use url::Url;
 
-use super::{Options, REQUEST_TIMEOUT};
+use super::{LoadShape, Options, REQUEST_TIMEOUT};
 use crate::act::ActContext;
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
@@ -106,7 +106,7 @@ pub(super) async fn load(
         metrics_listen: None,
         dashboard: None,
         executable: Some(options.executable.clone()),
-        extension: extension(&options.config, options.load.extensions),
+        extension: extension(&options.config, &options.load),
     };
     let switch = Switch::new(&options.config, base_url)?;
     let scenario = Arc::clone(&options.scenario);
@@ -114,9 +114,14 @@ pub(super) async fn load(
 }
 
 /// The gate's eye on a load that runs; `None` where it may not go on anyway.
-pub fn extension(config: &Config, at_most: u32) -> Option<drive::Extension> {
+pub fn extension(config: &Config, load: &LoadShape) -> Option<drive::Extension> {
+    let (at_most, attempt) = (load.extensions, load.attempt);
     let judge = gate::judge_of_looks(&config.limits, Phase::default());
-    (at_most > 0).then(|| drive::Extension { at_most, judge: Arc::new(judge) })
+    (at_most > 0 || attempt > 0).then(|| drive::Extension {
+        at_most,
+        attempt,
+        judge: Arc::new(judge),
+    })
 }
 
 /// Classes of the orgs by size; without them the load is measured all the same.

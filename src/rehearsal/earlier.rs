@@ -15,7 +15,15 @@ use crate::{gate, run_folder};
 pub fn hold_against(record: &mut RunRecord, baseline: &Path, newest: usize) -> Result<()> {
     let (mut history, mut incomparable) = (Vec::new(), Vec::new());
     for past in run_folder::read_runs(baseline)? {
-        if past.run_id == record.run_id {
+        let past = match past {
+            Ok(past) => past,
+            Err(broken) => {
+                incomparable.push(broken);
+                continue;
+            }
+        };
+        // Two folders may bear one name.
+        if (&past.run_id, &past.started_at) == (&record.run_id, &record.started_at) {
             continue;
         }
         match gate::past_run(record, &past) {

@@ -31,6 +31,8 @@ use crate::scenario::{FINANCE, Plan, Scenario};
 const FILE: &str = "faults.json";
 /// Orgs of the base of all cases.
 const ORGS: u64 = 4;
+/// Weight of an operation that a case wants to be asked often; all others together have 101.
+const OFTEN: f64 = 100.0;
 /// How long a load runs before the fault comes.
 const BEFORE: Duration = Duration::from_millis(1200);
 /// Criteria that the comparison after the load decides; others are known when the load ends.
@@ -83,7 +85,6 @@ async fn one_by_one(
     folder: &RunFolder,
     context: &ActContext,
 ) -> Result<Vec<PlantedFault>> {
-    let scenario = Arc::new(Scenario::parse("the built-in finance scenario", FINANCE)?);
     let base_url = stack.base_url().ok_or_else(|| Error::run("the rig has no platform", ""))?;
     let base_url = Url::parse(base_url).or_run("the rig's platform has no usable URL", "")?;
     let database_url = stack.database_url().to_owned();
@@ -102,7 +103,7 @@ async fn one_by_one(
             expected_action: case.under_load.action,
             ..PlantedFault::default()
         };
-        let play = Play { options, case, folder, context, scenario: &scenario };
+        let play = Play { options, case, folder, context, scenario: scenario_for(case)? };
         let target = (database_url.clone(), base_url.clone());
         if let Err(error) = play.play(stack, target, &mut fault).await {
             if matches!(error, Error::Interrupted) {
@@ -117,13 +118,24 @@ async fn one_by_one(
     Ok(seen)
 }
 
+/// The built-in scenario, with most of the load on what the case wants to be asked often.
+fn scenario_for(case: &Case) -> Result<Arc<Scenario>> {
+    let mut scenario = Scenario::parse("the built-in finance scenario", FINANCE)?;
+    for name in &case.under_load.often {
+        let operation = scenario.operations.iter_mut().find(|operation| operation.name == *name);
+        let what = || Error::usage(format!("fault {}: no operation {name}", case.name), "");
+        operation.ok_or_else(what)?.weight = OFTEN;
+    }
+    Ok(Arc::new(scenario))
+}
+
 /// One case being played.
 struct Play<'a> {
     options: &'a FaultOptions,
     case: &'a Case,
     folder: &'a RunFolder,
     context: &'a ActContext,
-    scenario: &'a Arc<Scenario>,
+    scenario: Arc<Scenario>,
 }
 
 impl Play<'_> {
@@ -208,6 +220,7 @@ impl Play<'_> {
             connections: 32,
             pairs,
             extensions: 0,
+            attempt: 0,
             window: Duration::from_secs(duration) / (2 * pairs),
             settle: Duration::from_millis(300),
             warm_up: Duration::from_millis(500),
@@ -215,7 +228,7 @@ impl Play<'_> {
         Options {
             config: Config { limits: self.limits(), ..Config::default() },
             target: Some(target),
-            scenario: Arc::clone(self.scenario),
+            scenario: Arc::clone(&self.scenario),
             load,
             orgs: ORGS,
             transactions_per_org: 1.0,

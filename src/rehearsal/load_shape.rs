@@ -30,6 +30,8 @@ pub struct LoadShape {
     pub pairs: u32,
     /// How often further pairs may follow where those before did not decide.
     pub extensions: u32,
+    /// Which of the loads it is that one increment may be driven with, from 1 on; else 0.
+    pub attempt: u32,
     /// Length of a window, its settling time included.
     pub window: Duration,
     /// Start of each window that is driven but not measured.
@@ -64,6 +66,7 @@ impl Profile {
             connections: 64,
             pairs,
             extensions: gate::MAX_EXTENSIONS,
+            attempt: 0,
             window: Duration::from_secs_f64(window_s),
             settle: Duration::from_millis(700),
             warm_up: Duration::from_secs_f64(warm_up_s),

@@ -37,6 +37,7 @@ use crate::evidence::finding::DiffEvidence;
 use crate::evidence::limits::Phase;
 use crate::evidence::run_record::{Act, ActState, RunRecord};
 use crate::evidence::watch::Look;
+use crate::http::without_secrets;
 use crate::routing::Switch;
 use crate::run_folder::{RunFolder, inventory};
 use crate::scenario::{Plan, Scenario};
@@ -284,12 +285,4 @@ impl Run<'_> {
 /// Whether there is nothing wrong with the tables and nothing was left unseen.
 fn is_clean(diff: &DiffEvidence) -> bool {
     diff.complete && diff.orgs_diverged == 0 && diff.integrity_errors == 0
-}
-
-fn without_secrets(url: &Url) -> String {
-    let mut url = url.clone();
-    // Both fail only for URLs that can hold no user name or password anyway.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.to_string()
 }

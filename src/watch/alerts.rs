@@ -197,6 +197,7 @@ pub(super) fn limits() -> impl Iterator<Item = (Metric, f64, f64)> {
 pub(super) fn value(metric: Metric, look: &Look) -> Option<f64> {
     match metric {
         Metric::RowDelta => look.row_delta,
+        Metric::CacheMisses if look.cache_filling => None,
         Metric::CacheMisses => look.hit_rate_percent.map(|hit| 100.0 - hit),
         Metric::ReplicaLag => look.replica_lag_s,
         Metric::ErrorRate => look.error_rate_percent,
@@ -267,6 +268,24 @@ mod tests {
         assert_eq!(of(Metric::ReplicaLag), Some((10.0, 30.0)));
         assert_eq!(of(Metric::ErrorRate), Some((0.5, 1.0)));
         assert_eq!(of(Metric::P95), Some((20.0, 50.0)));
+    }
+
+    #[test]
+    fn a_cache_that_still_fills_rings_no_bell_and_one_that_stays_empty_does() {
+        let raised = |filling: &[bool]| {
+            let mut alerts = Alerts::default();
+            for cache_filling in filling {
+                let look = Look {
+                    hit_rate_percent: Some(40.0),
+                    cache_filling: *cache_filling,
+                    ..Look::default()
+                };
+                alerts.take(&look);
+            }
+            alerts.raised().len()
+        };
+        assert_eq!(raised(&[true; 9]), 0);
+        assert_eq!(raised(&[true, true, false, false]), 1);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use url::Url;
 pub use alerts::{Alarm, Level, Metric};
 pub use notify::Notify;
 
-use crate::act::ActContext;
+use crate::act::{ActContext, Event};
 use crate::config::Config;
 use crate::error::{Context, Result};
 use alerts::Alerts;
@@ -56,6 +56,8 @@ pub struct Look {
     pub replica_lag_s: Option<f64>,
     /// Cache hit rate of late, percent.
     pub hit_rate_percent: Option<f64>,
+    /// Whether that rate still rises, as a cache's does that was empty; it raises no alarm then.
+    pub cache_filling: bool,
     /// The largest difference of row counts.
     pub row_delta: Option<f64>,
     /// Connections of the fullest pool that are in use.
@@ -144,13 +146,14 @@ pub async fn watch(
         let mut line = serde_json::to_string(&look).or_run(&place, "")?;
         line.push('\n');
         file.write_all(line.as_bytes()).or_run(&place, "is the disk full?")?;
-        context.emit(crate::act::Event::Status(view.take(&look)));
+        context.emit(Event::Advanced(1));
+        context.emit(Event::Status(view.take(&look)));
         summary.watched_s = began.elapsed().as_secs_f64();
         if options.length.is_some_and(|length| began.elapsed() + options.every > length) {
             summary.to_the_end = true;
             break;
         }
     }
-    context.emit(crate::act::Event::Finished);
+    context.emit(Event::Finished);
     Ok(summary)
 }

@@ -11,6 +11,7 @@ use super::Look;
 use super::reads::OwnReads;
 use crate::config::Config;
 use crate::error::Result;
+use crate::evidence::observation::still_filling;
 use crate::http::{Site, TrustedRoots};
 
 /// How long one answer may take.
@@ -72,6 +73,7 @@ impl Poll {
             critical_alerts: count("/alerts/critical"),
             replica_lag_s: number("/database/maxReplicaLag"),
             hit_rate_percent: self.hit_rate(count("/cache/hits"), count("/cache/lookups")),
+            cache_filling: still_filling(self.cache.make_contiguous()).is_some(),
             row_delta: deltas.map(f64::abs).reduce(f64::max),
             pool_in_use,
             pool_max,

@@ -23,7 +23,7 @@ fn load(undecided: fn(u32) -> Option<bool>, seen: &Arc<Mutex<Vec<u32>>>) -> Load
         let undecided = undecided(pairs)?;
         Some(Look { pairs, undecided, confidence: 0.97, ..Look::default() })
     };
-    load.extension = Some(Extension { at_most: 2, judge: Arc::new(judge) });
+    load.extension = Some(Extension { at_most: 2, attempt: 0, judge: Arc::new(judge) });
     load
 }
 

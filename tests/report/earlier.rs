@@ -90,7 +90,8 @@ fn the_night_with_which_the_level_changed_is_named() {
 
 #[test]
 fn what_cannot_be_compared_is_refused_with_the_reason() {
-    let others: [(Change, &str); 6] = [
+    let others: [(Change, &str); 7] = [
+        (|record| record.target.rig = false, "another target"),
         (|record| record.environment.cpu = "Apple M3".into(), "another machine"),
         (|record| record.environment.cores = 64, "another machine"),
         (|record| record.scenario_sha256 = "another".into(), "another scenario"),
@@ -103,6 +104,33 @@ fn what_cannot_be_compared_is_refused_with_the_reason() {
         let (code, text) = gate(folder.path());
         assert_eq!(code, Some(2), "{why}: {text}");
         assert!(text.contains(why) && text.contains("can be compared"), "{why}: {text}");
+    }
+}
+
+#[test]
+fn a_night_that_cannot_be_read_is_named_and_another_of_the_same_name_is_not_this_one() {
+    let folder = nights(&night(20, 7_050), |record| record.run_id = "night-20".into());
+    let broken = folder.path().join("nights/night-99");
+    std::fs::create_dir(&broken).expect("writable");
+    std::fs::write(broken.join("run.json"), "{").expect("writable");
+    let (code, text) = gate(folder.path());
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("run night-99 is left out"), "{text}");
+}
+
+#[test]
+fn without_a_seed_the_orgs_that_were_compared_say_how_much_data_there_was() {
+    // Nothing was seeded, so that one question stays open.
+    for (orgs, code) in [(95_000, Some(20)), (10, Some(2))] {
+        let there = |record: &mut RunRecord, orgs| {
+            record.manifest = None;
+            record.diff.as_mut().expect("compared").orgs_checked = orgs;
+        };
+        let mut tonight = night(20, 7_050);
+        there(&mut tonight, 100_000);
+        let folder = nights(&tonight, |record| there(record, orgs));
+        let (found, text) = gate(folder.path());
+        assert_eq!(found, code, "{orgs}: {text}");
     }
 }
 

@@ -65,6 +65,7 @@ fn comparison() -> impl Strategy<Value = Comparison> {
             p95_ratio_low: known.then_some(low),
             p95_ratio_high: known.then_some(high),
             p95_difference_us,
+            failed_pairs: [0, 1],
         },
     );
     (0..4u32, [figure(), figure(), figure(), figure()], prop::collection::vec(operation, 0..3))

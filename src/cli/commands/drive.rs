@@ -19,6 +19,7 @@ use crate::evidence::drive::{DriveEvidence, Mode};
 use crate::evidence::run_record::{Act, ActState};
 use crate::evidence::shard::Shard;
 use crate::evidence::verdict::{Criterion, Kind};
+use crate::http::without_secrets;
 use crate::rehearsal::{self, LoadShape, Profile};
 use crate::routing::Switch;
 use crate::run_folder::RunFolder;
@@ -205,7 +206,7 @@ impl DriveArgs {
             start_at: self.start_at,
             metrics_listen: self.metrics_listen,
             dashboard: self.dashboard,
-            extension: rehearsal::extension(config, load.extensions),
+            extension: rehearsal::extension(config, load),
             // Without it a flag is left switched where we are killed; nothing else depends on it.
             executable: std::env::current_exe().ok(),
         }
@@ -249,6 +250,8 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
     let folder = RunFolder::create(args.target.out.as_deref())?;
     let mut record = rehearsal::begin_record(&folder, &config, Some(&scenario), rng_seed);
     record.left_out = left_out;
+    record.target.base_url = Some(without_secrets(&base_url));
+    record.target.database = database_url.map(crate::pg::describe);
     // What a load that is killed leaves behind must say so.
     folder.write_record(&record)?;
     let context = printer.context(stop);

@@ -8,7 +8,8 @@ use crate::cli::{Exit, NotifyArgs, Printer, values, verdict_text};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::evidence::limits::Phase;
-use crate::evidence::run_record::RunRecord;
+use crate::evidence::rollout::RolloutStep;
+use crate::evidence::run_record::{Question, RunRecord};
 use crate::{gate, rehearsal, run_folder};
 
 /// Arguments of `gate`.
@@ -70,8 +71,29 @@ fn earlier_runs(
     Ok(())
 }
 
-/// Adds what drills and hours of watching have left, in the run's own folder and in those named.
+/// Asks about what the arguments name, and otherwise about what the run was made for: not about what
+/// somebody asked last.
+fn ask(record: &mut RunRecord, args: &GateArgs) {
+    let stands = Question { phase: record.phase, increment_percent: record.increment_percent };
+    let own = record.made_for.unwrap_or(stands);
+    let implied = args.increment.map_or(own.phase, |_| Phase::Increment);
+    record.phase = args.phase.unwrap_or(implied);
+    record.increment_percent = args.increment.or(own.increment_percent);
+    let asked = Question { phase: record.phase, increment_percent: record.increment_percent };
+    record.made_for = Some(own).filter(|own| *own != asked);
+}
+
+/// Takes what drills and hours of watching have left in the run's own folder and in those named, and
+/// only that: what an earlier question brought along is not the run's.
 fn outside_evidence(record: &mut RunRecord, args: &GateArgs) -> Result<()> {
+    (record.drills, record.faults, record.watch) = (Vec::new(), Vec::new(), None);
+    if let Some(missing) = args.evidence.iter().find(|folder| !folder.is_dir()) {
+        let what = format!("--evidence {}: there is no such folder", missing.display());
+        return Err(Error::usage(
+            what,
+            "give one that holds drills.json, faults.json or watch.jsonl",
+        ));
+    }
     let mut looks = Vec::new();
     for folder in std::iter::once(&args.run_dir).chain(&args.evidence) {
         let found = run_folder::read_outside(folder)?;
@@ -110,11 +132,19 @@ fn read(args: &GateArgs, printer: &Printer) -> Result<Option<RunRecord>> {
     }
 }
 
-/// Of a rollout, the run of the increment that is asked about: its last attempt.
-fn run_of_increment(args: &GateArgs) -> Result<Option<PathBuf>> {
-    let Some(rollout) = run_folder::read_record(&args.run_dir).ok().and_then(|r| r.rollout) else {
-        return Ok(None);
-    };
+/// What a rollout noted of an increment.
+struct Noted {
+    step: RolloutStep,
+    /// What of the rollout is not as it was left.
+    altered: Vec<String>,
+}
+
+/// Of a rollout, the run of the increment that is asked about, its last attempt, and what was noted of
+/// it.
+fn run_of_increment(args: &GateArgs) -> Result<Option<(PathBuf, Noted)>> {
+    let Some(mut whole) = run_folder::read_record(&args.run_dir).ok() else { return Ok(None) };
+    rehearsal::judge_steps(&args.run_dir, &mut whole);
+    let Some(rollout) = whole.rollout else { return Ok(None) };
     let Some(percent) = args.increment else {
         return match args.baseline {
             None => Ok(None),
@@ -125,14 +155,14 @@ fn run_of_increment(args: &GateArgs) -> Result<Option<PathBuf>> {
         };
     };
     let asked = rollout.steps.iter().find(|step| step.percent == percent);
-    let folder = asked.map(|step| step.folder.as_str()).filter(|folder| !folder.is_empty());
-    let folder = folder.ok_or_else(|| {
+    let step = asked.filter(|step| !step.folder.is_empty()).cloned();
+    let step = step.ok_or_else(|| {
         let driven = rollout.steps.iter().filter(|step| !step.folder.is_empty());
         let driven: Vec<String> = driven.map(|step| step.percent.to_string()).collect();
         let what = format!("--increment {percent}: this rollout has not driven it");
         Error::usage(what, format!("its increments: {}", driven.join(", ")))
     })?;
-    Ok(Some(args.run_dir.join(folder)))
+    Ok(Some((args.run_dir.join(&step.folder), Noted { step, altered: whole.altered })))
 }
 
 /// Judges the record, writes the verdict into it, and says it.
@@ -140,26 +170,49 @@ fn run_of_increment(args: &GateArgs) -> Result<Option<PathBuf>> {
 /// # Errors
 /// A usage error where a folder holds no run record, or none that can be compared.
 pub async fn run(args: &GateArgs, printer: &Printer) -> Result<Exit> {
-    let Some(run_dir) = run_of_increment(args)? else { return judge(args, printer).await };
+    check_question(args)?;
+    let Some((run_dir, noted)) = run_of_increment(args)? else {
+        return judge(args, None, printer).await;
+    };
     // What the drills of the rollout have left counts for each of its increments.
     let mut evidence = args.evidence.clone();
     evidence.push(args.run_dir.clone());
-    judge(&GateArgs { run_dir, evidence, ..args.clone() }, printer).await
+    judge(&GateArgs { run_dir, evidence, ..args.clone() }, Some(noted), printer).await
 }
 
-async fn judge(args: &GateArgs, printer: &Printer) -> Result<Exit> {
+/// Development and staging have no increments.
+fn check_question(args: &GateArgs) -> Result<()> {
+    match (args.phase, args.increment) {
+        (Some(phase @ (Phase::Dev | Phase::Staging)), Some(percent)) => {
+            let what = format!("--phase {} has no increment of {percent} %", phase.as_str());
+            Err(Error::usage(
+                what,
+                "leave one of the two out; --increment alone is --phase increment",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn judge(args: &GateArgs, noted: Option<Noted>, printer: &Printer) -> Result<Exit> {
     let notifier = args.notify.resolve(&Config::default())?;
     let Some(mut record) = read(args, printer)? else { return Ok(Exit::INVALID) };
-    if args.increment.is_some() {
-        record.increment_percent = args.increment;
-        record.phase = Phase::Increment;
-    }
-    record.phase = args.phase.unwrap_or(record.phase);
+    ask(&mut record, args);
     if let Some(baseline) = &args.baseline {
         earlier_runs(&mut record, baseline, args, printer)?;
     }
+    record.altered.extend(noted.iter().flat_map(|noted| noted.altered.clone()));
     gate::judge(&mut record);
-    if !record.altered.is_empty() {
+    let refused = noted.map(|noted| noted.step).filter(|step| step.exit_code != 0);
+    let refused = refused.filter(|_| record.verdict.exit_code == 0);
+    if let Some(step) = &refused {
+        // What the rollout saw around the load stands in no run of its own.
+        record.verdict.decision = step.decision;
+        record.verdict.action = step.action;
+        record.verdict.exit_code = step.exit_code;
+        record.verdict.reasons.clone_from(&step.reasons);
+    }
+    if !record.altered.is_empty() || refused.is_some() {
         // A fresh digest would make the alteration look like the original.
         printer.note("the verdict is not stored: the record is left as it was found");
     } else if let Err(error) = run_folder::write_record(&args.run_dir, &record) {

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::error::{Context, Error, Result};
 use crate::evidence::drive::DriveEvidence;
 use crate::evidence::finding::DiffEvidence;
+use crate::evidence::observation::Observation;
 use crate::evidence::run_record::{Act, ActState, RunRecord};
 use crate::evidence::verdict::{Criterion, Kind};
 use crate::run_folder::{self, RunFolder};
@@ -103,13 +104,26 @@ fn read(folders: &[PathBuf]) -> Result<Vec<Run<'_>>> {
         let given = |record: &RunRecord| (record.config_sha256.clone(), record.rng_seed);
         if alike.is_some_and(|(_, other)| given(other) != given(&record))
             || runs.first().is_some_and(|(_, first)| first.target.pairs != record.target.pairs)
+            || alike.is_some_and(|(_, other)| is_elsewhere(other, &record))
         {
-            let what = format!("{place} was given another scenario, config or --rng-seed");
+            let what =
+                format!("{place} was given another platform, scenario, config or --rng-seed");
             return Err(Error::usage(what, "every shard has to be given the same"));
         }
         runs.push((folder, record));
     }
     Ok(runs)
+}
+
+/// Whether two runs went to different platforms, or databases of different names; the servers may
+/// differ, because a replica serves as well.
+fn is_elsewhere(one: &RunRecord, other: &RunRecord) -> bool {
+    let database = |record: &RunRecord| {
+        let place = record.target.database.as_deref()?;
+        Some(place.rsplit('/').next()?.to_owned())
+    };
+    let databases = database(one).zip(database(other));
+    one.target.base_url != other.target.base_url || databases.is_some_and(|(a, b)| a != b)
 }
 
 /// Comparisons before and after a load.
@@ -211,6 +225,14 @@ fn say(record: &mut RunRecord, folder: &RunFolder, printer: &Printer) -> Exit {
     if gate::fails_requests(&record.criteria) { Exit::NO_GO_PERFORMANCE } else { Exit::OK }
 }
 
+/// What the platform said to each of the generators, in the order of time.
+fn observations(runs: &[Run<'_>]) -> Vec<Observation> {
+    let each = runs.iter().flat_map(|(_, record)| record.observations.iter().cloned());
+    let mut all: Vec<Observation> = each.collect();
+    all.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
+    all
+}
+
 /// The record of all shards, what they measured and found left out.
 fn merged(runs: &[Run<'_>], folder: &RunFolder) -> RunRecord {
     let acts = runs.iter().flat_map(|(_, record)| {
@@ -234,6 +256,8 @@ fn merged(runs: &[Run<'_>], folder: &RunFolder) -> RunRecord {
         record_sha256: String::new(),
         files: Vec::new(),
         criteria: Vec::new(),
+        // Each generator has looked for itself.
+        observations: observations(runs),
         diff: None,
         diff_before: None,
         drive: None,

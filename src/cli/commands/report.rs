@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::cli::{Exit, Printer};
 use crate::error::{Context, Error, Result};
 use crate::run_folder::{read_record, write_whole};
-use crate::{gate, report};
+use crate::{gate, rehearsal, report};
 
 /// Arguments of `report`.
 #[derive(Debug, Args)]
@@ -29,6 +29,7 @@ pub struct ReportArgs {
 /// show the page.
 pub fn run(args: &ReportArgs, printer: &Printer) -> Result<Exit> {
     let mut record = read_record(&args.run_dir)?;
+    rehearsal::judge_steps(&args.run_dir, &mut record);
     if !record.altered.is_empty() {
         // Whatever verdict is written there, it no longer stands.
         gate::judge(&mut record);

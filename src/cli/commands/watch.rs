@@ -19,10 +19,10 @@ const ANSWERED: f64 = 0.9;
 #[derive(Debug, Args)]
 pub struct WatchArgs {
     /// Time between two looks
-    #[arg(long, value_name = "D", default_value = "30s", value_parser = values::interval)]
+    #[arg(long, value_name = "D", default_value = "30s", value_parser = values::between_looks)]
     pub every: Duration,
     /// How long, for example 24h; without it until a signal comes
-    #[arg(long = "for", value_name = "D", value_parser = values::duration)]
+    #[arg(long = "for", value_name = "D", value_parser = values::watched)]
     pub length: Option<Duration>,
     /// Told of each alarm that changes, as {"text": "…"}
     #[arg(long, env = "CUTOVER_ALERT_WEBHOOK", hide_env_values = true, value_name = "URL")]

@@ -52,6 +52,9 @@ pub struct Expected {
     /// Whether it takes a load long enough to compare latencies.
     #[serde(default)]
     pub long: bool,
+    /// Operations of the built-in scenario that are to take most of the load.
+    #[serde(default)]
+    pub often: Vec<String>,
 }
 
 /// What one session does.

@@ -49,7 +49,7 @@ impl Journey<'_> {
 }
 
 /// Whether the step's own run came to hold its writes against the tables, or wrote nothing.
-fn is_accounted_for(folder: &Path) -> bool {
+pub(super) fn is_accounted_for(folder: &Path) -> bool {
     if !folder.join(LEDGER).exists() {
         return true;
     }

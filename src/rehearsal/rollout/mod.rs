@@ -14,7 +14,7 @@ pub use again::judge_steps;
 pub(in crate::rehearsal) use step::misbehave;
 
 use super::drills::{DrillOptions, on_stage};
-use super::{Options, Run, conclude, fill, record, start_rig, without_secrets};
+use super::{Options, Run, conclude, fill, record, start_rig};
 use crate::act::ActContext;
 use crate::drill::{self, Target};
 use crate::error::{Error, Result};
@@ -24,6 +24,7 @@ use crate::evidence::rollout::{RolloutEvidence, RolloutStep};
 use crate::evidence::run_record::{ActState, RunRecord};
 use crate::evidence::verdict::Decision;
 use crate::evidence::watch::Look;
+use crate::http::without_secrets;
 use crate::rig::Stack;
 use crate::routing::{Percentage, sample};
 use crate::run_folder::RunFolder;

@@ -7,6 +7,7 @@ use hyper::Method;
 use url::Url;
 
 use super::super::{Increment, Options, run};
+use super::again::is_accounted_for;
 use super::{Journey, PROPAGATION, compressed};
 use crate::act::ActContext;
 use crate::config::Config;
@@ -15,14 +16,13 @@ use crate::evidence::rollout::{RolloutStep, Routing};
 use crate::evidence::run_record::RunRecord;
 use crate::evidence::verdict::{Action, Decision};
 use crate::evidence::watch::Look;
+use crate::gate;
 use crate::http::{Site, TrustedRoots};
 use crate::routing::{Survey, survey};
 use crate::run_folder::{RunFolder, read_record};
 
 /// What each org is asked for to see where its reads go.
 const READ: &str = "/finance/revenue?orgId={{org}}&limit=5";
-/// How often a step is driven before what is left open holds it.
-const ATTEMPTS: u32 = 3;
 
 impl Journey<'_> {
     /// One increment: its own run in a folder of its own.
@@ -61,7 +61,7 @@ impl Journey<'_> {
             return Ok(());
         }
         step.planted = self.plant(percent).await?;
-        while step.attempts < ATTEMPTS {
+        while step.attempts < gate::MAX_ATTEMPTS {
             step.attempts += 1;
             let again =
                 if step.attempts > 1 { format!("-{}", step.attempts) } else { String::new() };
@@ -80,7 +80,8 @@ impl Journey<'_> {
             }
             // A machine that was busy with something else for a while may be quiet now.
             let open = matches!(step.decision, Decision::Inconclusive | Decision::Invalid);
-            if !open || self.context.stop.is_cancelled() {
+            // One whose writes nobody has looked up stays open: the next would be taken for all.
+            if !open || !is_accounted_for(own.path()) || self.context.stop.is_cancelled() {
                 break;
             }
             self.context.note(format!("{percent} %: left open, driven again"));
@@ -99,13 +100,13 @@ impl Journey<'_> {
         options.seed_profile = None;
         options.on_rig = self.on_rig;
         options.config.limits = compressed(&rehearsal.config.limits);
-        options.load.pairs *= attempt;
+        (options.load.pairs, options.load.attempt) = (options.load.pairs * attempt, attempt);
         if number == 0 {
             // A cache that has just been started is not the platform's: one second per 1,000 orgs.
             options.load.warm_up += Duration::from_millis(rehearsal.orgs.min(180_000));
         }
         // Other orgs and other keys at each step.
-        let salt = number as u64 * u64::from(ATTEMPTS) + u64::from(attempt);
+        let salt = number as u64 * u64::from(gate::MAX_ATTEMPTS) + u64::from(attempt);
         options.rng_seed = rehearsal.rng_seed.wrapping_add(salt);
         options
     }

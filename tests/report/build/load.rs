@@ -36,6 +36,7 @@ pub fn drive(slower: f64) -> DriveEvidence {
         p95_ratio_low: Some(ratio * slower * 0.94),
         p95_ratio_high: Some(ratio * slower * 1.06),
         p95_difference_us: scaled(p95, ratio * slower) as i64 - p95 as i64,
+        failed_pairs: [0, 0],
     });
     DriveEvidence {
         scenario: "finance".into(),
@@ -103,6 +104,7 @@ pub fn drive(slower: f64) -> DriveEvidence {
         slices: slices(slower),
         hot_orgs: 812,
         looks_planned: 3,
+        attempt: 0,
         looks: vec![Look {
             pairs: 12,
             confidence: 0.97,
@@ -143,6 +145,7 @@ fn compared_sizes(slower: f64) -> Vec<OperationComparison> {
         p95_ratio_low: Some(ratio * slower * 0.96),
         p95_ratio_high: Some(ratio * slower * 1.04),
         p95_difference_us: scaled(p95, ratio * slower) as i64 - p95 as i64,
+        failed_pairs: [0, 0],
     };
     SIZES.map(compared).to_vec()
 }

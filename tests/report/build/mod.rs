@@ -47,6 +47,7 @@ pub fn go() -> RunRecord {
         phase: Phase::Staging,
         limits: Vec::new(),
         increment_percent: None,
+        made_for: None,
         target: Target {
             database: Some("127.0.0.1:5432/hospitality_platform".into()),
             base_url: Some("http://127.0.0.1:4000".into()),
@@ -266,6 +267,7 @@ fn watch() -> WatchEvidence {
         looks: 301,
         answered: 300,
         critical_alerts: Some(0),
+        critical_alarms: Vec::new(),
         replica_lag_s: Some(0.4),
         pool_looks: 300,
         pool_exhausted: 0,
