@@ -70,8 +70,37 @@ pub fn toml_message(error: &toml::de::Error, text: &str) -> String {
         _ => "…".to_owned(),
     };
     let column = 1 + start.chars().count();
-    let told = without_values(error.message());
+    let told = in_words(&without_values(error.message()));
     format!("TOML parse error at line {number}, column {column}: {told}\n{number} | {shown}")
+}
+
+/// What the parser calls a value, and what people do.
+const TYPES: [(&str, &str); 12] = [
+    ("f64", "a number"),
+    ("i64", "a whole number"),
+    ("i32", "a whole number"),
+    ("u64", "a whole number, 0 or more"),
+    ("u32", "a whole number, 0 or more"),
+    ("u16", "a whole number, 0 to 65535"),
+    ("usize", "a whole number, 0 or more"),
+    ("a boolean", "true or false"),
+    ("a string", "text in quotes"),
+    ("path string", "a path in quotes"),
+    ("a sequence", "a list: […]"),
+    ("a map", "a table: { … }"),
+];
+
+/// A message of the parser's in the words of the file's author.
+fn in_words(message: &str) -> String {
+    let Some((start, expected)) = message.split_once(", expected ") else {
+        return message.to_owned();
+    };
+    let words = match TYPES.iter().find(|(name, _)| *name == expected) {
+        Some((_, words)) => (*words).to_owned(),
+        None if expected.starts_with("struct ") => "a table: { … }".to_owned(),
+        None => expected.to_owned(),
+    };
+    format!("{start}, expected {words}")
 }
 
 /// A message of the parser's without the values that it quotes; keys and variants that are words stay.
@@ -105,5 +134,31 @@ impl<T, E: Display> Context<T> for std::result::Result<T, E> {
 
     fn or_usage(self, what: impl Display, hint: impl Into<String>) -> Result<T> {
         self.map_err(|cause| Error::usage(format!("{what}: {cause}"), hint))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parser_s_message_is_told_in_words_and_without_values() {
+        let told = |text: &str| {
+            let error = toml::from_str::<crate::config::Config>(text).expect_err("it is wrong");
+            toml_message(&error, text)
+        };
+        let cases = [
+            ("[parity]\nshare = \"hunter2\"", "line 2, column 9", "expected a number"),
+            ("[parity]\nmask = 3", "line 2, column 8", "expected a list"),
+            ("[preflight]\ntest_org = true", "line 2, column 12", "expected a whole number"),
+            ("[preflight]\nbackup_archiver = 1", "line 2, column 19", "expected true or false"),
+            ("[rollout]\nenvironment = 7", "line 2, column 15", "expected text in quotes"),
+            ("routing = 4", "line 1, column 11", "expected a table"),
+        ];
+        for (text, place, words) in cases {
+            let told = told(text);
+            assert!(told.contains(place) && told.contains(words), "{told}");
+            assert!(!told.contains("hunter2") && !told.contains("struct"), "{told}");
+        }
     }
 }

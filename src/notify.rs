@@ -27,13 +27,15 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Takes the URL apart.
+    /// Takes the URL apart; `option` is what named it.
     ///
     /// # Errors
     /// A usage error, which does not show the URL, where it is none that can be spoken to.
-    pub fn new(url: &str, roots: &TrustedRoots) -> Result<Self> {
+    pub fn new(option: &str, url: &str, roots: &TrustedRoots) -> Result<Self> {
         let refused = || {
-            let what = "the webhook's URL is none (it is secret, and therefore not shown)";
+            let what = format!(
+                "{option}: this webhook's URL is none (it is secret, and therefore not shown)"
+            );
             Error::usage(what, "write https://host/path, as Slack shows it")
         };
         let url = Url::parse(url.trim()).map_err(|_| refused())?;
@@ -88,7 +90,7 @@ mod tests {
         for url in
             ["hooks.test/T0/B0/s3cret", "ftp://hooks.test/s3cret", "http://me:s3cret@h/s3cret"]
         {
-            let error = Webhook::new(url, &TrustedRoots::default()).expect_err(url);
+            let error = Webhook::new("--webhook", url, &TrustedRoots::default()).expect_err(url);
             assert!(!format!("{error} {:?}", error.hint()).contains("s3cret"), "{error}");
         }
     }

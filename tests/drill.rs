@@ -62,7 +62,8 @@ async fn rig(misbehave: &str) -> Stack {
 async fn a_platform_that_loses_writes_or_ignores_its_flag_fails_the_drill() {
     let out = folder();
     let config = out.path().join("deaf.toml");
-    std::fs::write(&config, "[rollout]\npercentage_command = [\"true\"]\n").expect("written");
+    std::fs::write(&config, "[rollout]\npercentage_command = [\"true\", \"{{percent}}\"]\n")
+        .expect("written");
     let config = config.display().to_string();
     let stack = rig("lost-write=30%").await;
     let base_url = stack.base_url().expect("asked for").to_owned();

@@ -243,6 +243,22 @@ async fn a_watch_leaves_a_line_per_look_and_rings_when_the_platform_is_gone() {
     );
     assert!(looks.iter().all(|look| look["routed_requests"].as_u64() > Some(0)));
 
+    // What the platform does not see, its database tells.
+    let triggers = ["DISABLE", "ENABLE"].map(|what| {
+        format!("ALTER TABLE revenue_transactions {what} TRIGGER revenue_transactions_dual_write_trigger")
+    });
+    support::execute(stack.database_url(), &triggers[0]).await;
+    let off = tempfile::tempdir().expect("a folder");
+    let dir = off.path().display().to_string();
+    let (code, said) = run(&stack, &["watch", "--every", "100ms", "--for", "1s", "--out", &dir]);
+    support::execute(stack.database_url(), &triggers[1]).await;
+    assert_eq!(code, Some(10), "{said}");
+    assert!(said["watch"]["reasons"].to_string().contains("triggers off is 1.0"), "{said}");
+    let looks = lines(off.path());
+    assert!(looks.iter().all(|look| look["triggers_off"] == 1 && look["error"].is_null()));
+    assert!(looks.iter().all(|look| look["connections"].as_u64() > Some(0)), "{looks:?}");
+    assert_eq!(looks[0]["base_url"], format!("{}/", stack.base_url().expect("a platform")));
+
     let (url, told) = webhook(OK);
     let gone = tempfile::tempdir().expect("a folder");
     let output = support::cutover()

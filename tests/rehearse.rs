@@ -334,7 +334,7 @@ fn what_is_wrong_is_refused_before_anything_is_touched() {
         (&["--scenario", &weightless], &["weights sum to 0"]),
         (&["--base-url", "nonsense"], &["--base-url", "http://host:port"]),
         (&["--database-url", "mysql://x", "--base-url", "http://127.0.0.1:1"], &["postgres://"]),
-        (&["--out", &inside], &["--out", "cannot make the run folder"]),
+        (&["--out", &inside], &["--out", "cannot make or write the folder"]),
     ];
     for (arguments, expected) in cases {
         let output = cutover()

@@ -105,7 +105,8 @@ fn a_fault_planted_at_25_percent_stops_there() {
 fn a_flag_that_does_nothing_is_found_out_at_the_first_increment() {
     let out = tempfile::tempdir().expect("a folder");
     let config = out.path().join("deaf.toml");
-    std::fs::write(&config, "[rollout]\npercentage_command = [\"true\"]\n").expect("written");
+    std::fs::write(&config, "[rollout]\npercentage_command = [\"true\", \"{{percent}}\"]\n")
+        .expect("written");
     let config = config.display().to_string();
     let (code, evidence, said) = roll_out(&out.path().join("run"), &["--config", &*config]);
     assert_eq!(code, Some(10), "{said}");

@@ -242,3 +242,39 @@ fn files_and_functions_are_read_in_one_sitting() {
     let rule = format!("files up to {FILE_LIMIT} lines, functions up to {FUNCTION_LIMIT}");
     assert_none(&broken, &rule);
 }
+
+/// What deny.toml says of licences and sources, held against what the build is made of. The known
+/// vulnerabilities, which only the network tells, are for scripts/release.sh.
+#[test]
+fn every_dependency_is_what_deny_toml_allows() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let rules = std::fs::read_to_string(root.join("deny.toml")).expect("it is there");
+    let rules: toml::Value = toml::from_str(&rules).expect("TOML");
+    let allowed = rules["licenses"]["allow"].as_array().expect("a list").iter();
+    let allowed = allowed.map(|name| name.as_str().expect("a name"));
+    let allowed: Vec<spdx::Licensee> =
+        allowed.map(|name| spdx::Licensee::parse(name).expect(name)).collect();
+    let said = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .args(["--filter-platform", "host-tuple"])
+        .current_dir(root)
+        .output()
+        .expect("cargo runs");
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let said: serde_json::Value = serde_json::from_slice(&said.stdout).expect("JSON");
+    let packages = said["packages"].as_array().expect("a list");
+    let (mut refused, mut sources) = (Vec::new(), BTreeSet::new());
+    for package in packages {
+        let name = package["name"].as_str().expect("a name");
+        let licence = package["license"].as_str().unwrap_or_default();
+        let parsed = spdx::Expression::parse_mode(licence, spdx::ParseMode::LAX);
+        let may = |wanted: &spdx::LicenseReq| allowed.iter().any(|one| one.satisfies(wanted));
+        if !parsed.is_ok_and(|expression| expression.evaluate(may)) {
+            refused.push(format!("{name}: {licence:?}"));
+        }
+        sources.extend(package["source"].as_str());
+    }
+    assert!(packages.len() > 100, "{}", packages.len());
+    assert_eq!(refused, [""; 0], "neither in deny.toml nor looked at");
+    assert!(sources.len() == 1 && sources.iter().all(|one| one.starts_with("registry+")));
+}

@@ -69,10 +69,8 @@ impl NotifyArgs {
     /// A usage error, without the URL in it, where it is none.
     pub fn resolve(&self, config: &Config) -> Result<Notifier> {
         let roots = TrustedRoots::with_file(config.tls.ca_file.as_deref())?;
-        let webhook = match self.notify_url.as_deref().filter(|url| !url.is_empty()) {
-            Some(url) => Some(Webhook::new(url, &roots)?),
-            None => None,
-        };
+        let url = self.notify_url.as_deref().filter(|url| !url.is_empty());
+        let webhook = url.map(|url| Webhook::new("--notify-url", url, &roots)).transpose()?;
         Ok(Notifier { webhook, on: self.notify_on, report_url: self.report_url.clone() })
     }
 }

@@ -104,6 +104,7 @@ impl TargetArgs {
 /// A usage error where the file is not a valid configuration.
 pub(super) fn read_config(named: Option<&Path>, env: Option<&str>) -> Result<Config> {
     let usual = Path::new(USUAL_CONFIG);
+    let env = env.filter(|env| !env.is_empty());
     let config = match named {
         Some(named) => Config::read(named)?,
         None if usual.exists() => Config::read(usual)?,

@@ -86,7 +86,7 @@ impl DatabaseConfig {
             return Err(Error::usage(what, "name the database once"));
         }
         let Some(url) = &self.url else { return Ok(()) };
-        let url = parse(place, url)?;
+        let url = postgres_url(&format!("{place} url"), url)?;
         let in_query = url.query_pairs().any(|(name, _)| name == "password");
         if url.password().is_some() || in_query {
             let what = format!("{place} url: a password stands in it");
@@ -117,7 +117,7 @@ impl DatabaseConfig {
         if !adds && self.ssl_mode.is_none() && self.ca_file.is_none() {
             return Ok(Some(text));
         }
-        let mut url = parse(place, &text)?;
+        let mut url = postgres_url(&format!("{place} url"), &text)?;
         let holds = |url: &Url, wanted: &str| url.query_pairs().any(|(name, _)| name == wanted);
         if url.password().is_none() && !holds(&url, "password") {
             let password = secret(&format!("{place} password"), password_env, password_file)?;
@@ -152,11 +152,11 @@ impl DatabaseConfig {
 }
 
 /// Never repeats the URL, which may hold a password.
-fn parse(place: &str, text: &str) -> Result<Url> {
+pub(super) fn postgres_url(place: &str, text: &str) -> Result<Url> {
     let hint = "write postgres://user@host:port/database";
-    let url = Url::parse(text).or_usage(format!("{place} url"), hint)?;
+    let url = Url::parse(text).or_usage(place, hint)?;
     match url.scheme() {
         "postgres" | "postgresql" => Ok(url),
-        _ => Err(Error::usage(format!("{place} url: does not begin with postgres://"), hint)),
+        _ => Err(Error::usage(format!("{place}: does not begin with postgres://"), hint)),
     }
 }

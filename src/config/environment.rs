@@ -131,8 +131,8 @@ impl Environment {
         let act = refused.act.as_str();
         let hint = match (&self.name, act) {
             (Some(name), _) if self.because != "--read-only" => format!(
-                "--read-only leaves out what would change something; if the change is meant, name it \
-                 in [env.{name}]: allow = [\"{act}\"]"
+                "if the change is meant, name it in [env.{name}]: allow = [\"{act}\"]; rehearse and \
+                 drive leave it out with --read-only"
             ),
             _ => format!("leave out --read-only, or what needs `{act}`"),
         };

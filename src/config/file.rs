@@ -124,7 +124,13 @@ impl Config {
                 return Err(Error::usage(what, "names tell pairs apart in reports"));
             }
         }
-        self.limits.iter().try_for_each(check_limit)?;
+        for (index, limit) in self.limits.iter().enumerate() {
+            check_limit(limit)?;
+            if self.limits[..index].iter().any(|earlier| earlier.criterion == limit.criterion) {
+                let what = format!("[[limits]]: `{}` stands twice", limit.criterion);
+                return Err(Error::usage(what, "which of them is meant? leave out the other"));
+            }
+        }
         if !(0.0..=1.0).contains(&self.parity.share) {
             let what = format!("[parity] share = {} is out of range", self.parity.share);
             return Err(Error::usage(what, "allowed: 0 to 1, a share of the reads"));
@@ -134,6 +140,7 @@ impl Config {
             return Err(Error::usage(what, "it begins with /, as in /items/*/updatedAt"));
         }
         self.preflight.check()?;
+        self.rollout.check()?;
         self.check_environments()?;
         self.routing.check("[routing]")
     }

@@ -192,11 +192,16 @@ impl RoutingConfig {
             RoutingKind::RuleFile => self.check_rules(place)?,
             _ => {}
         }
-        if !self.switches_a_flag() {
-            return Ok(());
+        let commands = [&self.legacy_command, &self.partitioned_command, &self.restore_command];
+        let keys = ["legacy_command", "partitioned_command", "restore_command"];
+        for (key, command) in keys.into_iter().zip(commands) {
+            names_a_program(&format!("{place} {key}"), command)?;
         }
         if !(0.0..=86_400.0).contains(&self.settle_s) {
             return refuse("settle_s: goes from 0 to 86400 seconds", "");
+        }
+        if !self.switches_a_flag() {
+            return Ok(());
         }
         let hint = "a switch that nobody has seen proves nothing";
         match &self.probe {
@@ -206,6 +211,9 @@ impl RoutingConfig {
             }
             Some(probe) if probe.legacy == probe.partitioned => {
                 refuse("probe: legacy and partitioned are the same", hint)
+            }
+            Some(probe) if probe.pointer.as_ref().is_some_and(|it| !it.starts_with('/')) => {
+                refuse("probe: pointer is no JSON pointer", "it begins with /, as in /flags/on")
             }
             Some(_) => Ok(()),
         }
@@ -233,6 +241,15 @@ impl RoutingConfig {
         }
         Ok(())
     }
+}
+
+/// A command that is given has a program in front.
+pub(super) fn names_a_program(place: &str, command: &[String]) -> Result<()> {
+    if command.first().is_some_and(|program| program.trim().is_empty()) {
+        let what = format!("{place} names no program");
+        return Err(Error::usage(what, "give program and arguments as a list"));
+    }
+    Ok(())
 }
 
 const RULE_HINT: &str = "for example rule_pointer = \"/flags/use-partitioned-tables/fallthrough\", \

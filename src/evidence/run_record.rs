@@ -147,6 +147,12 @@ pub struct TargetPair {
     pub partitioned: String,
     /// The trigger that carries writes over, where the configuration names one.
     pub trigger: Option<String>,
+    /// The columns that identify a row.
+    #[serde(default)]
+    pub key: Vec<String>,
+    /// Columns that may differ: nobody compared them.
+    #[serde(default)]
+    pub ignore: Vec<String>,
 }
 
 /// The machine the run was made on.

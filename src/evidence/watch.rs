@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 pub struct Look {
     /// When, RFC 3339.
     pub at: String,
+    /// The platform that was looked at.
+    #[serde(default)]
+    pub base_url: Option<String>,
     /// Why there is no answer.
     #[serde(default)]
     pub error: Option<String>,
@@ -60,7 +63,10 @@ pub struct WatchEvidence {
     pub watched_h: f64,
     /// Looks.
     pub looks: u64,
-    /// Of those, looks that were answered.
+    /// Looks at another platform than the run's; they count for nothing.
+    #[serde(default)]
+    pub elsewhere: u64,
+    /// Of the looks, those that were answered.
     pub answered: u64,
     /// The most critical alerts at one look; `None` where no look learned of them.
     pub critical_alerts: Option<u64>,

@@ -53,10 +53,20 @@ pub(super) fn all(record: &RunRecord) -> Vec<Criterion> {
     if record.manifest.is_some() || record.acts.iter().any(|act| act.name == "seed") {
         criteria.push(nothing_lost_since_seed(record));
     }
-    if !record.left_out.is_empty() {
-        criteria.push(criterion("tested_whole").note(record.left_out.join("; ")));
+    let left_out = left_out(record);
+    if !left_out.is_empty() {
+        criteria.push(criterion("tested_whole").note(left_out.join("; ")));
     }
     criteria
+}
+
+/// What nobody may take for tested, whatever the verdict.
+pub(super) fn left_out(record: &RunRecord) -> Vec<String> {
+    let compared = record.target.pairs.iter().filter(|_| record.diff.is_some());
+    let ignored = compared.filter(|pair| !pair.ignore.is_empty()).map(|pair| {
+        format!("columns of {} that the comparison ignores: {}", pair.name, pair.ignore.join(", "))
+    });
+    record.left_out.iter().cloned().chain(ignored).collect()
 }
 
 /// The comparison that counts: where there was a load, one made after it.

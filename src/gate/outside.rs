@@ -203,7 +203,11 @@ fn watched(record: &RunRecord) -> Criterion {
     };
     if watched_h < wanted_h {
         // Nothing went wrong; there is too little of it.
-        let note = format!("watched {watched_h:.2} h of {wanted_h} h (cutover watch)");
+        let mut note = format!("watched {watched_h:.2} h of {wanted_h} h (cutover watch)");
+        if let Some(watch) = record.watch.as_ref().filter(|watch| watch.elsewhere > 0) {
+            let looks = watch.elsewhere;
+            note.push_str(&format!("; looks at another platform than the run's: {looks}"));
+        }
         let criterion = Criterion { measured: Some(format!("{watched_h:.2} h")), ..criterion };
         return criterion.above(watched_h, wanted_h).note(note);
     }

@@ -9,10 +9,16 @@ use crate::evidence::watch::{Look, RoutedShare, WatchEvidence};
 /// Between looks farther apart nobody watched: the handbook looks every hour at least.
 pub(super) const LONGEST_GAP_S: f64 = 3900.0;
 
-/// The sum of all looks, whatever their order. A look whose time is no time counts for nothing.
-pub fn watched(looks: &[Look]) -> WatchEvidence {
+/// The sum of all looks at the platform of a run, whatever their order. One at another platform counts
+/// for nothing, nor does one whose time is no time.
+pub fn watched(looks: &[Look], base_url: Option<&str>) -> WatchEvidence {
+    let is_here = |look: &&Look| {
+        look.base_url.is_none() || base_url.is_none() || look.base_url.as_deref() == base_url
+    };
+    let (looks, elsewhere): (Vec<&Look>, Vec<&Look>) = looks.iter().partition(is_here);
     let mut timed: Vec<(f64, &Look)> = looks
         .iter()
+        .copied()
         .filter_map(|look| Some((DateTime::parse_from_rfc3339(&look.at).ok()?, look)))
         .map(|(at, look)| (at.timestamp_millis() as f64 / 1000.0, look))
         .collect();
@@ -33,6 +39,7 @@ pub fn watched(looks: &[Look]) -> WatchEvidence {
         to: at(timed.last()),
         watched_h: watched_s / 3600.0,
         looks: looks.len() as u64,
+        elsewhere: elsewhere.len() as u64,
         answered: timed.iter().filter(is_answered).count() as u64,
         critical_alerts: timed.iter().filter_map(|(_, look)| look.critical_alerts).max(),
         critical_alarms: critical.into_iter().map(str::to_owned).collect(),
@@ -77,11 +84,11 @@ mod tests {
         let silent = Look { error: Some("timeout".into()), ..hour(3) };
         // 0 to 2 was watched; from 2 to 5 nobody knows; 5 to 6 was watched; the last is no time.
         let looks = [hour(5), hour(0), hour(1), hour(2), silent, hour(6), look("yesterday")];
-        let evidence = watched(&looks);
+        let evidence = watched(&looks, None);
         assert_eq!(evidence.watched_h, 3.0);
         assert_eq!((evidence.looks, evidence.answered), (7, 5));
         assert_eq!(evidence.from, "2026-03-01T00:00:00Z");
-        assert_eq!(watched(&[]), WatchEvidence::default());
+        assert_eq!(watched(&[], None), WatchEvidence::default());
     }
 
     #[test]
@@ -95,9 +102,24 @@ mod tests {
             ..at(50)
         };
         // Ten minutes before the silence, ten after it.
-        let evidence = watched(&[at(0), at(10), silent(11), silent(39), at(40), alarmed]);
+        let evidence = watched(&[at(0), at(10), silent(11), silent(39), at(40), alarmed], None);
         assert_eq!((evidence.watched_h * 60.0).round(), 20.0);
         assert_eq!(evidence.critical_alarms, ["row_delta"]);
+    }
+
+    #[test]
+    fn looks_at_another_platform_count_for_nothing() {
+        let at = |hour: u32, base_url: Option<&str>| Look {
+            base_url: base_url.map(str::to_owned),
+            critical_alerts: Some(u64::from(hour > 3)),
+            ..look(&format!("2026-03-01T{hour:02}:00:00Z"))
+        };
+        let (own, other) = ("https://app.example/", "https://other.example/");
+        let looks = [at(0, Some(own)), at(1, None), at(4, Some(other)), at(5, Some(other))];
+        let evidence = watched(&looks, Some(own));
+        assert_eq!((evidence.watched_h, evidence.looks, evidence.elsewhere), (1.0, 2, 2));
+        assert_eq!(evidence.critical_alerts, Some(0));
+        assert_eq!(watched(&looks, None).elsewhere, 0);
     }
 
     #[test]
@@ -110,7 +132,7 @@ mod tests {
         };
         let looks = [at(0, 5.0, 100, 4), at(5, 5.0, 100, 6), at(10, 10.0, 50, 5)];
         let expected = [(5.0, 200, 10), (10.0, 50, 5)];
-        let routed = watched(&looks).routed;
+        let routed = watched(&looks, None).routed;
         let routed: Vec<_> =
             routed.iter().map(|s| (s.percentage, s.requests, s.partitioned)).collect();
         assert_eq!(routed, expected);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hyper::Method;
 use serde_json::Value;
-use sqlx::Connection;
+use sqlx::{Connection, PgConnection};
 use url::Url;
 
 use super::{item, sql, unknown};
@@ -172,7 +172,7 @@ async fn pooler(config: &Config) -> Item {
     let (id, title) = ("pgbouncer", "PgBouncer answers (where it is used)");
     let found = match &config.preflight.pgbouncer_url {
         None => unknown(id, title, "nobody says where it is", "name pgbouncer_url in [preflight]"),
-        Some(url) => match connect(url).await {
+        Some(url) => match log_in(config, url).await {
             Ok(connection) => {
                 // It has served its purpose whether or not it closes politely.
                 let _ = connection.close().await;
@@ -182,6 +182,12 @@ async fn pooler(config: &Config) -> Item {
         },
     };
     super::Item { optional: true, ..found }
+}
+
+/// As `[database]` says how: a pooler's URL has no password of its own.
+async fn log_in(config: &Config, url: &str) -> Result<PgConnection> {
+    let resolved = config.database.resolve("[preflight] pgbouncer_url", Some(url), None)?;
+    connect(resolved.as_deref().unwrap_or(url)).await
 }
 
 pub(super) async fn endpoints(site: &mut Site) -> Item {

@@ -128,7 +128,7 @@ pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) ->
     if let Some(increment) = &options.increment {
         record.increment_percent = Some(increment.percent);
         record.phase = Phase::Increment;
-        record.watch = Some(gate::watched(&increment.looks));
+        record.watch = Some(gate::watched(&increment.looks, None));
         folder.write_looks(&increment.looks)?;
     }
     record.target.rig = options.on_rig;

@@ -56,6 +56,8 @@ pub fn pairs(config: &Config) -> Vec<TargetPair> {
         legacy: quoted(&pair.legacy),
         partitioned: quoted(&pair.partitioned),
         trigger: pair.trigger.as_deref().map(quote_ident),
+        key: pair.key.clone(),
+        ignore: pair.ignore.clone(),
     };
     config.tables.iter().map(pair).collect()
 }

@@ -29,10 +29,16 @@ pub enum Metric {
     P95,
     /// Connections in use, percent of the fullest pool.
     Pool,
+    /// Dual-write triggers that do not work.
+    Triggers,
+    /// Connections of the database server in use, percent.
+    Connections,
     /// Critical alerts of the platform's own.
     PlatformAlerts,
     /// Looks without an answer.
     Silence,
+    /// Looks at which the database said nothing.
+    DatabaseSilence,
 }
 
 impl Metric {
@@ -45,23 +51,29 @@ impl Metric {
             Self::ErrorRate => ("error rate", " %"),
             Self::P95 => ("p95 of our reads", " % more"),
             Self::Pool => ("pool in use", " %"),
+            Self::Triggers => ("triggers off", ""),
+            Self::Connections => ("connections", " %"),
             Self::PlatformAlerts => ("platform's alerts", ""),
             Self::Silence => ("silence", ""),
+            Self::DatabaseSilence => ("database's silence", ""),
         }
     }
 }
 
 /// Metric, warning above, critical above, and what to do: the handbook's table, then its lists of
 /// what to watch for.
-const THRESHOLDS: [(Metric, f64, f64, &str); 8] = [
+const THRESHOLDS: [(Metric, f64, f64, &str); 11] = [
     (Metric::RowDelta, 100.0, 1000.0, "check the dual-write triggers"),
     (Metric::CacheMisses, 30.0, 50.0, "investigate the cache's configuration"),
     (Metric::ReplicaLag, 10.0, 30.0, "check replication"),
     (Metric::ErrorRate, 0.5, 1.0, "consider rollback"),
     (Metric::P95, 20.0, 50.0, "investigate performance"),
     (Metric::Pool, 90.0, 99.9, "connection pool exhaustion: find what holds connections"),
+    (Metric::Triggers, 0.5, 0.5, "enable them, then cutover diff --repair: writes are missed"),
+    (Metric::Connections, 90.0, 99.9, "connection pool exhaustion: find what holds connections"),
     (Metric::PlatformAlerts, 0.5, 0.5, "see /monitoring/unified/metrics"),
     (Metric::Silence, 0.5, 0.5, "is the platform up?"),
+    (Metric::DatabaseSilence, 0.5, 0.5, "is the database up?"),
 ];
 
 /// How bad it is.
@@ -202,14 +214,19 @@ pub(super) fn value(metric: Metric, look: &Look) -> Option<f64> {
         Metric::ReplicaLag => look.replica_lag_s,
         Metric::ErrorRate => look.error_rate_percent,
         Metric::P95 => look.p95_more_percent,
-        Metric::Pool => {
-            let max = look.pool_max.filter(|max| *max > 0)?;
-            Some(look.pool_in_use? as f64 * 100.0 / max as f64)
-        }
+        Metric::Pool => percent(look.pool_in_use, look.pool_max),
+        Metric::Triggers => look.triggers_off.map(|count| count as f64),
+        Metric::Connections => percent(look.connections, look.connections_max),
         Metric::PlatformAlerts => look.critical_alerts.map(|count| count as f64),
         Metric::Silence => Some(f64::from(look.error.is_some())),
+        Metric::DatabaseSilence => Some(f64::from(look.database_error.is_some())),
     }
     .filter(|value| value.is_finite())
+}
+
+fn percent(part: Option<u64>, whole: Option<u64>) -> Option<f64> {
+    let whole = whole.filter(|whole| *whole > 0)?;
+    Some(part? as f64 * 100.0 / whole as f64)
 }
 
 #[cfg(test)]

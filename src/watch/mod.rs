@@ -1,12 +1,15 @@
-//! The handbook's monitoring loop: looks at the platform again and again, applies the alert
-//! thresholds without flapping, tells whoever has to know, and leaves a line per look.
+//! The handbook's monitoring loop: looks at the platform, and at its database where one is named, again
+//! and again, applies the alert thresholds without flapping, tells whoever has to know, and leaves a line
+//! per look.
 //!
 //! An endpoint that is down, slow or talks nonsense is an observation, never the end of the watch.
 
 mod alerts;
+mod database;
 mod notify;
 mod poll;
 mod reads;
+mod sql;
 mod view;
 
 use std::io::Write;
@@ -23,6 +26,7 @@ pub use notify::Notify;
 use crate::act::{ActContext, Event};
 use crate::config::Config;
 use crate::error::{Context, Result};
+use crate::http::without_secrets;
 use alerts::Alerts;
 use poll::Poll;
 use view::View;
@@ -35,6 +39,8 @@ const FILE: &str = "watch.jsonl";
 pub struct Options {
     /// Time between the beginnings of two looks.
     pub every: Duration,
+    /// The platform's database, to be looked at as well.
+    pub database_url: Option<String>,
     /// How long; without end where absent.
     pub length: Option<Duration>,
     /// Whom to tell.
@@ -46,13 +52,15 @@ pub struct Options {
 pub struct Look {
     /// When, RFC 3339.
     pub at: String,
+    /// The platform that was looked at, without secrets.
+    pub base_url: Option<String>,
     /// Why there is no answer.
     pub error: Option<String>,
     /// `healthy`, `degraded`, `unhealthy`.
     pub system_status: Option<String>,
     /// Critical alerts raised by the platform.
     pub critical_alerts: Option<u64>,
-    /// The largest lag of a replica, seconds.
+    /// The largest lag of a replica, seconds, by the platform's word or the database's.
     pub replica_lag_s: Option<f64>,
     /// Cache hit rate of late, percent.
     pub hit_rate_percent: Option<f64>,
@@ -64,6 +72,14 @@ pub struct Look {
     pub pool_in_use: Option<u64>,
     /// Connections that this pool may have.
     pub pool_max: Option<u64>,
+    /// Why the database said nothing; absent, too, where none is named.
+    pub database_error: Option<String>,
+    /// Dual-write triggers that are missing or disabled, of those that the configuration names.
+    pub triggers_off: Option<u64>,
+    /// Connections of the database server that are in use.
+    pub connections: Option<u64>,
+    /// Connections that it may have.
+    pub connections_max: Option<u64>,
     /// The share of our own reads that failed of late, percent.
     pub error_rate_percent: Option<f64>,
     /// 95th percentile of our own reads of late, milliseconds: the median of the last looks'.
@@ -113,7 +129,8 @@ pub async fn watch(
     std::fs::create_dir_all(out).or_usage(&place, "give --out a writable folder")?;
     let file = std::fs::File::options().create(true).append(true).open(&path);
     let mut file = file.or_usage(&place, "give --out a writable folder")?;
-    let mut poll = Poll::new(config, base_url)?;
+    let source = without_secrets(base_url);
+    let mut poll = Poll::new(config, base_url, options.database_url.as_deref())?;
     let (mut alerts, mut view) = (Alerts::default(), View::default());
     let mut summary = Summary::default();
     let began = Instant::now();
@@ -125,6 +142,7 @@ pub async fn watch(
             () = tokio::time::sleep_until(due.into()) => {}
         }
         let mut look = poll.look().await;
+        look.base_url = Some(source.clone());
         look.at = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
         let changes = alerts.take(&look);
         look.alarms = alerts.raised();
@@ -138,7 +156,7 @@ pub async fn watch(
                 summary.reasons.push(format!("{}: {}", look.at, change.text()));
             }
             for notify in &options.notify {
-                if let Err(why) = notify.tell(change, base_url).await {
+                if let Err(why) = notify.tell(change, &source).await {
                     context.note(format!("nobody was told of it: {why}"));
                 }
             }

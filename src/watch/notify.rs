@@ -1,7 +1,6 @@
 //! What is told of an alarm: a line to a chat, and PagerDuty's events, version 2.
 
 use serde_json::{Value, json};
-use url::Url;
 
 use super::alerts::{Alarm, Level};
 use crate::notify::{Webhook, escape};
@@ -21,11 +20,11 @@ pub enum Notify {
 }
 
 impl Notify {
-    /// Tells of a change.
+    /// Tells of a change at `source`, the platform's URL without secrets.
     ///
     /// # Errors
     /// In words, where it did not get through.
-    pub(super) async fn tell(&self, alarm: &Alarm, source: &Url) -> Result<(), String> {
+    pub(super) async fn tell(&self, alarm: &Alarm, source: &str) -> Result<(), String> {
         match self {
             Self::Chat(chat) => chat.send(&escape(&format!("{source} {}", alarm.text()))).await,
             Self::PagerDuty { events, routing_key } => {
@@ -36,7 +35,7 @@ impl Notify {
 }
 
 /// An event; the same key for the same alarm, so that its end resolves what its beginning triggered.
-fn event(alarm: &Alarm, source: &Url, routing_key: &str) -> Value {
+fn event(alarm: &Alarm, source: &str, routing_key: &str) -> Value {
     let metric = serde_json::to_value(alarm.metric).unwrap_or_default();
     let dedup_key = format!("cutover/{source}/{}", metric.as_str().unwrap_or_default());
     if alarm.level == Level::Clear {
@@ -50,7 +49,7 @@ fn event(alarm: &Alarm, source: &Url, routing_key: &str) -> Value {
         "dedup_key": dedup_key,
         "payload": {
             "summary": alarm.text(),
-            "source": source.as_str(),
+            "source": source,
             "severity": if alarm.level == Level::Critical { "critical" } else { "warning" },
             "custom_details": { "metric": metric, "value": alarm.value, "action": alarm.action },
         },
@@ -64,10 +63,10 @@ mod tests {
 
     #[test]
     fn the_end_of_an_alarm_resolves_what_its_beginning_triggered() {
-        let source = Url::parse("http://production.app/").expect("a URL");
+        let source = "http://production.app/";
         let alarm = |level| Alarm { metric: Metric::RowDelta, level, value: 7.0, action: "check" };
-        let begun = event(&alarm(Level::Critical), &source, "key");
-        let over = event(&alarm(Level::Clear), &source, "key");
+        let begun = event(&alarm(Level::Critical), source, "key");
+        let over = event(&alarm(Level::Clear), source, "key");
         assert_eq!(begun["payload"]["severity"], "critical");
         assert_eq!(
             (&begun["event_action"], &over["event_action"]),

@@ -1,4 +1,4 @@
-//! One look: the platform's metrics, and a few reads of our own.
+//! One look: the platform's metrics, a few reads of our own, the database.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::Look;
+use super::database::Database;
 use super::reads::OwnReads;
 use crate::config::Config;
 use crate::error::Result;
@@ -28,18 +29,20 @@ pub(super) struct Poll {
     header: String,
     test_org: i64,
     reads: OwnReads,
+    database: Option<Database>,
     /// Hits and look-ups as the platform counts them.
     cache: VecDeque<(u64, u64)>,
 }
 
 impl Poll {
-    pub(super) fn new(config: &Config, base_url: &Url) -> Result<Self> {
+    pub(super) fn new(config: &Config, base_url: &Url, database_url: Option<&str>) -> Result<Self> {
         let roots = TrustedRoots::with_file(config.tls.ca_file.as_deref())?;
         Ok(Self {
             site: Site::new(base_url, &roots, PATIENCE)?,
             header: config.routing.served_by_header.clone(),
             test_org: config.preflight.test_org,
             reads: OwnReads::default(),
+            database: database_url.map(|url| Database::new(config, url)).transpose()?,
             cache: VecDeque::new(),
         })
     }
@@ -54,6 +57,9 @@ impl Poll {
         look.error_rate_percent = self.reads.error_rate_percent();
         look.p95_ms = self.reads.p95_us().map(|us| us as f64 / 1000.0);
         look.p95_more_percent = self.reads.p95_more_percent();
+        if let Some(database) = &mut self.database {
+            database.add_to(&mut look).await;
+        }
         look
     }
 

@@ -40,7 +40,7 @@ impl View {
                 false => "critical where there is any".to_owned(),
             };
             let (name, unit) = metric.words();
-            lines.push(format!("  {name:<17} {now:>7}{unit:<7} {drawn:<DRAWN$}  {limits}{raised}"));
+            lines.push(format!("  {name:<18} {now:>7}{unit:<7} {drawn:<DRAWN$}  {limits}{raised}"));
         }
         lines.join("\n")
     }

@@ -298,6 +298,7 @@ fn monitoring_of_a_platform() {
     let folder = tempfile::tempdir().expect("a folder");
     let options = cutover::watch::Options {
         every: Duration::from_millis(2),
+        database_url: None,
         length: Some(Duration::from_millis(4)),
         notify: Vec::new(),
     };

@@ -53,6 +53,22 @@ fn it_writes_every_format_over_what_was_there_and_leaves_nothing_else() {
     }
 }
 
+/// CI publishes the pages after the gate: they must not tell of an earlier question.
+#[test]
+fn after_another_question_every_page_says_what_the_gate_said() {
+    let folder = folder_of(&build::go());
+    report(folder.path()).assert().success();
+    let before = fs::read(folder.path().join("junit.xml")).expect("it was written");
+    let mut gate = cargo_bin_cmd!("cutover");
+    gate.args(["gate", "--phase", "post-rollout"]).arg(folder.path());
+    assert_ne!(gate.output().expect("it runs").status.code(), Some(0), "nothing was watched");
+    let record = cutover::run_folder::read_record(folder.path()).expect("it stands");
+    assert_ne!(before, render_all(&record)[2].1);
+    for (file, bytes) in render_all(&record) {
+        assert!(fs::read(folder.path().join(file)).expect("it is there") == bytes, "{file}");
+    }
+}
+
 #[test]
 fn with_format_json_stdout_is_one_object() {
     let folder = folder_of(&build::no_go_integrity());

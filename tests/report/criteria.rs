@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use cutover::evidence::run_record::TargetPair;
 use cutover::evidence::verdict::Kind;
 use cutover::gate;
 
@@ -45,4 +46,20 @@ fn the_gate_judges_by_what_is_listed_and_by_all_of_it() {
     }
     let binding = record.criteria.iter().filter(|c| c.kind != Kind::Advice).count();
     assert!(binding > 15, "{binding} criteria decide");
+}
+
+#[test]
+fn columns_that_nobody_compared_are_told_with_the_verdict() {
+    let mut record = build::go();
+    let pair = |name: &str, ignore: &[&str]| TargetPair {
+        name: name.into(),
+        ignore: ignore.iter().map(|column| (*column).to_owned()).collect(),
+        ..TargetPair::default()
+    };
+    record.target.pairs = vec![pair("revenue", &["meta", "note"]), pair("expense", &[])];
+    gate::judge(&mut record);
+    assert_eq!(record.verdict.exit_code, 0, "{:?}", record.verdict);
+    let told = "Not tested: columns of revenue that the comparison ignores: meta, note";
+    assert!(record.verdict.reasons.iter().any(|why| why == told), "{:?}", record.verdict.reasons);
+    assert!(!record.verdict.reasons.iter().any(|why| why.contains("expense that")));
 }

@@ -92,9 +92,11 @@ pub struct DriveArgs {
     pub find_capacity: bool,
     /// Response time p95 that a step of --find-capacity may have at most
     #[arg(long, value_name = "D", default_value = "100ms", value_parser = values::latency)]
+    #[arg(requires = "find_capacity")]
     pub p95_limit: Duration,
     /// Measured time of a step of --find-capacity
     #[arg(long, value_name = "D", default_value = "6s", value_parser = values::duration)]
+    #[arg(requires = "find_capacity")]
     pub capacity_step: Duration,
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::report;
 use crate::cli::{Exit, NotifyArgs, Printer, values, verdict_text};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -110,7 +111,7 @@ fn outside_evidence(record: &mut RunRecord, args: &GateArgs) -> Result<()> {
         record.files.extend(unlisted);
     }
     if !looks.is_empty() {
-        record.watch = Some(gate::watched(&looks));
+        record.watch = Some(gate::watched(&looks, record.target.base_url.as_deref()));
     }
     Ok(())
 }
@@ -165,7 +166,7 @@ fn run_of_increment(args: &GateArgs) -> Result<Option<(PathBuf, Noted)>> {
     Ok(Some((args.run_dir.join(&step.folder), Noted { step, altered: whole.altered })))
 }
 
-/// Judges the record, writes the verdict into it, and says it.
+/// Judges the record, writes the verdict into it and into the pages, and says it.
 ///
 /// # Errors
 /// A usage error where a folder holds no run record, or none that can be compared.
@@ -215,7 +216,10 @@ async fn judge(args: &GateArgs, noted: Option<Noted>, printer: &Printer) -> Resu
     if !record.altered.is_empty() || refused.is_some() {
         // A fresh digest would make the alteration look like the original.
         printer.note("the verdict is not stored: the record is left as it was found");
-    } else if let Err(error) = run_folder::write_record(&args.run_dir, &record) {
+    } else if let Err(error) = run_folder::write_record(&args.run_dir, &record)
+        // The pages say what the record says.
+        .and_then(|()| report::write(&args.run_dir, &record))
+    {
         printer.note(&format!("the verdict is not stored: {error}"));
     }
     printer.json(&record);

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::cli::{Exit, Printer};
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
-use crate::run_folder::write_whole;
+use crate::run_folder::{make_writable, write_whole};
 use crate::scenario::{FromLog, LogOptions, Scenario, Summary, from_log};
 use crate::{discover, pg, seed};
 
@@ -100,8 +100,7 @@ async fn of_database(
         seed::Profile::parse_text("the new seed.toml", &texts[1])?;
     }
     Scenario::parse("the new scenario.toml", &texts[2])?;
-    std::fs::create_dir_all(&folder)
-        .or_usage(format!("--out {}", folder.display()), "give a folder that can be written")?;
+    make_writable(&folder)?;
     // Whoever came meanwhile is not overwritten either.
     not_there(args, &paths)?;
     for (path, text) in paths.iter().zip(&texts) {

@@ -11,7 +11,7 @@ use crate::error::{Context, Result};
 use crate::evidence::checklist::Checklist;
 use crate::evidence::verdict::State;
 use crate::preflight::{self, Milestone, PilotOptions};
-use crate::run_folder::write_whole;
+use crate::run_folder::{make_writable, write_whole};
 
 /// Arguments of `preflight` and `smoke`.
 #[derive(Debug, Args)]
@@ -81,6 +81,7 @@ pub async fn preflight(
     }
     let place = intents::place(Some(database_url), Some(&base_url));
     intents::announce(printer, &config.environment, &place, &changes, &left_out)?;
+    args.target.out.as_deref().map_or(Ok(()), make_writable)?;
     let context = printer.context(stop);
     let list = preflight::preflight(&config, database_url, &base_url, &context).await?;
     show(&list, args.target.out.as_deref(), printer)
@@ -99,6 +100,7 @@ pub async fn smoke(
     let base_url = args.target.required_base_url(&config)?;
     let (place, changes) = (intents::place(None, Some(&base_url)), [intents::test_rows(&config)]);
     intents::announce(printer, &config.environment, &place, &changes, &[])?;
+    args.target.out.as_deref().map_or(Ok(()), make_writable)?;
     let list = preflight::smoke(&config, &base_url, &printer.context(stop)).await?;
     show(&list, args.target.out.as_deref(), printer)
 }
@@ -117,6 +119,7 @@ pub async fn post_rollout(
     let database_url = args.target.required_database_url()?;
     let place = intents::place(Some(database_url), Some(&base_url));
     intents::announce(printer, &config.environment, &place, &[], &[])?;
+    args.target.out.as_deref().map_or(Ok(()), make_writable)?;
     let milestone = match args.when {
         When::Day1 => Milestone::Day1,
         When::Week1 => Milestone::Week1,
@@ -143,7 +146,6 @@ fn show(list: &Checklist, out: Option<&Path>, printer: &Printer) -> Result<Exit>
     }
     printer.json(list);
     if let Some(out) = out {
-        std::fs::create_dir_all(out).or_usage(format!("--out {}", out.display()), "")?;
         let json = serde_json::to_vec_pretty(list).or_run("checklist", "")?;
         write_whole(&out.join(format!("{}.json", list.name)), &json)?;
     }
@@ -165,8 +167,7 @@ pub async fn pilot(args: PilotArgs, printer: &Printer) -> Result<Exit> {
     intents::announce(printer, &environment, &place, &[], &[])?;
     let options = PilotOptions { fewer_than: args.fewer_than, orgs: args.orgs };
     let out = args.target.out.clone().unwrap_or_else(|| PathBuf::from("reports/pilot"));
-    let place = format!("--out {}", out.display());
-    std::fs::create_dir_all(&out).or_usage(place, "give a folder that can be written")?;
+    make_writable(&out)?;
     let pilot = preflight::pilot(database_url, options).await?;
     let files = [
         ("pilot-orgs.txt", &pilot.list),

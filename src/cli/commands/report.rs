@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::cli::{Exit, Printer};
 use crate::error::{Context, Error, Result};
+use crate::evidence::run_record::RunRecord;
 use crate::run_folder::{read_record, write_whole};
 use crate::{gate, rehearsal, report};
 
@@ -34,12 +35,7 @@ pub fn run(args: &ReportArgs, printer: &Printer) -> Result<Exit> {
         // Whatever verdict is written there, it no longer stands.
         gate::judge(&mut record);
     }
-    let mut written = Vec::new();
-    for (name, bytes) in report::render_all(&record) {
-        let path = args.run_dir.join(name);
-        write_whole(&path, &bytes)?;
-        written.push(path);
-    }
+    let written = write(&args.run_dir, &record)?;
     for path in &written {
         printer.result(&path.display().to_string());
     }
@@ -55,6 +51,15 @@ pub fn run(args: &ReportArgs, printer: &Printer) -> Result<Exit> {
         open(&args.run_dir.join("report.html"))?;
     }
     Ok(Exit::OK)
+}
+
+/// Writes every report of a record into the run's folder, and says where.
+pub(super) fn write(run_dir: &Path, record: &RunRecord) -> Result<Vec<PathBuf>> {
+    let write_one = |(name, bytes): (&str, Vec<u8>)| {
+        let path = run_dir.join(name);
+        write_whole(&path, &bytes).map(|()| path)
+    };
+    report::render_all(record).into_iter().map(write_one).collect()
 }
 
 /// Hands the page to whatever shows pages here.

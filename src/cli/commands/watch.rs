@@ -45,18 +45,21 @@ pub struct WatchArgs {
 pub async fn run(args: WatchArgs, printer: &Printer, stop: CancellationToken) -> Result<Exit> {
     let config = args.target.read_config()?;
     let base_url = args.target.required_base_url(&config)?;
-    let place = intents::place(None, Some(&base_url));
+    let database_url = args.target.checked_database_url()?;
+    let place = intents::place(database_url, Some(&base_url));
     intents::announce(printer, &config.environment, &place, &[], &[])?;
     let roots = TrustedRoots::with_file(config.tls.ca_file.as_deref())?;
     let mut notify = Vec::new();
-    if let Some(url) = &args.webhook {
-        notify.push(Notify::Chat(Webhook::new(url, &roots)?));
+    // CI hands on a secret that it does not have as an empty one.
+    if let Some(url) = args.webhook.as_ref().filter(|url| !url.is_empty()) {
+        notify.push(Notify::Chat(Webhook::new("--webhook", url, &roots)?));
     }
-    if let Some(key) = &args.pagerduty_key {
-        let events = Webhook::new(&args.pagerduty_url, &roots)?;
+    if let Some(key) = args.pagerduty_key.as_ref().filter(|key| !key.is_empty()) {
+        let events = Webhook::new("--pagerduty-url", &args.pagerduty_url, &roots)?;
         notify.push(Notify::PagerDuty { events, routing_key: key.clone() });
     }
-    let options = Options { every: args.every, length: args.length, notify };
+    let database_url = database_url.map(str::to_owned);
+    let options = Options { every: args.every, database_url, length: args.length, notify };
     let out = args.target.out.clone().unwrap_or_else(|| {
         let now = chrono::Utc::now().format("%Y%m%dT%H%M%SZ");
         PathBuf::from("reports").join(format!("watch-{now}-{}", std::process::id()))

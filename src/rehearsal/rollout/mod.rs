@@ -298,7 +298,7 @@ impl Journey<'_> {
         run.record.rollout = Some(self.evidence.clone());
         run.record.duration_s = began.elapsed().as_secs_f64();
         if !self.looks.is_empty() {
-            run.record.watch = Some(gate::watched(&self.looks));
+            run.record.watch = Some(gate::watched(&self.looks, None));
             self.folder.write_looks(&self.looks)?;
         }
         self.folder.write_record(&run.record)

@@ -265,6 +265,7 @@ fn watch() -> WatchEvidence {
         to: "2026-02-28T10:00:00Z".into(),
         watched_h: 25.0,
         looks: 301,
+        elsewhere: 0,
         answered: 300,
         critical_alerts: Some(0),
         critical_alarms: Vec::new(),

@@ -1,6 +1,8 @@
 //! The folder of one run: made before anything else, so that a bad path fails early; every file in
 //! it is whole or not there, and the record says what each of them holds.
 
+mod outside;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
@@ -11,20 +13,16 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Context, Error, Result};
 use crate::evidence::SCHEMA_VERSION;
-use crate::evidence::drill::Drill;
-use crate::evidence::fault::PlantedFault;
 use crate::evidence::history::IncomparableRun;
 use crate::evidence::run_record::{EvidenceFile, RunRecord};
 use crate::evidence::watch::Look;
+
+pub use outside::{Outside, read_outside};
 
 /// Where runs are kept unless `--out` says otherwise.
 const REPORTS: &str = "reports";
 /// The run record's file name.
 const RECORD: &str = "run.json";
-/// What drills leave.
-const DRILLS: &str = "drills.json";
-/// What faults planted on purpose leave.
-const FAULTS: &str = "faults.json";
 /// What hours of watching leave.
 const WATCH: &str = "watch.jsonl";
 /// How the name of a file begins that is not whole yet.
@@ -55,16 +53,12 @@ impl RunFolder {
             }
             None => (Path::new(REPORTS).join(&unique_id), unique_id),
         };
-        let place = format!("--out: cannot make the run folder {}", path.display());
-        let hint = "give a folder that can be created and written, with --out DIR";
-        std::fs::create_dir_all(&path).or_usage(&place, hint)?;
+        make_writable(&path)?;
         let lock = claim(&path)?;
         if path.join(RECORD).exists() {
             let what = format!("--out: {} holds a run already", path.display());
             return Err(Error::usage(what, "give a folder of its own to each run"));
         }
-        // A folder that exists may still be read-only.
-        tempfile::NamedTempFile::new_in(&path).or_usage(&place, hint)?;
         let folder = Self { path, run_id, _lock: Arc::new(lock) };
         if out.is_none() {
             folder.point_latest_here();
@@ -78,8 +72,7 @@ impl RunFolder {
     /// # Errors
     /// A usage error where it cannot be made or written, or holds a run that is not to be replaced.
     pub fn reuse(path: &Path, replaceable: fn(&RunRecord) -> bool) -> Result<Self> {
-        let place = format!("--out: cannot make the run folder {}", path.display());
-        std::fs::create_dir_all(path).or_usage(&place, "give --out a writable folder")?;
+        make_writable(path)?;
         let lock = claim(path)?;
         let record = path.join(RECORD);
         if record.exists() {
@@ -87,7 +80,8 @@ impl RunFolder {
                 let what = format!("--out: {} holds a run of another kind", path.display());
                 return Err(Error::usage(what, "give a folder of its own to each run"));
             }
-            std::fs::remove_file(&record).or_usage(&place, "give --out a writable folder")?;
+            let place = format!("--out: cannot replace {}", record.display());
+            std::fs::remove_file(&record).or_usage(place, "give --out a writable folder")?;
         }
         let run_id = path.file_name().map_or("run".into(), |name| name.to_string_lossy().into());
         Ok(Self { path: path.to_owned(), run_id, _lock: Arc::new(lock) })
@@ -141,6 +135,17 @@ impl RunFolder {
             let _ = std::fs::remove_file(&draft);
         }
     }
+}
+
+/// Makes the folder that `--out` names and tries it: one that is there may still be read-only.
+///
+/// # Errors
+/// A usage error where it cannot be made or written.
+pub fn make_writable(path: &Path) -> Result<()> {
+    let place = format!("--out: cannot make or write the folder {}", path.display());
+    let hint = "give a folder that can be created and written, with --out DIR";
+    std::fs::create_dir_all(path).or_usage(&place, hint)?;
+    tempfile::NamedTempFile::new_in(path).or_usage(&place, hint).map(drop)
 }
 
 /// Makes a folder ours for as long as the returned value lives, so that two runs do not mix their
@@ -264,58 +269,6 @@ pub fn read_runs(path: &Path) -> Result<Vec<std::result::Result<RunRecord, Incom
     }
     records.sort_by(|a, b| a.started_at.cmp(&b.started_at));
     Ok(broken.into_iter().chain(records.into_iter().map(Ok)).collect())
-}
-
-/// Evidence that other commands leave in a folder.
-#[derive(Debug, Default)]
-pub struct Outside {
-    /// Of `drills.json`.
-    pub drills: Vec<Drill>,
-    /// Of `faults.json`.
-    pub faults: Vec<PlantedFault>,
-    /// Of `watch.jsonl`.
-    pub looks: Vec<Look>,
-    /// The files that were there.
-    pub files: Vec<EvidenceFile>,
-}
-
-/// Reads what drills and hours of watching have left in a folder; nothing where there was none.
-///
-/// # Errors
-/// A run error where such a file is damaged: half of the evidence is none.
-pub fn read_outside(folder: &Path) -> Result<Outside> {
-    let mut outside = Outside::default();
-    if let Some(text) = read_if_there(folder, DRILLS, &mut outside.files)? {
-        let place = format!("{} is damaged", folder.join(DRILLS).display());
-        outside.drills = serde_json::from_str(&text).or_run(place, "make the drills again")?;
-    }
-    if let Some(text) = read_if_there(folder, FAULTS, &mut outside.files)? {
-        let place = format!("{} is damaged", folder.join(FAULTS).display());
-        outside.faults = serde_json::from_str(&text).or_run(place, "plant the faults again")?;
-    }
-    if let Some(text) = read_if_there(folder, WATCH, &mut outside.files)? {
-        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
-            let place = format!("{}:{} is damaged", folder.join(WATCH).display(), number + 1);
-            let hint = "each line is one look, as `cutover watch` writes them";
-            outside.looks.push(serde_json::from_str(line).or_run(place, hint)?);
-        }
-    }
-    Ok(outside)
-}
-
-fn read_if_there(
-    folder: &Path,
-    name: &str,
-    files: &mut Vec<EvidenceFile>,
-) -> Result<Option<String>> {
-    let path = folder.join(name);
-    // Neither a folder nor a pipe that nobody writes into.
-    if !path.is_file() {
-        return Ok(None);
-    }
-    let place = format!("cannot read {}", path.display());
-    files.push(evidence_file(folder, name).or_run(&place, "")?);
-    std::fs::read_to_string(&path).or_run(&place, "").map(Some)
 }
 
 /// What in a run's folder is not as the run left it.

@@ -1,0 +1,72 @@
+//! What the database says at a look, where one is named: whether the dual-write triggers are at work, how
+//! far its replicas lag, how many connections are in use. That it says nothing is an observation, too.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgConnection;
+
+use super::{Look, sql};
+use crate::config::Config;
+use crate::error::Result;
+use crate::pg;
+
+/// How long one look may take, the connection included.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The figures of one look, in the order of the statement.
+type Figures = (i64, Option<f64>, Option<i64>, i64);
+
+/// The database, and a connection to it for as long as it holds.
+pub(super) struct Database {
+    url: String,
+    /// Of the pairs whose trigger the configuration names: legacy table, and the trigger.
+    tables: Vec<String>,
+    triggers: Vec<String>,
+    connection: Option<PgConnection>,
+}
+
+impl Database {
+    pub(super) fn new(config: &Config, url: &str) -> Result<Self> {
+        let (mut tables, mut triggers) = (Vec::new(), Vec::new());
+        for pair in &config.tables {
+            if let Some(trigger) = &pair.trigger {
+                tables.push(pair.legacy_name()?.to_string());
+                triggers.push(trigger.clone());
+            }
+        }
+        Ok(Self { url: url.to_owned(), tables, triggers, connection: None })
+    }
+
+    /// Adds to a look what the database says.
+    pub(super) async fn add_to(&mut self, look: &mut Look) {
+        let asked = tokio::time::timeout(PATIENCE, self.ask()).await;
+        let (off, lag_s, connections, max) = match asked.unwrap_or_else(|_| Err("timeout".into())) {
+            Ok(figures) => figures,
+            Err(why) => {
+                // Whatever is still on its way must not be taken for the next answer.
+                self.connection = None;
+                look.database_error = Some(why);
+                return;
+            }
+        };
+        look.triggers_off = (!self.triggers.is_empty()).then(|| off.unsigned_abs());
+        look.replica_lag_s = look.replica_lag_s.into_iter().chain(lag_s).reduce(f64::max);
+        look.connections = connections.map(i64::unsigned_abs);
+        look.connections_max = Some(max.unsigned_abs());
+    }
+
+    async fn ask(&mut self) -> Result<Figures, String> {
+        let told = |error: sqlx::Error| error.to_string();
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => {
+                let fresh = pg::connect_reading(&self.url).await;
+                let mut fresh = fresh.map_err(|error| error.to_string())?;
+                sqlx::raw_sql(sql::SESSION).execute(&mut fresh).await.map_err(told)?;
+                none.insert(fresh)
+            }
+        };
+        let asked = sqlx::query_as(sql::LOOK).bind(&self.tables).bind(&self.triggers);
+        asked.fetch_one(connection).await.map_err(told)
+    }
+}
