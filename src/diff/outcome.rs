@@ -174,14 +174,15 @@ impl Outcome {
         Ok(())
     }
 
-    /// Begins the row findings of a table; `diverging` are its orgs that differ.
+    /// Begins the row findings of a table with so many rows on each side; `diverging` are its orgs that
+    /// differ.
     pub(super) fn begin_table<K: OrgKey>(
         &mut self,
         plan: &PairPlan,
+        rows: [u64; 2],
         digests: &Digests<K>,
         diverging: HashMap<String, [u32; 2]>,
     ) -> Result<()> {
-        let rows = digests.totals.rows;
         if rows == [0, 0] {
             self.empty.push(plan.name.clone());
         }

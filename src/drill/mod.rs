@@ -100,13 +100,17 @@ async fn play<S: Stage>(
     script: &mut script::Script<'_>,
     context: &ActContext,
 ) -> Result<()> {
-    let mut scene = Scene::set(stage, target, context).await?;
+    let mut scene = Scene::set(stage, target, name.is_gentle(), context).await?;
     let played = tokio::select! {
         biased;
         () = context.stop.cancelled() => Err(Error::Interrupted),
         played = act(name, &mut scene, script) => played,
     };
     let cleared = scene.clear().await;
+    if let Err(error) = &cleared {
+        // Whatever else is told, nobody may miss this.
+        context.note(format!("the target is not left as it was: {error}"));
+    }
     played.and(cleared)
 }
 

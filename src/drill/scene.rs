@@ -58,6 +58,8 @@ pub(super) struct Scene<'a, S> {
     pub site: Site,
     pub orgs: Vec<String>,
     pub traffic: Traffic,
+    /// Whether it moves the flag alone, and nothing else is to be put back.
+    gentle: bool,
 }
 
 impl<'a, S: Stage> Scene<'a, S> {
@@ -65,6 +67,7 @@ impl<'a, S: Stage> Scene<'a, S> {
     pub(super) async fn set(
         stage: &'a mut S,
         target: &'a Target,
+        gentle: bool,
         context: &'a ActContext,
     ) -> Result<Self> {
         let flag = Percentage::new(&target.config, &target.base_url)?;
@@ -76,9 +79,17 @@ impl<'a, S: Stage> Scene<'a, S> {
             let hint = "seed it first (cutover seed), or leave the target away";
             return Err(Error::run("the target holds no org to rehearse with", hint));
         }
-        flag.set(PERCENT).await?;
-        let traffic = Traffic::start(&target.config, &target.base_url, &orgs)?;
-        Ok(Self { stage, target, context, flag, site, orgs, traffic })
+        let set = flag.set(PERCENT).await;
+        match set.and_then(|()| Traffic::start(&target.config, &target.base_url, &orgs)) {
+            Ok(traffic) => Ok(Self { stage, target, context, flag, site, orgs, traffic, gentle }),
+            Err(error) => {
+                // It may have got through all the same.
+                if let Err(back) = flag.set(0.0).await {
+                    context.note(format!("the flag may stand at {PERCENT} %: {back}"));
+                }
+                Err(error)
+            }
+        }
     }
 
     /// A connection to the database of its own.
@@ -144,27 +155,40 @@ impl<'a, S: Stage> Scene<'a, S> {
         self.traffic.acknowledged(Instant::now()).into_iter().map(|(id, _)| id).collect()
     }
 
-    /// Leaves the target as it was: flag off, no org disabled, triggers at work, replay going on,
-    /// the drill's own rows gone.
+    /// Leaves the target as it was: flag off, the drill's own rows gone; after one that touches more, no
+    /// org disabled, triggers at work, replay going on.
     pub(super) async fn clear(&mut self) -> Result<()> {
         self.traffic.end().await;
         let flag = self.flag.set(0.0).await;
-        let orgs = self.flag.disable(&[]).await;
-        if let Some(url) = &self.target.replica_url {
-            sql::replay(url, false).await?;
+        let rest = if self.gentle { Ok(()) } else { self.mend().await };
+        let mut left = 0;
+        for (id, org) in self.traffic.acknowledged(Instant::now()) {
+            let path = format!("/finance/revenue/{id}?orgId={org}");
+            let answer = self.site.send(hyper::Method::DELETE, &path, "", &[]).await;
+            // One that is gone already was removed by the drill itself.
+            let gone = |status| (200..300).contains(&status) || status == 404;
+            left += u64::from(!answer.is_ok_and(|answer| gone(answer.status)));
         }
+        if left > 0 {
+            // They stand on both sides and harm nobody.
+            self.context.note(format!("{left} rows of the drill could not be removed"));
+        }
+        flag.and(rest)
+    }
+
+    async fn mend(&mut self) -> Result<()> {
+        let orgs = self.flag.disable(&[]).await;
+        let replay = match &self.target.replica_url {
+            Some(url) => sql::replay(url, false).await,
+            None => Ok(()),
+        };
         let mut connection = self.connect().await?;
         for pair in &self.target.config.tables {
             if sql::trigger_enabled(&mut connection, pair).await? == Some(false) {
                 sql::trigger(&mut connection, pair, true).await?;
             }
         }
-        for (id, org) in self.traffic.acknowledged(Instant::now()) {
-            let path = format!("/finance/revenue/{id}?orgId={org}");
-            // What cannot be removed stands on both sides and harms nobody.
-            let _ = self.site.send(hyper::Method::DELETE, &path, "", &[]).await;
-        }
-        flag.and(orgs)
+        orgs.and(replay)
     }
 }
 

@@ -79,6 +79,9 @@ impl Looked {
     ) -> Self {
         send_doubts_again(shared).await;
         confirming.stop().await;
+        if !shared.queue.stopped() {
+            tokio::time::sleep(QUIET).await;
+        }
         let isolation = shared.isolation.evidence();
         let parity = parity(shared, options, measured, flag, context).await;
         let ledger = account(shared, options, out, context).await;
@@ -160,7 +163,6 @@ async fn account(
         (None, _) => Err("no database was named".to_owned()),
         (Some(url), _) => {
             context.started("ledger", None, "rows");
-            tokio::time::sleep(QUIET).await;
             let held = reconcile(path, url, &options.tables, out).await;
             context.emit(Event::Finished);
             held.map_err(|error| error.to_string())

@@ -3,7 +3,7 @@
 use super::catalogue::criterion;
 use super::limits;
 use crate::evidence::finding::{DiffEvidence, Severity};
-use crate::evidence::run_record::{ActState, RunRecord};
+use crate::evidence::run_record::{ActState, RunRecord, TargetPair};
 use crate::evidence::verdict::{Action, Criterion, State};
 
 impl Criterion {
@@ -45,28 +45,19 @@ pub(super) fn count(number: u64) -> String {
 pub(super) fn all(record: &RunRecord) -> Vec<Criterion> {
     let mut criteria = vec![whole_record(record)];
     if record.diff_before.is_some() || record.drive.is_some() {
-        criteria.push(content("content_identical_before", record.diff_before.as_ref()));
+        let before = record.diff_before.as_ref();
+        criteria.push(content("content_identical_before", before, &record.target.pairs));
     }
-    criteria.push(content("content_identical", deciding_diff(record)));
+    criteria.push(content("content_identical", deciding_diff(record), &record.target.pairs));
     criteria.push(row_delta(record));
     criteria.push(catalog(record.diff.as_ref()));
     if record.manifest.is_some() || record.acts.iter().any(|act| act.name == "seed") {
         criteria.push(nothing_lost_since_seed(record));
     }
-    let left_out = left_out(record);
-    if !left_out.is_empty() {
-        criteria.push(criterion("tested_whole").note(left_out.join("; ")));
+    if !record.left_out.is_empty() {
+        criteria.push(criterion("tested_whole").note(record.left_out.join("; ")));
     }
     criteria
-}
-
-/// What nobody may take for tested, whatever the verdict.
-pub(super) fn left_out(record: &RunRecord) -> Vec<String> {
-    let compared = record.target.pairs.iter().filter(|_| record.diff.is_some());
-    let ignored = compared.filter(|pair| !pair.ignore.is_empty()).map(|pair| {
-        format!("columns of {} that the comparison ignores: {}", pair.name, pair.ignore.join(", "))
-    });
-    record.left_out.iter().cloned().chain(ignored).collect()
 }
 
 /// The comparison that counts: where there was a load, one made after it.
@@ -102,7 +93,7 @@ pub(super) fn whole_record(record: &RunRecord) -> Criterion {
     }
 }
 
-fn content(id: &str, diff: Option<&DiffEvidence>) -> Criterion {
+fn content(id: &str, diff: Option<&DiffEvidence>, pairs: &[TargetPair]) -> Criterion {
     let criterion = criterion(id);
     let Some(diff) = diff else {
         return criterion.note("the tables were not compared");
@@ -132,7 +123,15 @@ fn content(id: &str, diff: Option<&DiffEvidence>) -> Criterion {
     }
     let rows: u64 = diff.tables.iter().map(|table| table.legacy_rows).sum();
     let (rows, orgs) = (count(rows), count(diff.orgs_checked));
-    criterion.measured(true, format!("0 of {rows} rows differ in {orgs} orgs"))
+    let ignored = pairs
+        .iter()
+        .flat_map(|pair| pair.ignore.iter().map(move |column| format!("{}.{column}", pair.name)));
+    let ignored: Vec<String> = ignored.collect();
+    let note = match ignored.is_empty() {
+        true => String::new(),
+        false => format!("the configuration ignores {}", ignored.join(", ")),
+    };
+    criterion.measured(true, format!("0 of {rows} rows differ in {orgs} orgs")).note(note)
 }
 
 fn worst_orgs(diff: &DiffEvidence) -> String {

@@ -10,9 +10,9 @@ use super::failure;
 use crate::error::{Context, Error, Result};
 
 /// Session settings under which equal values always look equal, under which row-level security
-/// raises an error instead of hiding rows, and under which a transaction that keeps a snapshot for
-/// others is not ended for idling.
-const SESSION: [(&str, &str); 7] = [
+/// raises an error instead of hiding rows, under which a transaction that keeps a snapshot for others is
+/// not ended for idling, and a statement ends with the program that asked it.
+const SESSION: [(&str, &str); 8] = [
     ("timezone", "UTC"),
     ("datestyle", "ISO, YMD"),
     ("intervalstyle", "postgres"),
@@ -20,6 +20,7 @@ const SESSION: [(&str, &str); 7] = [
     ("bytea_output", "hex"),
     ("row_security", "off"),
     ("idle_in_transaction_session_timeout", "0"),
+    ("client_connection_check_interval", "5s"),
 ];
 
 /// Reads a `postgres://` URL into options with our session settings.
@@ -38,12 +39,14 @@ pub fn options(database_url: &str) -> Result<PgConnectOptions> {
 }
 
 /// The same for a session that only reads: each of its transactions is read-only, so that no slip of
-/// ours and no function that a statement calls can change anything.
+/// ours and no function that a statement calls can change anything; and it waits for no lock for long:
+/// what it would wait for may be waiting for it.
 ///
 /// # Errors
 /// As [`options`].
 pub fn reading_options(database_url: &str) -> Result<PgConnectOptions> {
-    Ok(options(database_url)?.options([("default_transaction_read_only", "on")]))
+    let reading = [("default_transaction_read_only", "on"), ("lock_timeout", "60s")];
+    Ok(options(database_url)?.options(reading))
 }
 
 /// How long a server may take to say hello; a frozen one would take for ever.

@@ -31,7 +31,9 @@ pub(super) fn refused(what: impl Display, code: &str, message: &str) -> Error {
         "57P01" | "57P02" | "57P03" => "the server is shutting down or starting",
         "53300" => "the server has no connection to spare; raise max_connections",
         "40001" => "a replica ended the statement; raise max_standby_streaming_delay there",
-        "55P03" => "another session holds a lock on the table; raise lock_timeout or try again",
+        "55P03" => {
+            "another session holds a lock on the table, or waits for one; try again once it is done"
+        }
         _ => "",
     };
     Error::run(format!("{what}: {message} (SQLSTATE {code})"), hint)

@@ -35,17 +35,19 @@ impl Snapshot {
         let mut connection = connect_reading(database_url).await?;
         let options = reading_options(database_url)?;
         let readers = shortcut(&options, &mut connection).await.unwrap_or(options);
-        let refused = |error: sqlx::Error| failure("cannot take a snapshot", &error);
-        connection.execute(sql::BEGIN_SNAPSHOT).await.map_err(refused)?;
-        if !tables.is_empty() {
-            let lock = AssertSqlSafe(sql::lock_tables(tables));
-            connection.execute(lock).await.map_err(|e| failure("cannot lock the tables", &e))?;
-        }
-        let id: String = sqlx::query_scalar(sql::EXPORT_SNAPSHOT)
-            .fetch_one(&mut connection)
-            .await
-            .map_err(refused)?;
+        let id = begin(&mut connection, tables).await?;
         Ok(Self { connection, readers, id })
+    }
+
+    /// Takes another in its place. The locks of the old one are gone before those of the new one are asked
+    /// for: a change of a table that waits between the two would otherwise wait for us, and we for it.
+    ///
+    /// # Errors
+    /// A run error where the old one was lost, or the new one is refused.
+    pub async fn renew(&mut self, tables: &[QualifiedName]) -> Result<()> {
+        in_time("the snapshot was lost", self.connection.execute(sql::END_SNAPSHOT)).await?;
+        self.id = begin(&mut self.connection, tables).await?;
+        Ok(())
     }
 
     /// The connection that holds the snapshot, for statements on it.
@@ -81,6 +83,17 @@ impl Snapshot {
         drop(self.connection.close().await);
         Ok(())
     }
+}
+
+/// Begins the transaction; what its snapshot is called.
+async fn begin(connection: &mut PgConnection, tables: &[QualifiedName]) -> Result<String> {
+    let refused = |error: sqlx::Error| failure("cannot take a snapshot", &error);
+    connection.execute(sql::BEGIN_SNAPSHOT).await.map_err(refused)?;
+    if !tables.is_empty() {
+        let lock = AssertSqlSafe(sql::lock_tables(tables));
+        connection.execute(lock).await.map_err(|e| failure("cannot lock the tables", &e))?;
+    }
+    sqlx::query_scalar(sql::EXPORT_SNAPSHOT).fetch_one(connection).await.map_err(refused)
 }
 
 /// A connection for reading by COPY on which every statement sees the state of its own moment.

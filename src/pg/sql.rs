@@ -5,6 +5,9 @@ use super::QualifiedName;
 /// Begins a transaction that sees one state of the database and can change nothing.
 pub const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
+/// Lets go of the transaction's snapshot, and of its locks.
+pub(super) const END_SNAPSHOT: &str = "COMMIT";
+
 /// Names the transaction's snapshot, so that other connections can take it too.
 pub const EXPORT_SNAPSHOT: &str = "SELECT pg_export_snapshot()";
 

@@ -12,10 +12,14 @@ use crate::config::Config;
 use crate::evidence::checklist::Item;
 use crate::routing::run_program;
 
+const ID: &str = "backup";
+const ADVICE: &str = "take a backup now, then run this again";
+/// How far two clocks may be apart.
+const CLOCKS: Duration = Duration::from_secs(300);
+
 pub(super) async fn age(config: &Config, connection: &mut PgConnection) -> Item {
-    let (id, settings) = ("backup", &config.preflight);
+    let settings = &config.preflight;
     let title = format!("a full backup not older than {} h", settings.backup_max_age_h);
-    let advice = "take a backup now, then run this again";
     let limit = Duration::from_secs_f64(settings.backup_max_age_h * 3600.0);
     let taken = if let Some(path) = &settings.backup_file {
         newest(path).map_err(|error| format!("{}: {error}", path.display()))
@@ -25,17 +29,23 @@ pub(super) async fn age(config: &Config, connection: &mut PgConnection) -> Item 
         sql::archived_at(connection).await
     } else {
         let how = "name backup_file, backup_command or backup_archiver in [preflight]";
-        return unknown(id, &title, "nobody says where backups are", how);
+        return unknown(ID, &title, "nobody says where backups are", how);
     };
     match taken {
-        Ok(Some(at)) => {
-            let age = SystemTime::now().duration_since(at).unwrap_or_default();
-            let seen = format!("{:.1} h old, of {}", age.as_secs_f64() / 3600.0, shown(at));
-            item(id, &title, age <= limit, seen, advice)
-        }
-        Ok(None) => item(id, &title, false, "there is none", advice),
-        Err(why) => unknown(id, &title, why, advice),
+        Ok(Some(at)) => judged(&title, limit, at, SystemTime::now()),
+        Ok(None) => item(ID, &title, false, "there is none", ADVICE),
+        Err(why) => unknown(ID, &title, why, ADVICE),
     }
+}
+
+fn judged(title: &str, limit: Duration, at: SystemTime, now: SystemTime) -> Item {
+    if at > now + CLOCKS {
+        let why = format!("it is of {}, which is yet to come", shown(at));
+        return unknown(ID, title, why, "seconds since 1970, or RFC 3339, are meant");
+    }
+    let age = now.duration_since(at).unwrap_or_default();
+    let seen = format!("{:.1} h old, of {}", age.as_secs_f64() / 3600.0, shown(at));
+    item(ID, title, age <= limit, seen, ADVICE)
 }
 
 fn shown(at: SystemTime) -> String {
@@ -88,6 +98,19 @@ mod tests {
         assert_eq!(newest(folder.path()).expect("readable"), None);
         std::fs::write(&file, "rows").expect("written");
         assert!(newest(folder.path()).expect("readable").is_some());
+    }
+
+    #[test]
+    fn an_old_backup_fails_and_one_of_tomorrow_is_not_known() {
+        use crate::evidence::verdict::State;
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        let state = |at| judged("a backup", hours(24), at, now).state;
+        assert_eq!(state(now - hours(23)), State::Pass);
+        assert_eq!(state(now + Duration::from_secs(60)), State::Pass);
+        assert_eq!(state(now - hours(25)), State::Fail);
+        // Milliseconds taken for seconds.
+        assert_eq!(state(now + hours(400_000_000)), State::Unknown);
     }
 
     #[tokio::test]

@@ -112,10 +112,17 @@ fn log(config: &Config) -> Item {
         Ok(bytes) => {
             let text = String::from_utf8_lossy(&bytes);
             let lines: Vec<&str> = text.lines().collect();
+            if lines.is_empty() {
+                let why = format!("{} is empty", path.display());
+                return unknown(id, title, why, "was it rotated just now? name the one before");
+            }
+            let named = config.tables.iter().filter_map(|pair| pair.trigger.as_deref());
+            let named: Vec<&str> = named.chain(["dual_write"]).collect();
             let is_error = |line: &str| line.contains("ERROR:") || line.contains("FATAL:");
             let of_trigger = |at: usize| {
                 // The context of an error follows it within a few lines.
-                lines[at..lines.len().min(at + 4)].iter().any(|line| line.contains("dual_write"))
+                let context = &lines[at..lines.len().min(at + 4)];
+                context.iter().any(|line| named.iter().any(|name| line.contains(name)))
                     || lines[at].contains("no partition of relation")
             };
             let found: Vec<&str> = (0..lines.len())
@@ -150,6 +157,14 @@ mod tests {
         let bad = "ERROR:  null value\nCONTEXT:  PL/pgSQL function revenue_dual_write() line 3\n";
         assert_eq!(with_log(bad).state, State::Fail);
         assert_eq!(with_log("ERROR:  syntax error\nSTATEMENT:  x\n").state, State::Pass);
+        assert_eq!(with_log("").state, State::Unknown);
         assert_eq!(log(&Config::default()).state, State::Unknown);
+        let mut config = Config::default();
+        config.tables[0].trigger = Some("carry_over".into());
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        config.preflight.log_file = Some(file.path().to_owned());
+        std::fs::write(file.path(), bad.replace("revenue_dual_write", "carry_over"))
+            .expect("written");
+        assert_eq!(log(&config).state, State::Fail);
     }
 }

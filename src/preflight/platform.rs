@@ -109,9 +109,15 @@ async fn recent_writes(config: &Config, database_url: &str, site: &mut Site) -> 
             serde_json::from_slice::<Value>(&answer.body).ok().and_then(|row| row["id"].as_i64())
         }
         Ok(answer) => return item(id, title, false, format!("status {}", answer.status), advice),
-        Err(failure) => return item(id, title, false, failure.name(), "is the platform up?"),
+        Err(failure) => {
+            let seen = format!("{}; a row may have been left in org {org}", failure.name());
+            return item(id, title, false, seen, "is the platform up?");
+        }
     };
-    let Some(row) = made else { return unknown(id, title, "the answer names no row", advice) };
+    let Some(row) = made else {
+        let why = format!("the answer names no row; one may have been left in org {org}");
+        return unknown(id, title, why, "look for `cutover preflight` there, and remove it");
+    };
     let sides = match connect_reading(database_url).await {
         Ok(mut connection) => {
             let sides = sql::sides(&mut connection, pair, row).await;

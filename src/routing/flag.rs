@@ -250,7 +250,8 @@ impl Question {
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
-        let place = format!("{} {}{}", self.method, self.endpoint.authority(), self.uri);
+        // A query may hold a secret.
+        let place = format!("{} {}{}", self.method, self.endpoint.authority(), self.uri.path());
         let answer = Client::new(self.endpoint.clone(), 0, PATIENCE).send(request).await;
         let answer = answer.map_err(|f| f.name()).or_run(&place, "is [routing] right?")?;
         match answer.status {

@@ -15,10 +15,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// # Errors
 /// A run error where it cannot be started, takes longer than 30 s, or does not end with 0.
 pub async fn run_program(setting: &str, argv: &[String]) -> Result<String> {
-    let place = format!("{setting} command `{}`", argv.join(" "));
     let Some((program, arguments)) = argv.split_first() else {
-        return Err(Error::usage(format!("{place}: names no program"), "program and arguments"));
+        let what = format!("{setting} command names no program");
+        return Err(Error::usage(what, "give program and arguments as a list"));
     };
+    // An argument may be a secret.
+    let place = format!("{setting} command `{program}`");
     let command =
         Command::new(program).args(arguments).stdin(Stdio::null()).kill_on_drop(true).output();
     let output = tokio::time::timeout(PATIENCE, command)

@@ -113,7 +113,16 @@ impl Checkpoints {
 
     fn start_reading(&self, path: &Path) -> Result<(BufReader<File>, Secret)> {
         let place = || format!("cannot resume from {}", path.display());
-        let mut file = BufReader::new(File::open(path).or_usage(place(), HINT)?);
+        let file = File::open(path).or_usage(place(), HINT)?;
+        let left = file.metadata().and_then(|meta| meta.modified()).or_usage(place(), HINT)?;
+        if left.elapsed().is_ok_and(|age| age > OLDEST) {
+            let what = format!("--resume: {} was left more than a day ago", path.display());
+            return Err(Error::usage(
+                what,
+                "much may have changed since: compare afresh, without it",
+            ));
+        }
+        let mut file = BufReader::new(file);
         let mut beginning = [0; BEGINNING.len()];
         let mut identity = [0; 16];
         file.read_exact(&mut beginning).or_usage(place(), HINT)?;
@@ -130,6 +139,9 @@ impl Checkpoints {
         Ok((file, secret))
     }
 }
+
+/// What was read longer ago says too little of the present.
+const OLDEST: Duration = Duration::from_secs(24 * 3600);
 
 /// One worker's file.
 pub(super) struct Checkpoint {

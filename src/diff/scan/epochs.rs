@@ -57,8 +57,7 @@ impl Epochs {
 
     /// Takes a new snapshot in place of the old one.
     pub(in crate::diff) async fn renew(&mut self) -> Result<()> {
-        let next = Snapshot::take(&self.database_url, &self.tables).await?;
-        std::mem::replace(&mut self.snapshot, next).close().await?;
+        self.snapshot.renew(&self.tables).await?;
         self.began = Instant::now();
         self.count += 1;
         Ok(())

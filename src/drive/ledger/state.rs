@@ -20,8 +20,8 @@ pub(in crate::drive) fn state_of(outcome: Outcome) -> State {
         | Outcome::BadBody
         | Outcome::CheckFailed
         | Outcome::ForeignOrg => State::Ok,
-        // The platform gave up waiting, or somebody in front of it did.
-        Outcome::Status(408 | 502..=504) => State::Unknown,
+        // The platform gave up waiting, or somebody in front of it did (499 and 520 on are proxies').
+        Outcome::Status(408 | 499 | 502..=504 | 520..=527) => State::Unknown,
         Outcome::Status(_) => State::Fail,
         // Nothing was sent.
         Outcome::Failed(failure) if is_unsent(failure) => State::Fail,

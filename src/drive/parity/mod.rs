@@ -186,7 +186,9 @@ fn judge(first: &Answer, twin: &Answer, again: &Answer, masks: &[Places]) -> Set
     let (first, twin, again) = match (first, twin, again) {
         (Ok(first), Ok(twin), Ok(again)) => (read(first), read(twin), read(again)),
         // Legacy may have answered out of its cache while nobody behind the platform could be asked.
-        (Ok(_), Err(Outcome::Status(408 | 502..=504)), Ok(_)) => return Settled::Unanswered,
+        (Ok(_), Err(Outcome::Status(408 | 499 | 502..=504 | 520..=527)), Ok(_)) => {
+            return Settled::Unanswered;
+        }
         // One side refuses what the other answers, as long as nothing changes.
         (Ok(first), Err(Outcome::Status(status)), Ok(again)) if read(first) == read(again) => {
             return Settled::Differs(refused(*status, true));

@@ -23,6 +23,8 @@ use crate::run_folder::{RunFolder, read_record};
 
 /// What each org is asked for to see where its reads go.
 const READ: &str = "/finance/revenue?orgId={{org}}&limit=5";
+/// How long after a request that was not taken the next one is sent.
+const BEFORE_ANOTHER_TRY: Duration = Duration::from_secs(1);
 
 impl Journey<'_> {
     /// One increment: its own run in a folder of its own.
@@ -113,10 +115,12 @@ impl Journey<'_> {
 
     /// Waits until reads are routed as the percentage asks for, then looks whether they stay.
     pub(super) async fn prove(&mut self, percent: f64) -> Result<Routing> {
-        let end = Instant::now() + PROPAGATION;
         let tolerance = Survey::tolerance(self.orgs.len(), percent);
+        let mut end = None;
         loop {
             let (one, other) = (self.survey().await?, self.survey().await?);
+            // A survey of a distant platform takes longer than a flag does to spread.
+            let end = *end.get_or_insert_with(|| Instant::now() + PROPAGATION);
             let wavering = one.partitioned.symmetric_difference(&other.partitioned).count();
             let dropped = self.inside.difference(&other.partitioned).count();
             let silent = one.silent.len().max(other.silent.len());
@@ -165,8 +169,19 @@ impl Journey<'_> {
         Ok(())
     }
 
+    /// Asks for every org, and once more for those without an answer: one that was lost on its way says
+    /// nothing of the routing.
     pub(super) async fn survey(&self) -> Result<Survey> {
-        survey(&self.target.config, &self.target.base_url, READ, &self.orgs).await
+        let (config, base_url) = (&self.target.config, &self.target.base_url);
+        let mut asked = survey(config, base_url, READ, &self.orgs).await?;
+        let silent: Vec<String> = asked.silent.keys().cloned().collect();
+        if !silent.is_empty() {
+            let again = survey(config, base_url, READ, &silent).await?;
+            asked.partitioned.extend(again.partitioned);
+            asked.legacy.extend(again.legacy);
+            asked.silent = again.silent;
+        }
+        Ok(asked)
     }
 
     /// What the gate reads of a survey.
@@ -196,8 +211,14 @@ impl Journey<'_> {
 
     /// Sets a smaller percentage and proves it; whatever a signal has asked for in between.
     pub(super) async fn roll_back(&mut self, percent: f64) -> bool {
-        if self.flag.set(percent).await.is_err() {
-            return false;
+        // A platform that is in trouble may not take the first request.
+        let end = Instant::now() + PROPAGATION;
+        while let Err(error) = self.flag.set(percent).await {
+            if Instant::now() >= end {
+                self.context.note(format!("the share is not set to {percent} %: {error}"));
+                return false;
+            }
+            tokio::time::sleep(BEFORE_ANOTHER_TRY).await;
         }
         self.inside.clear();
         let context = std::mem::replace(&mut self.context, ActContext::silent());
