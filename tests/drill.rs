@@ -3,8 +3,10 @@
 mod support;
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use cutover::act::ActContext;
+use cutover::http::{Site, TrustedRoots};
 use cutover::rig::{Options, Stack};
 use serde_json::Value;
 
@@ -118,6 +120,60 @@ async fn what_is_no_rig_is_touched_only_by_its_owners_leave() {
     let (code, _, said) =
         drill(&out.path().join("spoils"), &[&["emergency-rollback"], &with[..]].concat());
     assert_eq!(code, Some(2), "{said}");
+    stack.stop().await.expect("the rig stops");
+}
+
+/// The platform's share as it says itself.
+async fn share(base_url: &str) -> f64 {
+    let url = base_url.parse().expect("a URL");
+    let mut site =
+        Site::new(&url, &TrustedRoots::default(), Duration::from_secs(5)).expect("loopback");
+    let flags = site.json("/admin/flags").await.expect("flags");
+    flags["USE_PARTITIONED_TABLES_PERCENTAGE"].as_f64().expect("a percentage")
+}
+
+/// Waits until the share is what `wanted` says; the last one seen.
+async fn share_becomes(base_url: &str, wanted: impl Fn(f64) -> bool) -> f64 {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let seen = share(base_url).await;
+        if wanted(seen) || Instant::now() > end {
+            return seen;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_moves_the_share_of_a_platform_that_lives_on_and_is_killed_leaves_it_at_0() {
+    let out = folder();
+    let stack = rig("").await;
+    let base_url = stack.base_url().expect("asked for").to_owned();
+    let not_a_rig = "ALTER DATABASE hospitality_platform SET cutover.rig = 'off'";
+    support::execute(stack.database_url(), not_a_rig).await;
+    let config = out.path().join("staging.toml");
+    let text = "[rollout]\nenvironment = \"staging\"\ndrills = [\"standard-rollback\"]\n";
+    std::fs::write(&config, text).expect("written");
+    for (name, command) in [
+        ("drill", &["drill", "standard-rollback"][..]),
+        ("rollout", &["rehearse", "--rollout", "--skip-seed", "--orgs", ORGS, "--rate", "20"]),
+    ] {
+        let mut killed = support::cutover_command()
+            .args(command)
+            .args(["--database-url", stack.database_url(), "--base-url", &base_url, "--config"])
+            .arg(&config)
+            .arg("--out")
+            .arg(out.path().join(name))
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("it starts");
+        let moved = share_becomes(&base_url, |share| share > 0.0).await;
+        killed.kill().expect("it runs");
+        killed.wait().expect("it ends");
+        assert!(moved > 0.0, "{name} never moved the share");
+        let left = share_becomes(&base_url, |share| share == 0.0).await;
+        assert_eq!(left, 0.0, "{name}");
+    }
     stack.stop().await.expect("the rig stops");
 }
 

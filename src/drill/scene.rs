@@ -1,5 +1,6 @@
 //! A drill's surroundings: the target, its flag, traffic beneath it, and how it is left.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -15,7 +16,7 @@ use crate::config::{Config, TablePair};
 use crate::error::{Error, Result};
 use crate::http::{Site, TrustedRoots};
 use crate::pg::connect;
-use crate::routing::Percentage;
+use crate::routing::{Percentage, ShareKeeper};
 
 /// Share of orgs that read from the partitioned side when an emergency comes.
 pub(super) const PERCENT: f64 = 25.0;
@@ -37,6 +38,8 @@ pub struct Target {
     pub replica_url: Option<String>,
     /// How the platform's owner describes it.
     pub config: Config,
+    /// This program, where the platform outlives whoever ends us: it puts the share back then.
+    pub keeper: Option<PathBuf>,
 }
 
 impl Target {
@@ -60,6 +63,7 @@ pub(super) struct Scene<'a, S> {
     pub traffic: Traffic,
     /// Whether it moves the flag alone, and nothing else is to be put back.
     gentle: bool,
+    keeper: Option<ShareKeeper>,
 }
 
 impl<'a, S: Stage> Scene<'a, S> {
@@ -79,13 +83,20 @@ impl<'a, S: Stage> Scene<'a, S> {
             let hint = "seed it first (cutover seed), or leave the target away";
             return Err(Error::run("the target holds no org to rehearse with", hint));
         }
+        let keeper = target.keeper.as_deref();
+        let keeper = keeper.map(|program| ShareKeeper::start(program, &flag, 0.0)).transpose()?;
         let set = flag.set(PERCENT).await;
         match set.and_then(|()| Traffic::start(&target.config, &target.base_url, &orgs)) {
-            Ok(traffic) => Ok(Self { stage, target, context, flag, site, orgs, traffic, gentle }),
+            Ok(traffic) => {
+                Ok(Self { stage, target, context, flag, site, orgs, traffic, gentle, keeper })
+            }
             Err(error) => {
                 // It may have got through all the same.
-                if let Err(back) = flag.set(0.0).await {
-                    context.note(format!("the flag may stand at {PERCENT} %: {back}"));
+                match flag.set(0.0).await {
+                    Ok(()) => keeper.into_iter().for_each(ShareKeeper::release),
+                    Err(back) => {
+                        context.note(format!("the flag may stand at {PERCENT} %: {back}"));
+                    }
                 }
                 Err(error)
             }
@@ -160,6 +171,10 @@ impl<'a, S: Stage> Scene<'a, S> {
     pub(super) async fn clear(&mut self) -> Result<()> {
         self.traffic.end().await;
         let flag = self.flag.set(0.0).await;
+        // Where that did not work, the keeper tries on after us.
+        if let Some(keeper) = self.keeper.take().filter(|_| flag.is_ok()) {
+            keeper.release();
+        }
         let rest = if self.gentle { Ok(()) } else { self.mend().await };
         let mut left = 0;
         for (id, org) in self.traffic.acknowledged(Instant::now()) {

@@ -53,7 +53,8 @@ pub async fn drill(
         return stack.stop().await.and(outcome);
     };
     let config = options.config.clone();
-    let target = Target { database_url, base_url, replica_url: None, config };
+    let keeper = Some(options.executable.clone());
+    let target = Target { database_url, base_url, replica_url: None, config, keeper };
     for name in &options.names {
         drill::permit(*name, &target).await?;
     }
@@ -84,6 +85,7 @@ async fn set_up(options: &DrillOptions, context: &ActContext) -> Result<(Stack, 
         base_url: Url::parse(base_url).or_run("the rig's platform has no usable URL", "")?,
         replica_url: stack.urls().replica_url.clone(),
         config: options.config.clone(),
+        keeper: None,
     };
     Ok((stack, target))
 }

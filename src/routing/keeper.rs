@@ -1,11 +1,11 @@
 //! A small process that puts the platform's flag back where whoever switched it was killed: nothing
 //! in a process that is killed outright can do so.
 //!
-//! It runs in a session of its own. Its standard input is a pipe that only its owner holds: first a
-//! line with all it has to know, so that no secret stands among its arguments; at the end of a run
-//! [`RELEASE`]. However the owner ends, the kernel closes the pipe.
+//! It runs in a session of its own. Its standard input is a pipe that only its owner holds: lines
+//! with all it has to know, the last one counts, so that no secret stands among its arguments; at the
+//! end of a run [`RELEASE`]. However the owner ends, the kernel closes the pipe.
 
-use std::io::{BufRead, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -16,13 +16,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::flag::Flag;
+use super::percentage::Percentage;
 use crate::config::{RoutingConfig, TlsConfig};
 use crate::error::{Context, Error, Result};
 use crate::evidence::drive::Mode;
 use crate::http::TrustedRoots;
 
-/// What the owner writes to say that nothing is left to do.
-const RELEASE: u8 = b'.';
+/// The line that says that nothing is left to do.
+const RELEASE: &str = ".";
 /// How the keeper is called.
 pub const COMMAND: &str = "keep-flag";
 /// A switch of the owner's own that was on its way has arrived after this.
@@ -38,26 +39,24 @@ pub(super) struct Settings {
     pub tls: TlsConfig,
 }
 
+/// What is to be done behind an owner that is gone.
 #[derive(Serialize, Deserialize)]
-struct Task {
-    settings: Settings,
-    found: Mode,
-    /// The rule that was found in a file of rules.
-    rule: Option<Value>,
+enum Task {
+    /// Put a flag back to the mode, or in a file of rules to the rule, in which it was found.
+    Mode(Box<Settings>, Mode, Option<Value>),
+    /// Let so many percent of the orgs read from the partitioned side.
+    Share(Box<Percentage>, f64),
 }
 
-/// The owner's end. Dropped without a word, the keeper puts the flag back.
+/// The owner's end. Dropped without a word, the keeper does what it was told last.
 #[derive(Debug)]
-pub struct FlagKeeper {
+struct Keeper {
     child: Child,
 }
 
-impl FlagKeeper {
-    /// Starts the keeper of a flag that was `found` at this mode; `executable` is this program.
-    ///
-    /// # Errors
-    /// Where it cannot be started.
-    pub fn start(executable: &Path, flag: &Flag, found: Mode) -> Result<Self> {
+impl Keeper {
+    /// Starts it with a task; `executable` is this program.
+    fn start(executable: &Path, task: &Task) -> Result<Self> {
         let what = format!("cannot start the keeper of the flag ({})", executable.display());
         let hint = "is the executable still where it was?";
         let child = Command::new(executable)
@@ -69,24 +68,79 @@ impl FlagKeeper {
             .spawn()
             .or_run(&what, hint)?;
         let mut keeper = Self { child };
-        // Nobody has switched yet.
-        let rule = flag.as_it_is()?;
-        let task = Task { settings: flag.settings().clone(), found, rule };
-        let mut line = serde_json::to_vec(&task).or_run(&what, "")?;
-        line.push(b'\n');
-        match keeper.child.stdin.as_mut().map(|pipe| pipe.write_all(&line)) {
-            Some(Ok(())) => Ok(keeper),
-            _ => Err(Error::run(what, hint)),
+        match keeper.tell(task) {
+            true => Ok(keeper),
+            false => Err(Error::run(what, hint)),
         }
     }
 
-    /// Lets the keeper go: the flag is as it was.
-    pub fn release(mut self) {
-        if let Some(mut pipe) = self.child.stdin.take() {
-            // Where it was killed there is nobody to be told.
-            let _ = pipe.write_all(&[RELEASE]);
-        }
+    /// Hands another task over; whether there is still somebody to take it.
+    fn tell(&mut self, task: &Task) -> bool {
+        let line = serde_json::to_string(task).expect("settings are JSON");
+        self.say(&line)
+    }
+
+    fn say(&mut self, line: &str) -> bool {
+        let pipe = self.child.stdin.as_mut();
+        pipe.is_some_and(|pipe| pipe.write_all(format!("{line}\n").as_bytes()).is_ok())
+    }
+
+    /// Lets the keeper go: nothing is left to do.
+    fn release(mut self) {
+        // Where it was killed there is nobody to be told.
+        self.say(RELEASE);
+        drop(self.child.stdin.take());
         let _ = self.child.wait();
+    }
+}
+
+/// Keeps a flag that routes everybody's reads.
+#[derive(Debug)]
+pub struct FlagKeeper(Keeper);
+
+impl FlagKeeper {
+    /// Starts the keeper of a flag that was `found` at this mode, before it is switched; `executable`
+    /// is this program.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn start(executable: &Path, flag: &Flag, found: Mode) -> Result<Self> {
+        let (settings, rule) = (Box::new(flag.settings().clone()), flag.as_it_is()?);
+        Keeper::start(executable, &Task::Mode(settings, found, rule)).map(Self)
+    }
+
+    /// Lets the keeper go: the flag is as it was.
+    pub fn release(self) {
+        self.0.release();
+    }
+}
+
+/// Keeps the share of orgs that read from the partitioned side.
+#[derive(Debug)]
+pub struct ShareKeeper {
+    keeper: Keeper,
+    flag: Percentage,
+}
+
+impl ShareKeeper {
+    /// Starts a keeper that sets `percent`, however the owner ends; `executable` is this program.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn start(executable: &Path, flag: &Percentage, percent: f64) -> Result<Self> {
+        let keeper = Keeper::start(executable, &Task::Share(Box::new(flag.clone()), percent))?;
+        Ok(Self { keeper, flag: flag.clone() })
+    }
+
+    /// From now on it would set this share.
+    pub fn hold(&mut self, percent: f64) {
+        // Where somebody has killed it, the run itself still puts the share back.
+        self.keeper.tell(&Task::Share(Box::new(self.flag.clone()), percent));
+    }
+
+    /// Lets the keeper go: the share is as it is to be.
+    pub fn release(self) {
+        self.keeper.release();
     }
 }
 
@@ -100,29 +154,35 @@ pub fn keep_flag() -> Result<()> {
     SigSet::all().thread_block().or_run("cannot block signals", "")?;
     // This fails only where we lead a session already.
     let _ = nix::unistd::setsid();
-    let mut pipe = std::io::stdin().lock();
-    let (mut line, mut said) = (String::new(), Vec::new());
-    let hint = "it is started by `cutover drive` and `cutover rehearse` themselves";
-    pipe.read_line(&mut line).or_usage(COMMAND, hint)?;
-    let task: Task = serde_json::from_str(&line).or_usage(COMMAND, hint)?;
-    let _ = pipe.read_to_end(&mut said);
-    if said.contains(&RELEASE) {
+    let hint = "it is started by `cutover drive`, `rehearse` and `drill` themselves";
+    let mut said = String::new();
+    std::io::stdin().lock().read_to_string(&mut said).or_usage(COMMAND, hint)?;
+    // What comes after the last end of a line was not said to its end.
+    let whole = said.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    let last = whole.lines().next_back().unwrap_or_default();
+    if last == RELEASE {
         return Ok(());
     }
-    let roots = TrustedRoots::with_file(task.settings.tls.ca_file.as_deref())?;
-    let Some(flag) = Flag::new(&task.settings.routing, &task.settings.tls, &roots)? else {
-        return Ok(());
-    };
-    let flag = flag.remember(task.rule);
+    let task: Task = serde_json::from_str(last).or_usage(COMMAND, hint)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.or_run("cannot start the runtime", "")?.block_on(put_back(&flag, task.found))
+    runtime.or_run("cannot start the runtime", "")?.block_on(async {
+        match task {
+            Task::Mode(settings, found, rule) => {
+                let roots = TrustedRoots::with_file(settings.tls.ca_file.as_deref())?;
+                let flag = Flag::new(&settings.routing, &settings.tls, &roots)?;
+                let Some(flag) = flag.map(|flag| flag.remember(rule)) else { return Ok(()) };
+                until_it_is_done(|| flag.put_back(found)).await
+            }
+            Task::Share(flag, percent) => until_it_is_done(|| flag.set(percent)).await,
+        }
+    })
 }
 
-async fn put_back(flag: &Flag, found: Mode) -> Result<()> {
+async fn until_it_is_done<F: Future<Output = Result<()>>>(put_back: impl Fn() -> F) -> Result<()> {
     let end = Instant::now() + PATIENCE;
     tokio::time::sleep(SETTLE).await;
     loop {
-        match flag.put_back(found).await {
+        match put_back().await {
             Err(_) if Instant::now() < end => tokio::time::sleep(AGAIN).await,
             outcome => return outcome,
         }

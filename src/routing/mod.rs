@@ -9,7 +9,7 @@ mod survey;
 mod switch;
 
 pub use flag::Flag;
-pub use keeper::{FlagKeeper, keep_flag};
+pub use keeper::{FlagKeeper, ShareKeeper, keep_flag};
 pub use percentage::Percentage;
 pub use program::run_program;
 pub use survey::{Survey, sample, survey};

@@ -1,21 +1,22 @@
 //! The platform's own flag: which share of the orgs reads from the partitioned side, and which orgs
 //! never do.
 
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::flag::Question;
 use super::program::run_program;
-use crate::config::{Config, FlagRequest};
+use crate::config::{Config, FlagRequest, TlsConfig};
 use crate::error::{Context, Result};
 use crate::http::TrustedRoots;
 
 /// Sets the share, and takes orgs off the partitioned side.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Percentage {
     share: FlagRequest,
     command: Vec<String>,
     disable: FlagRequest,
-    roots: TrustedRoots,
+    tls: TlsConfig,
 }
 
 impl Percentage {
@@ -36,11 +37,13 @@ impl Percentage {
         let rollout = &config.rollout;
         let share = usual(r#"{"USE_PARTITIONED_TABLES_PERCENTAGE": {{percent}}}"#);
         let disable = usual(r#"{"disabledOrgs": [{{orgs}}]}"#);
+        // Told now, not at the first request.
+        TrustedRoots::with_file(config.tls.ca_file.as_deref())?;
         Ok(Self {
             share: rollout.percentage.clone().unwrap_or(share),
             command: rollout.percentage_command.clone(),
             disable: rollout.disable.clone().unwrap_or(disable),
-            roots: TrustedRoots::with_file(config.tls.ca_file.as_deref())?,
+            tls: config.tls.clone(),
         })
     }
 
@@ -67,6 +70,7 @@ impl Percentage {
 
     async fn ask(&self, request: &FlagRequest, blank: &str, value: &str) -> Result<()> {
         let request = FlagRequest { body: request.body.replace(blank, value), ..request.clone() };
-        Question::new(&request, &self.roots)?.ask().await.map(drop)
+        let roots = TrustedRoots::with_file(self.tls.ca_file.as_deref())?;
+        Question::new(&request, &roots)?.ask().await.map(drop)
     }
 }

@@ -26,7 +26,7 @@ use crate::evidence::verdict::Decision;
 use crate::evidence::watch::Look;
 use crate::http::without_secrets;
 use crate::rig::Stack;
-use crate::routing::{Percentage, sample};
+use crate::routing::{Percentage, ShareKeeper, sample};
 use crate::run_folder::RunFolder;
 use crate::{gate, pg};
 
@@ -56,6 +56,8 @@ struct Journey<'a> {
     context: ActContext,
     target: Target,
     flag: Percentage,
+    /// Sets the share that held last, where we are killed.
+    keeper: Option<ShareKeeper>,
     on_rig: bool,
     /// The orgs whose routing is watched.
     orgs: Vec<String>,
@@ -160,14 +162,17 @@ async fn travel(
     }
     let replica_url = stack.as_ref().and_then(|stack| stack.urls().replica_url.clone());
     let config = rehearsal.config.clone();
-    let target = Target { database_url, base_url, replica_url, config };
-    let flag = run.act("flag off", flag_off(options, &target)).await?;
+    // A rig's platform ends with us.
+    let keeper = stack.is_none().then(|| rehearsal.executable.clone());
+    let target = Target { database_url, base_url, replica_url, config, keeper };
+    let (flag, keeper) = run.act("flag off", flag_off(options, &target)).await?;
     let mut journey = Journey {
         options,
         folder,
         context: context.clone(),
         target,
         flag,
+        keeper,
         on_rig,
         orgs: sample(rehearsal.orgs, SAMPLE, rehearsal.rng_seed),
         inside: BTreeSet::new(),
@@ -178,6 +183,11 @@ async fn travel(
     let arrived = journey.increments(run, stack.as_mut(), began).await;
     if arrived {
         run.record.drills = journey.drills(run, stack.as_mut()).await.unwrap_or_default();
+    }
+    // Where nobody has seen where the flag stands, the keeper tries on after us.
+    if let Some(keeper) = journey.keeper.take().filter(|_| journey.evidence.flag_left_at.is_some())
+    {
+        keeper.release();
     }
     if let Err(error) = journey.save(run, began) {
         run.broken.get_or_insert(error);
@@ -195,13 +205,25 @@ async fn first_look(options: &RolloutOptions, database_url: &str) -> Result<bool
     Ok(on_rig)
 }
 
-async fn flag_off(options: &RolloutOptions, target: &Target) -> Result<Percentage> {
+async fn flag_off(
+    options: &RolloutOptions,
+    target: &Target,
+) -> Result<(Percentage, Option<ShareKeeper>)> {
     let flag = Percentage::new(&options.rehearsal.config, &target.base_url)?;
+    let keeper = target.keeper.as_deref();
+    let keeper = keeper.map(|program| ShareKeeper::start(program, &flag, 0.0)).transpose()?;
     flag.set(0.0).await?;
-    Ok(flag)
+    Ok((flag, keeper))
 }
 
 impl Journey<'_> {
+    /// From now on this share is what a run that is killed leaves behind.
+    fn hold(&mut self, percent: f64) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.hold(percent);
+        }
+    }
+
     /// Every increment in turn; whether all of them are behind us.
     async fn increments(
         &mut self,
@@ -222,6 +244,7 @@ impl Journey<'_> {
                 Some(error) => (ActState::Failed, error.to_string()),
             };
             let left = self.after(step, reached).await;
+            self.hold(left);
             if let Some(error) = self.broken.take() {
                 run.broken.get_or_insert(error);
             }
@@ -273,11 +296,14 @@ impl Journey<'_> {
             as_of: rehearsal.as_of,
             executable: rehearsal.executable.clone(),
         };
+        // A drill leaves the flag off, however it ends.
+        self.hold(0.0);
         let all = on_stage(&options, stack, &self.target, self.folder, &self.context);
         let drills = run.act("drills", all).await;
         let passed = |drills: &Vec<Drill>| drills.iter().all(Drill::passed);
         if drills.as_ref().is_some_and(passed) {
-            // A drill leaves the flag off; the rollout is done.
+            // The rollout is done.
+            self.hold(100.0);
             if let Err(error) = self.flag.set(100.0).await {
                 run.broken.get_or_insert(error);
             }

@@ -131,7 +131,6 @@ impl Journey<'_> {
             });
             let proven = near && wavering == 0 && dropped == 0 && silent == 0;
             if !proven && Instant::now() < end {
-                self.context.check_stop()?;
                 continue;
             }
             self.note_look(percent, &one);
@@ -169,9 +168,18 @@ impl Journey<'_> {
         Ok(())
     }
 
+    /// Asks for every org, unless somebody ends us meanwhile.
+    pub(super) async fn survey(&self) -> Result<Survey> {
+        tokio::select! {
+            biased;
+            () = self.context.stop.cancelled() => Err(Error::Interrupted),
+            asked = self.ask_all() => asked,
+        }
+    }
+
     /// Asks for every org, and once more for those without an answer: one that was lost on its way says
     /// nothing of the routing.
-    pub(super) async fn survey(&self) -> Result<Survey> {
+    async fn ask_all(&self) -> Result<Survey> {
         let (config, base_url) = (&self.target.config, &self.target.base_url);
         let mut asked = survey(config, base_url, READ, &self.orgs).await?;
         let silent: Vec<String> = asked.silent.keys().cloned().collect();
