@@ -133,13 +133,12 @@ impl Queue {
                     at += 1;
                     window.store(at, Ordering::Relaxed);
                 }
-                let WindowPlan { pair, measured_from_us, .. } = self.windows[at];
                 let index = self.handed_out.fetch_add(1, Ordering::Relaxed);
                 let arrival = Arrival {
                     index,
                     due_us,
                     window: at as u16,
-                    measured: pair.is_some() && due_us >= measured_from_us,
+                    measured: self.windows[at].measures(due_us),
                     ..arrivals[index as usize % arrivals.len()]
                 };
                 Some(Due { arrival, queued: false })

@@ -296,7 +296,8 @@ fn measured_s(
     let ran_s = attacked.map_or(elapsed_s, |attacked| attacked.ran_s);
     let mut seconds = BTreeMap::new();
     for window in shared.queue.windows.iter().filter(|window| window.pair.is_some()) {
-        let (from_s, to_s) = (window.measured_from_us as f64 / 1e6, window.end_us as f64 / 1e6);
+        let (from_s, to_s) =
+            (window.measured_from_us as f64 / 1e6, window.measured_to_us() as f64 / 1e6);
         *seconds.entry(window.mode).or_default() += (to_s.min(ran_s) - from_s).max(0.0);
     }
     seconds

@@ -58,7 +58,7 @@ impl Windows {
             mode: Some(window.mode),
             candidate: window.candidate,
             start_s: window.measured_from_us as f64 / 1e6,
-            end_s: window.end_us as f64 / 1e6,
+            end_s: window.measured_to_us() as f64 / 1e6,
             ..reduce(&answers, names)
         };
         let histogram = self.compress(&answers);

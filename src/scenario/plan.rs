@@ -90,6 +90,24 @@ pub struct WindowPlan {
     pub end_us: u64,
 }
 
+/// At the end of a window that needs time to settle, so much is not measured: what is on its way
+/// while the flag is switched may be answered by the other side.
+const DRAIN_US: u64 = 1_000_000;
+
+impl WindowPlan {
+    /// End of the measured part, microseconds from the start of the run.
+    pub fn measured_to_us(&self) -> u64 {
+        let settle_us = self.measured_from_us - self.start_us;
+        let at_most_us = (self.end_us - self.measured_from_us) / 10;
+        self.end_us - settle_us.min(DRAIN_US).min(at_most_us)
+    }
+
+    /// Whether a request that is due then counts.
+    pub fn measures(&self, due_us: u64) -> bool {
+        self.pair.is_some() && (self.measured_from_us..self.measured_to_us()).contains(&due_us)
+    }
+}
+
 /// Every request of a run.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -193,7 +211,6 @@ impl Plan {
                 next_turn += pattern.1.len() as u64;
                 pattern = (window.pair, source.draw(index, &window));
             }
-            let settle_us = window.measured_from_us - window.start_us;
             let mut arrivals: Vec<Arrival> = (next_index..)
                 .zip(&pattern.1)
                 .zip(next_turn..)
@@ -202,7 +219,7 @@ impl Plan {
                     turn,
                     due_us: window.start_us + arrival.due_us,
                     window: index as u16,
-                    measured: window.pair.is_some() && arrival.due_us >= settle_us,
+                    measured: window.measures(window.start_us + arrival.due_us),
                     ..*arrival
                 })
                 .collect();
@@ -314,7 +331,7 @@ impl Source {
         }
         let start_s = self.virtual_start_s(window);
         let at = |us: u64| self.intensity.area(start_s + (us - window.start_us) as f64 / 1e6);
-        at(window.end_us) - at(window.measured_from_us)
+        at(window.measured_to_us()) - at(window.measured_from_us)
     }
 
     /// The arrivals of a window, counted from its start.
@@ -425,7 +442,9 @@ mod tests {
         for arrival in &all {
             let window = plan.windows[usize::from(arrival.window)];
             assert!((window.start_us..window.end_us).contains(&arrival.due_us));
-            let counts = window.pair.is_some() && arrival.due_us >= window.measured_from_us;
+            let since_us = arrival.due_us - window.start_us;
+            // Half a second settles; of the rest a tenth is left for what is still on its way.
+            let counts = window.pair.is_some() && (500_000..1_850_000).contains(&since_us);
             assert_eq!(arrival.measured, counts);
         }
         assert_eq!(plan.length_us(), 1_000_000 + 8 * 2_000_000);
