@@ -40,8 +40,8 @@ const LISTED_ORGS: usize = 200_000;
 ///
 /// # Errors
 /// A usage error for a table or column that is not there, or for a folder that cannot be written; a
-/// run error where the server fails; [`Error::Interrupted`] when
-/// asked to stop. In each case no file is left that looks whole.
+/// run error where the server fails; [`Error::Interrupted`] when asked to stop. In each case no file
+/// is left that looks whole.
 pub async fn run(
     database_url: &str,
     tables: &[TablePair],
@@ -100,6 +100,8 @@ async fn within<T>(options: &Options, work: impl Future<Output = T>) -> Option<T
 
 /// A comparison under way.
 struct Comparison<'a> {
+    database_url: &'a str,
+    tables: &'a [TablePair],
     options: &'a Options,
     plans: Vec<PairPlan>,
     method: Method,
@@ -137,7 +139,17 @@ async fn compare(
     if spread {
         epochs.stop_sharing();
     }
-    let mut comparison = Comparison { options, plans, method, spread, secret, epochs, context };
+    let mut comparison = Comparison {
+        database_url,
+        tables,
+        options,
+        plans,
+        method,
+        spread,
+        secret,
+        epochs,
+        context,
+    };
     for pair in 0..comparison.plans.len() {
         if comparison.plans[pair].integer_org {
             comparison.pair::<i64>(pair, &mut checkpoints, outcome, repair).await?;
@@ -237,18 +249,10 @@ impl Comparison<'_> {
         let Self { options, context, .. } = *self;
         let plan = &self.plans[pair];
         let leaves = Side::BOTH.iter().flat_map(|side| plan.leaves(*side));
-        let estimate: f64 = leaves.map(|leaf| leaf.rows_estimate).sum();
-        let total = (estimate > 0.0).then_some(estimate as u64);
+        let estimate = leaves.map(|leaf| leaf.rows_estimate).sum::<f64>() as u64;
+        let total = (estimate > 0).then_some(estimate);
         context.started(format!("diff: {}", plan.name), total, "rows of both sides");
-        let job = Job {
-            plan,
-            rows: Rows::asked(options),
-            method: self.method,
-            secret: &self.secret,
-            all_orgs: options.all_orgs,
-            connections: options.connections,
-            throttle: options.throttle,
-        };
+        let job = Job::asked(options, plan, self.method, &self.secret);
         let Scanned { digests, on_one_snapshot } =
             scan::<K>(job, Some((checkpoints, pair)), &mut self.epochs, context).await?;
         context.emit(Event::Finished);
@@ -258,17 +262,22 @@ impl Comparison<'_> {
         let mut diverging = digests.diverging();
         let exact = on_one_snapshot && !self.spread;
         if !exact && !diverging.is_empty() {
+            self.epochs.renew().await?;
+            // Partitions may have been made meanwhile.
+            let now = self.epochs.snapshot().connection();
+            let (plan, _) = PairPlan::make(now, &self.tables[pair], self.database_url).await?;
+            self.plans[pair] = plan;
+            let job = Job::asked(options, &self.plans[pair], self.method, &self.secret);
             diverging = confirm::<K>(job, diverging, &mut self.epochs, context).await?;
         }
+        let plan = &self.plans[pair];
         if let Some(repair) = repair {
             let orgs = diverging.keys().map(String::as_str).collect();
             let misrouted = digests.misrouted.iter().map(OrgKey::text).collect();
             repair.pair(plan, &orgs, &misrouted)?;
         }
-        let rows = match exact {
-            true => digests.totals.rows,
-            false => settled(digests.totals.rows, &diverging),
-        };
+        let rows = digests.totals.rows;
+        let rows = if exact { rows } else { settled(rows, &diverging) };
         outcome.begin_table(plan, rows, &digests, diverging)?;
         self.drill_down(pair, digests.len(), outcome).await?;
         outcome.end_table(!self.spread)
@@ -336,8 +345,8 @@ fn settled(rows: [u64; 2], diverging: &HashMap<String, [u32; 2]>) -> [u64; 2] {
     [rows[0], (rows[0] + of(1)).saturating_sub(of(0))]
 }
 
-/// Looks again at orgs that differed over several states of the database, now on one: a row that
-/// moved in between is no difference.
+/// Looks again at orgs that differed over several states of the database, now on the one of the
+/// moment: a row that moved in between is no difference.
 async fn confirm<K: OrgKey>(
     job: Job<'_>,
     candidates: HashMap<String, [u32; 2]>,
@@ -352,7 +361,6 @@ async fn confirm<K: OrgKey>(
     );
     let all = job.rows.orgs.is_none() && orgs.len() > LISTED_ORGS;
     let rows = if all { job.rows } else { job.rows.of(&orgs) };
-    epochs.renew().await?;
     let job = Job { rows, all_orgs: false, ..job };
     let scanned = scan::<K>(job, None, epochs, context).await?;
     context.emit(Event::Finished);

@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use cutover::act::{ActContext, Event};
 use cutover::config::TablePair;
-use cutover::diff::Options;
+use cutover::diff::{self, Options};
 use cutover::evidence::finding::DiffEvidence;
 use sqlx::{AssertSqlSafe, Executor};
+use tokio_util::sync::CancellationToken;
 
 use crate::support::writers::Writers;
 use crate::support::{self, compare, reference_database};
@@ -56,6 +58,45 @@ async fn many_snapshots_under_writes_find_what_is_there_and_nothing_else() {
         }
     }
     writers.stop().await;
+}
+
+/// Makes a partition of the twin while a comparison is under way, and rows that belong there.
+const A_MONTH_MORE: &str = "
+    CREATE TABLE revenue_transactions_later (LIKE revenue_transactions_partitioned INCLUDING ALL);
+    ALTER TABLE revenue_transactions_partitioned ATTACH PARTITION revenue_transactions_later
+        FOR VALUES FROM ('2090-01-01') TO ('2090-02-01');
+    INSERT INTO revenue_transactions (id, org_id, date, amount)
+        SELECT i, i % 5 + 1, '2090-01-07', i FROM generate_series(40001, 50000) AS i";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_made_meanwhile_is_no_difference() {
+    for digest in BOTH {
+        let database = reference_database().await;
+        support::execute(&database.url, MANY_ROWS).await;
+        let (url, once) = (database.url.clone(), std::sync::Once::new());
+        let context = ActContext::new(
+            move |event| {
+                let begins =
+                    matches!(&event, Event::Started { what, .. } if what == "diff: revenue");
+                if begins {
+                    once.call_once(|| {
+                        let handle = tokio::runtime::Handle::current();
+                        let made = support::execute(&url, A_MONTH_MORE);
+                        tokio::task::block_in_place(|| handle.block_on(made));
+                    });
+                }
+            },
+            CancellationToken::new(),
+        );
+        let out = tempfile::tempdir().expect("a folder");
+        let options = Options { digest, snapshot_time: Duration::ZERO, ..Options::default() };
+        let evidence = diff::run(&database.url, &revenue(), &options, out.path(), &context).await;
+        let evidence = evidence.expect("a diff");
+        assert!(evidence.complete && evidence.snapshots > 1, "{evidence:?}");
+        assert!(!evidence.has_differences(), "{:?}", evidence.tables);
+        // What is there has been compared: the new rows, too.
+        assert!(evidence.tables[0].legacy_rows > 30_000, "{:?}", evidence.tables);
+    }
 }
 
 /// Of a run that is killed while it follows the log, no slot is left to hold the log back.

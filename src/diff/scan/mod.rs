@@ -30,6 +30,7 @@ use self::checkpoint::Checkpoint;
 use self::chunks::{Chunk, chunks};
 use self::decode::Decoder;
 use self::throttle::{Amount, Pace};
+use super::options::Options;
 use super::schema::{PairPlan, Side};
 use super::scope::Rows;
 use crate::act::{ActContext, Event};
@@ -60,6 +61,26 @@ pub(super) struct Job<'a> {
     /// Connections that read at once.
     pub(super) connections: usize,
     pub(super) throttle: Option<Throttle>,
+}
+
+impl<'a> Job<'a> {
+    /// A whole pair, as the options ask for it.
+    pub(super) fn asked(
+        options: &'a Options,
+        plan: &'a PairPlan,
+        method: Method,
+        secret: &'a Secret,
+    ) -> Self {
+        Self {
+            plan,
+            rows: Rows::asked(options),
+            method,
+            secret,
+            all_orgs: options.all_orgs,
+            connections: options.connections,
+            throttle: options.throttle,
+        }
+    }
 }
 
 /// The sums of a pair.
