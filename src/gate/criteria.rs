@@ -54,10 +54,22 @@ pub(super) fn all(record: &RunRecord) -> Vec<Criterion> {
     if record.manifest.is_some() || record.acts.iter().any(|act| act.name == "seed") {
         criteria.push(nothing_lost_since_seed(record));
     }
-    if !record.left_out.is_empty() {
-        criteria.push(criterion("tested_whole").note(record.left_out.join("; ")));
+    let untested = untested(record);
+    if !untested.is_empty() {
+        criteria.push(criterion("tested_whole").note(untested.join("; ")));
     }
     criteria
+}
+
+/// What nobody may take for tested: what was left out, and triggers that could not be tried.
+pub(super) fn untested(record: &RunRecord) -> Vec<String> {
+    let findings = record.diff.iter().flat_map(|diff| &diff.findings);
+    let of_triggers =
+        findings.filter(|finding| finding.class == "trigger_coverage_unknown").map(|finding| {
+            let table = &finding.table;
+            format!("whether the triggers of {table} carry every write (findings.jsonl says why)")
+        });
+    record.left_out.iter().cloned().chain(of_triggers).collect()
 }
 
 /// The comparison that counts: where there was a load, one made after it.

@@ -116,7 +116,7 @@ fn decide(record: &RunRecord) -> Verdict {
 
 /// What nobody may take for tested, whatever the verdict.
 fn not_tested(record: &RunRecord) -> impl Iterator<Item = String> {
-    record.left_out.iter().map(|what| format!("Not tested: {what}"))
+    criteria::untested(record).into_iter().map(|what| format!("Not tested: {what}"))
 }
 
 /// Of a GO, what is told.
