@@ -1,6 +1,6 @@
 //! Reads from a streaming replica, as long as it is near enough to the primary.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
@@ -10,14 +10,13 @@ use sqlx::PgPool;
 
 use super::pool::Database;
 use super::sql;
+use crate::pg::Lag;
 
 /// A replica further behind than this is not read from.
 const LAG_LIMIT_S: f64 = 5.0;
 /// How often the lag is measured, and how long that may take.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 const MEASURE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How many positions are remembered: an hour's, after which it is late enough.
-const MOST_AHEAD: usize = 3600;
 /// For so long after a write an org reads from the primary, so that it sees what it wrote: longer
 /// than the lag limit and the age of the measurement together.
 const OWN_WRITES: Duration = Duration::from_secs(15);
@@ -35,7 +34,7 @@ pub(super) struct Replica {
 impl Replica {
     /// Watches how far behind it is, until `stop`.
     pub async fn watch(database: Database, primary: Database, stop: CancellationToken) -> Self {
-        let mut gauge = LagGauge { primary, replica: database.clone(), ahead: VecDeque::new() };
+        let mut gauge = LagGauge { primary, replica: database.clone(), lag: Lag::default() };
         let lag_s = Arc::new(RwLock::new(gauge.measure().await));
         let known = lag_s.clone();
         tokio::spawn(async move {
@@ -82,14 +81,10 @@ impl Replica {
 }
 
 /// Measures how long ago the primary was where the replica is now.
-///
-/// The age of the last replayed transaction would be simpler, and wrong: after a quiet hour the
-/// first write makes it an hour for a moment.
 struct LagGauge {
     primary: Database,
     replica: Database,
-    /// Positions of the primary that the replica has not reached, and when each was seen.
-    ahead: VecDeque<(Instant, i64)>,
+    lag: Lag,
 }
 
 impl LagGauge {
@@ -105,12 +100,6 @@ impl LagGauge {
         };
         let answered = tokio::time::timeout(MEASURE_TIMEOUT, work).await.ok().flatten();
         let (seen, primary, replica) = answered?;
-        if self.ahead.len() < MOST_AHEAD {
-            self.ahead.push_back((seen, primary));
-        }
-        while self.ahead.front().is_some_and(|(_, position)| *position <= replica) {
-            self.ahead.pop_front();
-        }
-        Some(self.ahead.front().map_or(0.0, |(seen, _)| seen.elapsed().as_secs_f64()))
+        Some(self.lag.seen(seen, primary, replica))
     }
 }

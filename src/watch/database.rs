@@ -1,20 +1,20 @@
 //! What the database says at a look, where one is named: whether the dual-write triggers are at work, how
 //! far its replicas lag, how many connections are in use. That it says nothing is an observation, too.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnection;
 
 use super::{Look, sql};
 use crate::config::Config;
 use crate::error::Result;
-use crate::pg;
+use crate::pg::{self, Lag};
 
 /// How long one look may take, the connection included.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The figures of one look, in the order of the statement.
-type Figures = (i64, Option<f64>, Option<i64>, i64);
+type Figures = (i64, Option<i64>, Option<i64>, Option<i64>, i64);
 
 /// The database, and a connection to it for as long as it holds.
 pub(super) struct Database {
@@ -23,6 +23,7 @@ pub(super) struct Database {
     tables: Vec<String>,
     triggers: Vec<String>,
     connection: Option<PgConnection>,
+    lag: Lag,
 }
 
 impl Database {
@@ -34,22 +35,26 @@ impl Database {
                 triggers.push(trigger.clone());
             }
         }
-        Ok(Self { url: url.to_owned(), tables, triggers, connection: None })
+        Ok(Self { url: url.to_owned(), tables, triggers, connection: None, lag: Lag::default() })
     }
 
     /// Adds to a look what the database says.
     pub(super) async fn add_to(&mut self, look: &mut Look) {
+        let at = Instant::now();
         let asked = tokio::time::timeout(PATIENCE, self.ask()).await;
-        let (off, lag_s, connections, max) = match asked.unwrap_or_else(|_| Err("timeout".into())) {
-            Ok(figures) => figures,
-            Err(why) => {
-                // Whatever is still on its way must not be taken for the next answer.
-                self.connection = None;
-                look.database_error = Some(why);
-                return;
-            }
-        };
+        let (off, primary, replica, connections, max) =
+            match asked.unwrap_or_else(|_| Err("timeout".into())) {
+                Ok(figures) => figures,
+                Err(why) => {
+                    // Whatever is still on its way must not be taken for the next answer.
+                    self.connection = None;
+                    look.database_error = Some(why);
+                    return;
+                }
+            };
         look.triggers_off = (!self.triggers.is_empty()).then(|| off.unsigned_abs());
+        let lag_s =
+            primary.zip(replica).map(|(primary, replica)| self.lag.seen(at, primary, replica));
         look.replica_lag_s = look.replica_lag_s.into_iter().chain(lag_s).reduce(f64::max);
         look.connections = connections.map(i64::unsigned_abs);
         look.connections_max = Some(max.unsigned_abs());
