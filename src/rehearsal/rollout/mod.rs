@@ -312,9 +312,9 @@ impl Journey<'_> {
         drills
     }
 
-    /// 0 or 100, where every answer says so.
+    /// 0 or 100, where every answer says so; whatever a signal has asked for in between.
     async fn flag_now(&self) -> Option<f64> {
-        let share = self.survey().await.ok().filter(|survey| survey.silent.is_empty())?.share()?;
+        let share = self.ask_all().await.ok().filter(|survey| survey.silent.is_empty())?.share()?;
         (share == 0.0 || share == 1.0).then_some(share * 100.0)
     }
 

@@ -169,7 +169,7 @@ impl Journey<'_> {
     }
 
     /// Asks for every org, unless somebody ends us meanwhile.
-    pub(super) async fn survey(&self) -> Result<Survey> {
+    async fn survey(&self) -> Result<Survey> {
         tokio::select! {
             biased;
             () = self.context.stop.cancelled() => Err(Error::Interrupted),
@@ -179,7 +179,7 @@ impl Journey<'_> {
 
     /// Asks for every org, and once more for those without an answer: one that was lost on its way says
     /// nothing of the routing.
-    async fn ask_all(&self) -> Result<Survey> {
+    pub(super) async fn ask_all(&self) -> Result<Survey> {
         let (config, base_url) = (&self.target.config, &self.target.base_url);
         let mut asked = survey(config, base_url, READ, &self.orgs).await?;
         let silent: Vec<String> = asked.silent.keys().cloned().collect();
