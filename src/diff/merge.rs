@@ -84,6 +84,10 @@ fn check(parts: &[Part<'_>]) -> Result<Vec<u64>> {
         if asked(diff) != asked(first) {
             return Err(no_shards(format!("{folder} compared other tables or orgs")));
         }
+        let servers = diff.system_identifier.as_ref().zip(first.system_identifier.as_ref());
+        if servers.is_some_and(|(one, other)| one != other) {
+            return Err(no_shards(format!("{folder} compared the tables of another server")));
+        }
         if seen.contains(&shard) {
             return Err(no_shards(format!("shard {} is there twice", shard.index)));
         }

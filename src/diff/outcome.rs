@@ -85,12 +85,12 @@ impl Outcome {
         })
     }
 
-    /// Takes how the comparison is made, and says it.
+    /// Takes how the comparison is made and of which server, and says it.
     pub(super) fn describe(
         &mut self,
         method: Method,
         reason: String,
-        replica: Option<String>,
+        (replica, server): (Option<String>, Option<String>),
         context: &ActContext,
     ) {
         let name = match method {
@@ -104,6 +104,7 @@ impl Outcome {
         self.evidence.digest = name.into();
         self.evidence.digest_reason = reason;
         self.evidence.replica_position = replica;
+        self.evidence.system_identifier = server;
     }
 
     /// Takes how many snapshots there were.

@@ -27,7 +27,7 @@ use crate::config::TablePair;
 use crate::error::{Context, Error, Result};
 use crate::evidence::finding::{DiffEvidence, Finding, Severity};
 use crate::pg::catalog::Table;
-use crate::pg::{QualifiedName, connect_reading, failure, replay_position};
+use crate::pg::{QualifiedName, connect_reading, failure, replay_position, system_identifier};
 
 /// Beyond this share of diverging orgs whole tables are walked rather than a list of orgs. Most of
 /// the time goes into sorting and printing rows, so a list pays for long.
@@ -128,8 +128,9 @@ async fn compare(
     let plans = look_at_catalogs(database_url, tables, options, connection, outcome).await?;
     let Choice { method, reason } = method::choose(options.digest, &plans, connection).await?;
     let replica = replay_position(connection).await?;
-    outcome.describe(method, reason, replica, context);
-    let identity = identity(&plans, Rows::asked(options), method);
+    let server = system_identifier(connection).await?;
+    let identity = identity(server.as_deref(), &plans, Rows::asked(options), method);
+    outcome.describe(method, reason, (replica, server), context);
     let (mut checkpoints, secret) =
         Checkpoints::open(out, options.resume, identity, options.checkpoint_every)?;
     if options.resume && !checkpoints.resumes() {

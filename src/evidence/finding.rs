@@ -33,6 +33,10 @@ pub struct DiffEvidence {
     /// How far the server, a replica, had replayed its primary's log; `None` for a primary.
     #[serde(default)]
     pub replica_position: Option<String>,
+    /// The system identifier of the server's cluster, which its replicas share; `None` where the
+    /// role could not ask for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system_identifier: Option<String>,
     /// True only if every org that was asked for was compared to the end, in every table pair.
     pub complete: bool,
     /// Why it is not complete; empty otherwise.

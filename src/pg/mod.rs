@@ -20,5 +20,5 @@ pub use copy::{CopyConnection, CopyReader, Fields, integer};
 pub use failure::failure;
 pub use ident::{QualifiedName, quote_ident};
 pub use lag::Lag;
-pub use server::{is_empty, replay_position, server_version, wire_speed};
+pub use server::{is_empty, replay_position, server_version, system_identifier, wire_speed};
 pub use snapshot::{Snapshot, lone_reader};

@@ -42,6 +42,25 @@ pub async fn replay_position(connection: &mut PgConnection) -> Result<Option<Str
     }))
 }
 
+/// The number of the server's cluster, which its replicas share and no other server has, whatever
+/// both are called; `None` where the role may not ask.
+///
+/// # Errors
+/// Where the server fails.
+pub async fn system_identifier(connection: &mut PgConnection) -> Result<Option<String>> {
+    let failed = |e| failure("cannot ask for the server's system identifier", &e);
+    // Asked for without being allowed to, it would end the transaction at hand.
+    let may_ask = sqlx::query_scalar(sql::MAY_ASK_IDENTIFIER).fetch_one(&mut *connection).await;
+    match may_ask.map_err(failed)? {
+        true => sqlx::query_scalar(sql::SYSTEM_IDENTIFIER)
+            .fetch_one(connection)
+            .await
+            .map(Some)
+            .map_err(failed),
+        false => Ok(None),
+    }
+}
+
 /// Bytes a second that come over the wire from the server, at best of three attempts: a busy
 /// machine is no thin wire.
 ///

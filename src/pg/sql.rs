@@ -17,6 +17,15 @@ pub(super) const REPLAY_POSITION: &str = "
 SELECT pg_last_wal_replay_lsn()::text, pg_last_xact_replay_timestamp()::text
  WHERE pg_is_in_recovery()";
 
+/// Whether the role may ask for [`SYSTEM_IDENTIFIER`].
+pub(super) const MAY_ASK_IDENTIFIER: &str =
+    "SELECT has_function_privilege('pg_control_system()', 'EXECUTE')";
+
+/// The number a cluster was given when it was made; its physical copies, replicas among them, have
+/// the same.
+pub(super) const SYSTEM_IDENTIFIER: &str =
+    "SELECT system_identifier::text FROM pg_control_system()";
+
 /// Where the server listens on this machine (where it does not tell, the usual places), and what tells the session at hand from any other.
 pub(super) const THIS_SESSION: &str = "
 SELECT coalesce((SELECT setting FROM pg_settings WHERE name = 'unix_socket_directories'),

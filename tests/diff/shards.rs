@@ -118,6 +118,27 @@ async fn a_shard_that_is_missing_leaves_the_rest_without_a_pass() {
 }
 
 #[tokio::test]
+async fn shards_of_servers_that_are_called_the_same_are_none_of_one_comparison() {
+    let (database, another) = (reference_database().await, support::start_server());
+    let name = database.url.rsplit('/').next().expect("a path");
+    support::execute(another.database_url(), &format!("CREATE DATABASE {name}")).await;
+    let mut elsewhere = url::Url::parse(another.database_url()).expect("the server's own");
+    elsewhere.set_path(name);
+    support::fill(elsewhere.as_str()).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    for (shard, url) in [(1, database.url.as_str()), (2, elsewhere.as_str())] {
+        let out = folder.join(format!("shard{shard}"));
+        let output = diff(url, &out, &["--shard", &format!("{shard}/2")]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+    let output = merge(folder, &[1, 2], "never");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("another server") && !folder.join("never").exists(), "{said}");
+}
+
+#[tokio::test]
 async fn a_comparison_takes_the_place_of_an_earlier_one_and_of_nothing_else() {
     let database = reference_database().await;
     let folder = tempfile::tempdir().expect("a folder");

@@ -48,6 +48,12 @@ pub fn database() -> TestDatabase {
 /// A database with the reference schema, four orgs, and not one difference.
 pub async fn reference_database() -> TestDatabase {
     let database = database();
+    fill(&database.url).await;
+    database
+}
+
+/// Puts the tables and rows of [`reference_database`] into an empty database.
+pub async fn fill(url: &str) {
     for sql in [
         include_str!("../../src/platform/migrations/0001_tables.sql"),
         include_str!("../../src/platform/migrations/0002_partitioned_twins.sql"),
@@ -55,9 +61,8 @@ pub async fn reference_database() -> TestDatabase {
         include_str!("../../src/platform/migrations/0005_carry_truncate.sql"),
         cutover::drill::faults::BASE,
     ] {
-        execute(&database.url, sql).await;
+        execute(url, sql).await;
     }
-    database
 }
 
 /// Runs a diff and returns its evidence with every line of `findings.jsonl`.
@@ -115,12 +120,14 @@ fn server() -> &'static str {
 fn own_server() -> &'static str {
     // Statics are never dropped; the keeper sees the end of this process and clears the rig away.
     static RIG: OnceLock<Stack> = OnceLock::new();
-    let start = || {
-        let options = Options::postgres_only(env!("CARGO_BIN_EXE_cutover"));
-        on_own_runtime(async move { Stack::start(options, &ActContext::silent()).await })
-            .unwrap_or_else(|error| panic!("{error}\n{}", error.hint().unwrap_or_default()))
-    };
-    RIG.get_or_init(start).database_url()
+    RIG.get_or_init(start_server).database_url()
+}
+
+/// A PostgreSQL server with nothing in it.
+pub fn start_server() -> Stack {
+    let options = Options::postgres_only(env!("CARGO_BIN_EXE_cutover"));
+    on_own_runtime(async move { Stack::start(options, &ActContext::silent()).await })
+        .unwrap_or_else(|error| panic!("{error}\n{}", error.hint().unwrap_or_default()))
 }
 
 fn execute_on_server(statement: String) {

@@ -130,8 +130,8 @@ impl Checkpoints {
         let secret = Secret::read(&mut file).or_usage(place(), HINT)?;
         if beginning != BEGINNING || u128::from_le_bytes(identity) != self.identity {
             let what = format!(
-                "--resume: {} belongs to another comparison: tables, partitions, orgs or options \
-                 are not the same",
+                "--resume: {} belongs to another comparison: server, tables, partitions, orgs or \
+                 options are not the same",
                 path.display()
             );
             return Err(Error::usage(what, HINT));

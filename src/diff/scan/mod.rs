@@ -207,8 +207,13 @@ impl<K: OrgKey> Worker<K> {
 }
 
 /// Tells comparisons apart: sums of one do not add up with those of another.
-pub(super) fn identity(plans: &[PairPlan], rows: Rows<'_>, method: Method) -> u128 {
-    let mut text = format!("{method:?}");
+pub(super) fn identity(
+    server: Option<&str>,
+    plans: &[PairPlan],
+    rows: Rows<'_>,
+    method: Method,
+) -> u128 {
+    let mut text = format!("{method:?} {server:?}");
     for plan in plans {
         for side in Side::BOTH {
             text += &sql::rows(plan, side, None, None, rows);
