@@ -44,25 +44,21 @@ pub(super) async fn start(
         .or_run(format!("cannot write {}", said.display()), "is the disk full?")?;
     let mut command = Command::new(executable);
     command.arg("platform");
-    if let Some(url) = &guard.state.urls.database_url {
-        // Not as an argument: every user of the machine may read those, and this one has a password.
-        command.env("CUTOVER_DATABASE_URL", url);
-    }
     let urls = &guard.state.urls;
-    let others = [
+    // Not as arguments: every user of the machine may read those, and the URLs have passwords.
+    let places = [
+        ("CUTOVER_DATABASE_URL", &urls.database_url),
         ("CUTOVER_REPLICA_URL", &urls.replica_url),
         ("CUTOVER_POOLER_URL", &urls.pgbouncer_url),
         ("CUTOVER_REPLICA_POOLER_URL", &urls.pgbouncer_replica_url),
+        ("CUTOVER_REDIS_URL", &urls.redis_url),
     ];
-    for (name, url) in others {
+    for (name, url) in places {
         match url {
             Some(url) => command.env(name, url),
             // The user's own is meant for another server.
             None => command.env_remove(name),
         };
-    }
-    if let Some(url) = &guard.state.urls.redis_url {
-        command.args(["--redis-url", url]);
     }
     command.args(["--listen", listen, "--mode-header"]).args(arguments);
     guard.spawn(Component::Platform, &mut command, Some(stdout))?;

@@ -152,9 +152,11 @@ async fn the_platform_stands_behind_its_servers() {
     stream.read_to_string(&mut answer).expect("it answers");
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("healthy"), "{answer}");
     let line = fs::read(format!("/proc/{}/cmdline", stack.pids()["platform"])).expect("it runs");
-    let password = Url::parse(stack.database_url()).expect("a URL");
-    let password = password.password().expect("a password");
-    assert!(!String::from_utf8_lossy(&line).contains(password), "everybody may read that");
+    for url in [stack.database_url(), stack.redis_url().expect("asked for")] {
+        let url = Url::parse(url).expect("a URL");
+        let password = url.password().expect("a password");
+        assert!(!String::from_utf8_lossy(&line).contains(password), "everybody may read that");
+    }
     stack.stop().await.expect("the rig stops");
     assert!(TcpStream::connect(address).is_err());
 }

@@ -21,7 +21,7 @@ pub struct PlatformArgs {
     #[arg(long, default_value = "127.0.0.1:4000", value_name = "ADDR", value_parser = values::listen)]
     pub listen: SocketAddr,
     /// Redis for the cache; without it the cache is in memory
-    #[arg(long, hide_env_values = true, value_name = "URL")]
+    #[arg(long, env = "CUTOVER_REDIS_URL", hide_env_values = true, value_name = "URL")]
     pub redis_url: Option<String>,
     /// Streaming replica to read from
     #[arg(long, env = "CUTOVER_REPLICA_URL", hide_env_values = true, value_name = "URL")]
