@@ -7,6 +7,7 @@ use url::Url;
 use super::args::TargetArgs;
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
+use crate::http::shown;
 use crate::pg;
 
 /// Read where it stands in the working folder and no other file is named.
@@ -40,7 +41,7 @@ impl TargetArgs {
     pub fn base_url(&self, config: &Config) -> Result<Option<Url>> {
         match &self.base_url {
             Some(text) => Url::parse(text)
-                .or_usage(format!("--base-url `{text}`"), "write http://host:port")
+                .or_usage(format!("--base-url `{}`", shown(text)), "write http://host:port")
                 .map(Some),
             None => Ok(config.base_url.clone()),
         }

@@ -77,9 +77,25 @@ impl PartialEq for Endpoint {
     }
 }
 
-/// The URL without user name and password, to be shown and kept.
+/// A text that may be a URL, without what may be a secret in it: user, password, query.
+pub fn shown(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    // A password that nobody has encoded may hold what looks like the beginning of a query.
+    let (user, place) = match rest.rsplit_once('@') {
+        Some((_, place)) => ("…@", place),
+        None => ("", rest),
+    };
+    match place.split_once(['?', '#']) {
+        Some((place, _)) => format!("{scheme}://{user}{place}?…"),
+        None => format!("{scheme}://{user}{place}"),
+    }
+}
+
+/// The URL without user name, password and query, to be shown and kept.
 pub fn without_secrets(url: &Url) -> String {
     let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
     // Both fail only for URLs that can hold no user name or password anyway.
     let _ = url.set_username("");
     let _ = url.set_password(None);
@@ -92,6 +108,24 @@ mod tests {
 
     fn endpoint(url: &str) -> Result<Endpoint> {
         Endpoint::new(&url.parse().expect("a URL"), &TrustedRoots::default())
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_not_shown() {
+        for (text, seen) in [
+            ("http://127.0.0.1:1/path", "http://127.0.0.1:1/path"),
+            ("http://u:sekret@[::1/", "http://…@[::1/"),
+            ("http://u:sekret@h:1/?token=sekret", "http://…@h:1/?…"),
+            ("http://h/#sekret", "http://h/?…"),
+            ("postgres://me@h/db?p%61ssword=sekret&password=sekret", "postgres://…@h/db?…"),
+            ("postgres://me:sek?ret@h/db", "postgres://…@h/db"),
+            ("postgres://h/db?x=sekret@y", "postgres://…@y"),
+            ("no URL", "no URL"),
+        ] {
+            assert_eq!(shown(text), seen);
+        }
+        let url = "http://u:sekret@h:1/p?token=sekret#sekret".parse().expect("a URL");
+        assert_eq!(without_secrets(&url), "http://h:1/p");
     }
 
     #[test]

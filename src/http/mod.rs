@@ -10,7 +10,7 @@ mod tls;
 mod wire;
 
 pub use client::{Answer, Client};
-pub use endpoint::{Endpoint, without_secrets};
+pub use endpoint::{Endpoint, shown, without_secrets};
 pub use failure::Failure;
 pub use site::Site;
 pub use tls::TrustedRoots;

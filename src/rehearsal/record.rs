@@ -4,6 +4,7 @@ use crate::config::{Config, TablePair};
 use crate::evidence::SCHEMA_VERSION;
 use crate::evidence::run_record::{Environment, RunRecord, Target, TargetPair};
 use crate::evidence::verdict::Verdict;
+use crate::http::shown;
 use crate::pg::{QualifiedName, quote_ident};
 use crate::run_folder::{RunFolder, sha256};
 use crate::scenario::Scenario;
@@ -79,20 +80,9 @@ fn command_line() -> String {
             _ => argument,
         }
     });
-    let shown = arguments.map(|argument| match argument.split_once("://") {
-        Some((scheme, rest)) => {
-            let host = rest.rsplit_once('@').map(|(_, host)| format!("…@{host}"));
-            let place = host.unwrap_or_else(|| rest.to_owned());
-            match place.split_once("password=") {
-                Some((before, secret)) => {
-                    let after = secret.split_once('&').map_or("", |(_, after)| after);
-                    format!("{scheme}://{before}password=…&{after}")
-                }
-                None => format!("{scheme}://{place}"),
-            }
-        }
-        None if argument.contains(char::is_whitespace) => format!("'{argument}'"),
-        None => argument,
+    let shown = arguments.map(|argument| match argument.contains(char::is_whitespace) {
+        true => format!("'{}'", shown(&argument)),
+        false => shown(&argument),
     });
     std::iter::once("cutover".to_owned()).chain(shown).collect::<Vec<_>>().join(" ")
 }
