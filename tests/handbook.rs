@@ -50,7 +50,10 @@ fn every_section_has_a_row_and_every_row_names_what_exists() {
 
 /// A rig with a few orgs.
 async fn rig() -> Stack {
-    let options = Options::new(env!("CARGO_BIN_EXE_cutover"));
+    rig_with(Options::new(env!("CARGO_BIN_EXE_cutover"))).await
+}
+
+async fn rig_with(options: Options) -> Stack {
     let stack = Stack::start(options, &ActContext::silent()).await.expect("the rig starts");
     let seed = ["seed", "--orgs", "200", "--database-url", stack.database_url()];
     support::cutover().args(seed).assert().success();
@@ -251,13 +254,19 @@ async fn a_watch_leaves_a_line_per_look_and_rings_when_the_platform_is_gone() {
     let off = tempfile::tempdir().expect("a folder");
     let dir = off.path().display().to_string();
     let (code, said) = run(&stack, &["watch", "--every", "100ms", "--for", "1s", "--out", &dir]);
-    support::execute(stack.database_url(), &triggers[1]).await;
     assert_eq!(code, Some(10), "{said}");
     assert!(said["watch"]["reasons"].to_string().contains("triggers off is 1.0"), "{said}");
     let looks = lines(off.path());
     assert!(looks.iter().all(|look| look["triggers_off"] == 1 && look["error"].is_null()));
     assert!(looks.iter().all(|look| look["connections"].as_u64() > Some(0)), "{looks:?}");
     assert_eq!(looks[0]["base_url"], format!("{}/", stack.base_url().expect("a platform")));
+
+    // One look raises no alarm, and is no proof of health either.
+    let once = tempfile::tempdir().expect("a folder");
+    let dir = once.path().display().to_string();
+    let (code, said) = run(&stack, &["watch", "--every", "1s", "--for", "1s", "--out", &dir]);
+    support::execute(stack.database_url(), &triggers[1]).await;
+    assert_eq!((code, &said["watch"]["open"]), (Some(20), &serde_json::json!(["triggers"])));
 
     let (url, told) = webhook(OK);
     let gone = tempfile::tempdir().expect("a folder");
@@ -272,5 +281,29 @@ async fn a_watch_leaves_a_line_per_look_and_rings_when_the_platform_is_gone() {
     assert!(looks.len() > 2 && looks.iter().all(|look| look["error"] == "refused"), "{looks:?}");
     let (_, text) = told.recv_timeout(Duration::from_secs(30)).expect("somebody was told");
     assert!(text.contains("CRITICAL: silence") || text.contains("CRITICAL: error rate"), "{text}");
+    stack.stop().await.expect("the rig stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_is_gone_rings() {
+    let whole = Options::new(env!("CARGO_BIN_EXE_cutover"));
+    let stack = rig_with(Options { replica: true, ..whole }).await;
+    let out = tempfile::tempdir().expect("a folder");
+    let mut watch = support::cutover_command();
+    watch
+        .args(["watch", "-q", "--every", "200ms", "--for", "60s", "--out"])
+        .arg(out.path())
+        .args(["--database-url", stack.database_url(), "--base-url"])
+        .arg(stack.base_url().expect("asked for"));
+    let mut watch = watch.spawn().expect("it starts");
+    let looks = || std::fs::read_to_string(out.path().join("watch.jsonl")).unwrap_or_default();
+    let seen = |what: &str| support::wait_until(Duration::from_secs(50), || looks().contains(what));
+    assert!(seen("\"replicas_gone\":0,"), "{}", looks());
+    let pid = stack.pids()["replica"].cast_signed();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL)
+        .expect("our own server");
+    assert!(seen("\"metric\":\"replicas_gone\",\"level\":\"critical\""), "{}", looks());
+    watch.kill().expect("our own child");
+    watch.wait().expect("our own child");
     stack.stop().await.expect("the rig stops");
 }

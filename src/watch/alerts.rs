@@ -1,80 +1,21 @@
-//! The alert thresholds, with hysteresis: an alarm is raised by several looks in a row and cleared by
-//! several that are well below, so that a figure at the threshold does not ring all night.
+//! The alert thresholds, with hysteresis: an alarm is raised by several looks and cleared by several
+//! that are well below, so that a figure at the threshold does not ring all night.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use super::Look;
+use super::metrics::{Metric, THRESHOLDS, value};
 
 /// Looks in a row that raise an alarm, and that clear it.
-const RAISED_BY: u32 = 2;
+pub const RAISED_BY: usize = 2;
 const CLEARED_BY: u32 = 3;
+/// So many of the last looks raise it as well: what comes and goes does not stay unheard.
+const RAISED_OF: usize = 3;
+const LAST: usize = 5;
 /// An alarm is cleared only below this share of its threshold.
 const CLEAR_AT: f64 = 0.9;
-
-/// What is watched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Metric {
-    /// Rows apart.
-    RowDelta,
-    /// Misses of the cache, percent; 30 is a hit rate of 70.
-    CacheMisses,
-    /// Lag of a replica, seconds.
-    ReplicaLag,
-    /// Share of our own reads that fail, percent.
-    ErrorRate,
-    /// p95 of our own reads against the first looks, percent more.
-    P95,
-    /// Connections in use, percent of the fullest pool.
-    Pool,
-    /// Dual-write triggers that do not work.
-    Triggers,
-    /// Connections of the database server in use, percent.
-    Connections,
-    /// Critical alerts of the platform's own.
-    PlatformAlerts,
-    /// Looks without an answer.
-    Silence,
-    /// Looks at which the database said nothing.
-    DatabaseSilence,
-}
-
-impl Metric {
-    /// In words, and the unit of its figures with what parts the two.
-    pub(super) fn words(self) -> (&'static str, &'static str) {
-        match self {
-            Self::RowDelta => ("row delta", ""),
-            Self::CacheMisses => ("cache misses", " %"),
-            Self::ReplicaLag => ("replica lag", " s"),
-            Self::ErrorRate => ("error rate", " %"),
-            Self::P95 => ("p95 of our reads", " % more"),
-            Self::Pool => ("pool in use", " %"),
-            Self::Triggers => ("triggers off", ""),
-            Self::Connections => ("connections", " %"),
-            Self::PlatformAlerts => ("platform's alerts", ""),
-            Self::Silence => ("silence", ""),
-            Self::DatabaseSilence => ("database's silence", ""),
-        }
-    }
-}
-
-/// Metric, warning above, critical above, and what to do: the handbook's table, then its lists of
-/// what to watch for.
-const THRESHOLDS: [(Metric, f64, f64, &str); 11] = [
-    (Metric::RowDelta, 100.0, 1000.0, "check the dual-write triggers"),
-    (Metric::CacheMisses, 30.0, 50.0, "investigate the cache's configuration"),
-    (Metric::ReplicaLag, 10.0, 30.0, "check replication"),
-    (Metric::ErrorRate, 0.5, 1.0, "consider rollback"),
-    (Metric::P95, 20.0, 50.0, "investigate performance"),
-    (Metric::Pool, 90.0, 99.9, "connection pool exhaustion: find what holds connections"),
-    (Metric::Triggers, 0.5, 0.5, "enable them, then cutover diff --repair: writes are missed"),
-    (Metric::Connections, 90.0, 99.9, "connection pool exhaustion: find what holds connections"),
-    (Metric::PlatformAlerts, 0.5, 0.5, "see /monitoring/unified/metrics"),
-    (Metric::Silence, 0.5, 0.5, "is the platform up?"),
-    (Metric::DatabaseSilence, 0.5, 0.5, "is the database up?"),
-];
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -120,9 +61,8 @@ impl Alarm {
 struct Memory {
     level: Level,
     value: f64,
-    /// Looks in a row that ask for a higher level, and which one all of them ask for.
-    above: u32,
-    asks: Level,
+    /// What each of the last looks asks for, the newest last.
+    asked: [Level; LAST],
     /// Looks in a row that are well below the present level.
     below: u32,
 }
@@ -146,6 +86,14 @@ impl Alerts {
             }
         }
         changed
+    }
+
+    /// What was critical at the last look that spoke of it, and nobody knows whether it stays so.
+    pub(super) fn open(&self) -> Vec<Metric> {
+        let is_open = |memory: &Memory| {
+            memory.asked[LAST - 1] == Level::Critical && memory.level < Level::Critical
+        };
+        self.memory.iter().filter(|(_, memory)| is_open(memory)).map(|(m, _)| *m).collect()
     }
 
     /// The alarms that stand.
@@ -172,19 +120,18 @@ impl Memory {
             value if value > warning => Level::Warning,
             _ => Level::Clear,
         };
-        let asked = level_of(value);
-        if asked > self.level {
-            self.below = 0;
-            // Two looks, a warning and a critical one, agree on the warning.
-            self.asks = if self.above == 0 { asked } else { self.asks.min(asked) };
-            self.above += 1;
-            if self.above >= RAISED_BY {
-                (self.level, self.above) = (self.asks, 0);
+        self.asked.rotate_left(1);
+        self.asked[LAST - 1] = level_of(value);
+        for level in [Level::Critical, Level::Warning] {
+            if level > self.level && self.is_asked_for(level) {
+                (self.level, self.below) = (level, 0);
                 return true;
             }
+        }
+        if self.asked[LAST - 1] > self.level {
+            self.below = 0;
             return false;
         }
-        self.above = 0;
         // What it would be if the figure were a little worse.
         let settled = level_of(value / CLEAR_AT);
         if settled >= self.level {
@@ -194,39 +141,17 @@ impl Memory {
         self.below += 1;
         if self.below >= CLEARED_BY {
             (self.level, self.below) = (settled, 0);
+            self.asked = [Level::Clear; LAST];
             return true;
         }
         false
     }
-}
 
-/// Every metric with the figures above which it is a warning, and critical.
-pub(super) fn limits() -> impl Iterator<Item = (Metric, f64, f64)> {
-    THRESHOLDS.iter().map(|(metric, warning, critical, _)| (*metric, *warning, *critical))
-}
-
-/// What a look says of a metric; `None` where nobody said.
-pub(super) fn value(metric: Metric, look: &Look) -> Option<f64> {
-    match metric {
-        Metric::RowDelta => look.row_delta,
-        Metric::CacheMisses if look.cache_filling => None,
-        Metric::CacheMisses => look.hit_rate_percent.map(|hit| 100.0 - hit),
-        Metric::ReplicaLag => look.replica_lag_s,
-        Metric::ErrorRate => look.error_rate_percent,
-        Metric::P95 => look.p95_more_percent,
-        Metric::Pool => percent(look.pool_in_use, look.pool_max),
-        Metric::Triggers => look.triggers_off.map(|count| count as f64),
-        Metric::Connections => percent(look.connections, look.connections_max),
-        Metric::PlatformAlerts => look.critical_alerts.map(|count| count as f64),
-        Metric::Silence => Some(f64::from(look.error.is_some())),
-        Metric::DatabaseSilence => Some(f64::from(look.database_error.is_some())),
+    /// Two looks, a warning and a critical one, agree on the warning.
+    fn is_asked_for(&self, level: Level) -> bool {
+        let in_a_row = self.asked[LAST - RAISED_BY..].iter().all(|asked| *asked >= level);
+        in_a_row || self.asked.iter().filter(|asked| **asked >= level).count() >= RAISED_OF
     }
-    .filter(|value| value.is_finite())
-}
-
-fn percent(part: Option<u64>, whole: Option<u64>) -> Option<f64> {
-    let whole = whole.filter(|whole| *whole > 0)?;
-    Some(part? as f64 * 100.0 / whole as f64)
 }
 
 #[cfg(test)]
@@ -254,8 +179,43 @@ mod tests {
         assert_eq!(levels(&[Some(11.0), Some(11.0)]), [Clear, Warning]);
         assert_eq!(
             levels(&[Some(11.0), Some(31.0), Some(31.0), Some(31.0)])[1..],
-            [Warning, Warning, Critical]
+            [Warning, Critical, Critical]
         );
+    }
+
+    #[test]
+    fn what_comes_and_goes_is_heard() {
+        use Level::{Clear, Critical};
+        let lags = [Some(40.0), Some(1.0), Some(40.0), Some(1.0), Some(40.0)];
+        assert_eq!(levels(&lags), [Clear, Clear, Clear, Clear, Critical]);
+        let rarely = [Some(40.0), Some(1.0), Some(1.0)].repeat(50);
+        assert!(levels(&rarely).iter().all(|level| *level == Clear));
+    }
+
+    #[test]
+    fn what_the_last_look_saw_is_open_until_another_has_seen_it() {
+        let mut alerts = Alerts::default();
+        let off = Look { triggers_off: Some(1), ..Look::default() };
+        alerts.take(&off);
+        assert_eq!(alerts.open(), [Metric::Triggers]);
+        alerts.take(&off);
+        assert!(alerts.open().is_empty() && alerts.raised().len() == 1);
+    }
+
+    #[test]
+    fn a_platform_that_calls_itself_ill_is_an_alarm() {
+        let level = |status: &str| {
+            let mut alerts = Alerts::default();
+            let look = Look { system_status: Some(status.into()), ..Look::default() };
+            alerts.take(&look);
+            alerts.take(&look);
+            alerts.raised().first().map(|alarm| alarm.level)
+        };
+        assert_eq!(level("healthy"), None);
+        assert_eq!(level("degraded"), Some(Level::Warning));
+        for status in ["unhealthy", "critical", "purple", ""] {
+            assert_eq!(level(status), Some(Level::Critical), "{status}");
+        }
     }
 
     #[test]
@@ -275,16 +235,6 @@ mod tests {
         let good = [Some(11.0), Some(11.0), Some(1.0), Some(1.0), Some(1.0)];
         assert_eq!(levels(&good)[2..], [Warning, Warning, Clear]);
         assert_eq!(levels(&[Some(11.0), Some(11.0), None, None, None, None])[5], Warning);
-    }
-
-    #[test]
-    fn every_threshold_is_the_handbooks() {
-        let of = |metric| THRESHOLDS.iter().find(|(m, ..)| *m == metric).map(|t| (t.1, t.2));
-        assert_eq!(of(Metric::RowDelta), Some((100.0, 1000.0)));
-        assert_eq!(of(Metric::CacheMisses), Some((100.0 - 70.0, 100.0 - 50.0)));
-        assert_eq!(of(Metric::ReplicaLag), Some((10.0, 30.0)));
-        assert_eq!(of(Metric::ErrorRate), Some((0.5, 1.0)));
-        assert_eq!(of(Metric::P95), Some((20.0, 50.0)));
     }
 
     #[test]

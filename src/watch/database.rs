@@ -14,7 +14,7 @@ use crate::pg::{self, Lag};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The figures of one look, in the order of the statement.
-type Figures = (i64, Option<i64>, Option<i64>, Option<i64>, i64);
+type Figures = (i64, Option<i64>, Option<i64>, i64, i64, Option<i64>, i64);
 
 /// The database, and a connection to it for as long as it holds.
 pub(super) struct Database {
@@ -24,6 +24,8 @@ pub(super) struct Database {
     triggers: Vec<String>,
     connection: Option<PgConnection>,
     lag: Lag,
+    /// The most replicas that any look saw.
+    most_replicas: i64,
 }
 
 impl Database {
@@ -35,14 +37,15 @@ impl Database {
                 triggers.push(trigger.clone());
             }
         }
-        Ok(Self { url: url.to_owned(), tables, triggers, connection: None, lag: Lag::default() })
+        let (connection, lag) = (None, Lag::default());
+        Ok(Self { url: url.to_owned(), tables, triggers, connection, lag, most_replicas: 0 })
     }
 
     /// Adds to a look what the database says.
     pub(super) async fn add_to(&mut self, look: &mut Look) {
         let at = Instant::now();
         let asked = tokio::time::timeout(PATIENCE, self.ask()).await;
-        let (off, primary, replica, connections, max) =
+        let (off, primary, replica, replicas, hidden, connections, max) =
             match asked.unwrap_or_else(|_| Err("timeout".into())) {
                 Ok(figures) => figures,
                 Err(why) => {
@@ -56,6 +59,12 @@ impl Database {
         let lag_s =
             primary.zip(replica).map(|(primary, replica)| self.lag.seen(at, primary, replica));
         look.replica_lag_s = look.replica_lag_s.into_iter().chain(lag_s).reduce(f64::max);
+        self.most_replicas = self.most_replicas.max(replicas);
+        look.replicas_gone = Some((self.most_replicas - replicas).unsigned_abs());
+        if hidden > 0 {
+            let why = "the role may not see how far the replicas are: GRANT pg_monitor to it";
+            look.database_error = Some(why.into());
+        }
         look.connections = connections.map(i64::unsigned_abs);
         look.connections_max = Some(max.unsigned_abs());
     }

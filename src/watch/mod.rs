@@ -6,6 +6,7 @@
 
 mod alerts;
 mod database;
+mod metrics;
 mod notify;
 mod poll;
 mod reads;
@@ -20,7 +21,8 @@ use chrono::{SecondsFormat, Utc};
 use serde::Serialize;
 use url::Url;
 
-pub use alerts::{Alarm, Level, Metric};
+pub use alerts::{Alarm, Level, RAISED_BY};
+pub use metrics::Metric;
 pub use notify::Notify;
 
 use crate::act::{ActContext, Event};
@@ -76,6 +78,8 @@ pub struct Look {
     pub database_error: Option<String>,
     /// Dual-write triggers that are missing or disabled, of those that the configuration names.
     pub triggers_off: Option<u64>,
+    /// Replicas that an earlier look saw and this one does not.
+    pub replicas_gone: Option<u64>,
     /// Connections of the database server that are in use.
     pub connections: Option<u64>,
     /// Connections that it may have.
@@ -105,6 +109,8 @@ pub struct Summary {
     pub warnings: u64,
     /// How often one became critical.
     pub criticals: u64,
+    /// What was critical at the last look, with no further one to say whether it stays so.
+    pub open: Vec<Metric>,
     /// Seconds watched.
     pub watched_s: f64,
     /// Whether it came to the end it was given.
@@ -173,5 +179,6 @@ pub async fn watch(
         }
     }
     context.emit(Event::Finished);
+    summary.open = alerts.open();
     Ok(summary)
 }

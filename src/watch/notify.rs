@@ -58,7 +58,7 @@ fn event(alarm: &Alarm, source: &str, routing_key: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::alerts::Metric;
+    use super::super::Metric;
     use super::*;
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::alerts::{self, Level, Metric};
+use super::alerts::Level;
+use super::metrics::{self, Metric};
 use super::{Look, poll};
 
 /// Looks whose figures are drawn.
@@ -20,9 +21,9 @@ impl View {
     /// Takes a look; returns what is to be seen now: a sentence, then a line per metric.
     pub(super) fn take(&mut self, look: &Look) -> String {
         let mut lines = vec![poll::words(look)];
-        for (metric, warning, critical) in alerts::limits() {
+        for (metric, warning, critical) in metrics::limits() {
             let last = self.last.entry(metric).or_default();
-            last.push_back(alerts::value(metric, look));
+            last.push_back(metrics::value(metric, look));
             if last.len() > DRAWN {
                 last.pop_front();
             }
@@ -60,7 +61,7 @@ mod tests {
 
     #[test]
     fn a_line_per_metric_says_figure_course_and_alarm() {
-        let (mut view, mut memory) = (View::default(), alerts::Alerts::default());
+        let (mut view, mut memory) = (View::default(), super::super::alerts::Alerts::default());
         let mut shown = String::new();
         for lag_s in [Some(0.0), None, Some(15.0), Some(40.0), Some(40.0), Some(40.0), Some(40.0)] {
             let mut look = Look { replica_lag_s: lag_s, ..Look::default() };
@@ -72,7 +73,7 @@ mod tests {
         assert!(lag.contains(" 40.0 s      ▁ ▅████") && lag.ends_with("  CRITICAL"), "{lag}");
         let pool = shown.lines().find(|line| line.contains("pool")).expect("a line");
         assert!(pool.contains(" ? %") && pool.ends_with("critical > 99.9"), "{pool}");
-        assert_eq!(shown.lines().count(), 1 + alerts::limits().count());
+        assert_eq!(shown.lines().count(), 1 + metrics::limits().count());
     }
 
     #[test]
