@@ -150,7 +150,13 @@ impl Outcome {
     pub(super) fn catalog_finding(&mut self, finding: Finding) -> Result<()> {
         self.evidence.integrity_errors += u64::from(finding.severity == Some(Severity::Error));
         self.take(&finding)?;
-        keep(&mut self.catalog_findings, finding);
+        // The verdict tells of it, however much else was found.
+        if finding.class == "trigger_coverage_unknown" {
+            self.catalog_findings.truncate(DiffEvidence::KEPT_FINDINGS - 1);
+            self.catalog_findings.insert(0, finding);
+        } else {
+            keep(&mut self.catalog_findings, finding);
+        }
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! The criteria that need no statistics: the record, the data, the platform's own word.
 
+use std::collections::BTreeSet;
+
 use super::catalogue::criterion;
 use super::limits;
 use crate::evidence::finding::{DiffEvidence, Severity};
@@ -54,15 +56,28 @@ pub(super) fn all(record: &RunRecord) -> Vec<Criterion> {
     if record.manifest.is_some() || record.acts.iter().any(|act| act.name == "seed") {
         criteria.push(nothing_lost_since_seed(record));
     }
-    let untested = untested(record);
-    if !untested.is_empty() {
-        criteria.push(criterion("tested_whole").note(untested.join("; ")));
-    }
+    criteria.extend(tested_whole(record));
     criteria
 }
 
-/// What nobody may take for tested: what was left out, and triggers that could not be tried.
+/// Tells what was not tested, where there is any such thing.
+pub(super) fn tested_whole(record: &RunRecord) -> Option<Criterion> {
+    let untested = untested(record);
+    (!untested.is_empty()).then(|| criterion("tested_whole").note(untested.join("; ")))
+}
+
+/// How a reason begins that tells what was not tested.
+pub(super) const NOT_TESTED: &str = "Not tested: ";
+
+/// What nobody may take for tested: what was left out, and triggers that could not be tried; of a
+/// rollout, what the verdicts of its increments say so of.
 pub(super) fn untested(record: &RunRecord) -> Vec<String> {
+    if let Some(rollout) = &record.rollout {
+        let reasons = rollout.steps.iter().flat_map(|step| &step.reasons);
+        let told: BTreeSet<&str> =
+            reasons.filter_map(|reason| reason.strip_prefix(NOT_TESTED)).collect();
+        return told.into_iter().map(str::to_owned).collect();
+    }
     let findings = record.diff.iter().flat_map(|diff| &diff.findings);
     let of_triggers =
         findings.filter(|finding| finding.class == "trigger_coverage_unknown").map(|finding| {

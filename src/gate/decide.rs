@@ -116,7 +116,7 @@ fn decide(record: &RunRecord) -> Verdict {
 
 /// What nobody may take for tested, whatever the verdict.
 fn not_tested(record: &RunRecord) -> impl Iterator<Item = String> {
-    criteria::untested(record).into_iter().map(|what| format!("Not tested: {what}"))
+    criteria::untested(record).into_iter().map(|what| format!("{}{what}", criteria::NOT_TESTED))
 }
 
 /// Of a GO, what is told.

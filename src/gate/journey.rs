@@ -9,15 +9,16 @@ use crate::evidence::verdict::{Action, Criterion, Decision};
 
 /// All of them.
 pub(super) fn all(record: &RunRecord, rollout: &RolloutEvidence) -> Vec<Criterion> {
-    let mut criteria = vec![
+    let mut all = vec![
         criteria::whole_record(record),
         intact(rollout),
         sound(rollout),
         reached(rollout),
         flag(rollout),
     ];
-    criteria.extend(outside::of_rollout(record));
-    criteria
+    all.extend(outside::of_rollout(record));
+    all.extend(criteria::tested_whole(record));
+    all
 }
 
 /// Steps by their names, each with its first reason.
@@ -177,6 +178,22 @@ mod tests {
         assert_eq!(after(slow, off), (no_go, Action::StandardRollback, 10));
         assert_eq!(after(open, Some(1.0)), (Decision::Inconclusive, Action::Hold, 20));
         assert_eq!(after(invalid, Some(1.0)), (Decision::Invalid, Action::Hold, 30));
+    }
+
+    #[test]
+    fn what_an_increment_did_not_test_the_rollout_did_not_either() {
+        let told = "Not tested: whether the triggers of revenue carry every write";
+        let untested = |percent| RolloutStep { reasons: vec![told.into()], ..go(percent) };
+        let rollout = RolloutEvidence {
+            schedule: SCHEDULE.to_vec(),
+            steps: SCHEDULE.map(untested).to_vec(),
+            flag_left_at: Some(100.0),
+            orgs: 9,
+        };
+        let mut record = RunRecord { rollout: Some(rollout), ..RunRecord::default() };
+        super::super::judge(&mut record);
+        let of_it = record.verdict.reasons.iter().filter(|reason| *reason == told);
+        assert_eq!(of_it.count(), 1, "{:?}", record.verdict.reasons);
     }
 
     #[test]
