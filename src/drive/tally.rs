@@ -55,6 +55,8 @@ pub(super) struct Tally {
     /// Samples in all, and failed ones, warm-up included.
     pub done: u64,
     pub failed: u64,
+    unmeasured: u64,
+    unmeasured_errors: u64,
 }
 
 /// What some requests of an operation have in common.
@@ -80,6 +82,8 @@ impl Tally {
             throttled: Throttled::default(),
             done: 0,
             failed: 0,
+            unmeasured: 0,
+            unmeasured_errors: 0,
         }
     }
 
@@ -96,6 +100,10 @@ impl Tally {
         }
         self.timeline.record(sample, window);
         if !sample.arrival.measured {
+            self.unmeasured += 1;
+            // While a flag settles, answers from the side before are as they should be.
+            let failed = !matches!(sample.outcome, Outcome::Ok | Outcome::WrongMode);
+            self.unmeasured_errors += u64::from(failed);
             return;
         }
         if sample.outcome != Outcome::Ok {
@@ -159,6 +167,8 @@ impl Tally {
             scenario: self.names.scenario.clone(),
             requests: sent,
             errors: overall.values().map(|latency| latency.errors).sum(),
+            unmeasured_requests: self.unmeasured,
+            unmeasured_errors: self.unmeasured_errors,
             skipped: self.skipped,
             wrong_mode: self.wrong_mode,
             throttled: self.throttled,

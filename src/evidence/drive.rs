@@ -72,6 +72,12 @@ pub struct DriveEvidence {
     pub requests: u64,
     /// Of those, failed ones: errors, timeouts, unexpected statuses, failed checks.
     pub errors: u64,
+    /// Requests sent beside those: while warming up, while a mode settled, at the end of a window.
+    #[serde(default)]
+    pub unmeasured_requests: u64,
+    /// Of those, failed ones; answers from the side before a switch are none.
+    #[serde(default)]
+    pub unmeasured_errors: u64,
     /// Arrivals of measured windows that nobody could send in time.
     pub skipped: u64,
     /// Answers that were not served by the mode that was asked for, warm-up included.

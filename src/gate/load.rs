@@ -89,8 +89,13 @@ fn error_rate(drive: Option<&DriveEvidence>, bars: Bars) -> Criterion {
     if pass && fewest < MIN_REQUESTS {
         return criterion.note(format!("{fewest} requests in a mode are too few to tell"));
     }
-    let kinds: Vec<String> =
+    let mut kinds: Vec<String> =
         drive.errors_by_kind.iter().map(|(kind, count)| format!("{count} × {kind}")).collect();
+    let (beside, all) = (drive.unmeasured_errors, drive.unmeasured_requests);
+    if beside as f64 >= bars.error_rate * all as f64 && beside > 0 {
+        // Of no mode, and not to be compared; users would have felt it all the same.
+        kinds.push(format!("{beside} of {all} failed while warming up or settling"));
+    }
     let action = match rate > bars.error_rate_rollback {
         true => Action::StandardRollback,
         false => Action::Hold,
