@@ -83,8 +83,10 @@ impl<'a, S: Stage> Scene<'a, S> {
             let hint = "seed it first (cutover seed), or leave the target away";
             return Err(Error::run("the target holds no org to rehearse with", hint));
         }
-        let keeper = target.keeper.as_deref();
-        let keeper = keeper.map(|program| ShareKeeper::start(program, &flag, 0.0)).transpose()?;
+        let keeper = match target.keeper.as_deref() {
+            Some(program) => Some(ShareKeeper::start(program, &flag).await?),
+            None => None,
+        };
         let set = flag.set(PERCENT).await;
         match set.and_then(|()| Traffic::start(&target.config, &target.base_url, &orgs)) {
             Ok(traffic) => {

@@ -26,8 +26,9 @@ pub(super) async fn found(flag: &Flag) -> Result<Mode> {
     })
 }
 
-/// Switches at the start of each window whose mode is another, until the plan ends or `stop`;
-/// returns how many windows began to be measured without proof of their mode.
+/// Switches at the start of each window whose mode is another and looks again at the end of what is
+/// measured, until the plan ends or `stop`; returns how many windows were measured without proof of
+/// their mode at either end.
 pub(super) async fn follow(
     flag: Arc<Flag>,
     windows: Vec<WindowPlan>,
@@ -43,13 +44,9 @@ pub(super) async fn follow(
             () = stop.cancelled() => return unproven,
             () = tokio::time::sleep_until(sleep.into()) => {}
         }
-        if now_in == Some(window.mode) {
-            continue;
-        }
-        let proven_by = begin + Duration::from_micros(window.measured_from_us);
         let proven = tokio::select! {
             () = stop.cancelled() => return unproven,
-            proven = switch(&flag, window.mode, proven_by, &context) => proven,
+            proven = holds(&flag, &window, begin, now_in, &context) => proven,
         };
         now_in = proven.then_some(window.mode);
         unproven += u64::from(!proven && window.pair.is_some());
@@ -57,18 +54,50 @@ pub(super) async fn follow(
     unproven
 }
 
+/// Whether the flag stands in the window's mode before anything is measured, and still does when the
+/// last has been: whoever else moves it does so at any time.
+async fn holds(
+    flag: &Flag,
+    window: &WindowPlan,
+    begin: Instant,
+    now_in: Option<Mode>,
+    context: &ActContext,
+) -> bool {
+    let at = |moment_us| begin + Duration::from_micros(moment_us);
+    let proven = now_in == Some(window.mode)
+        || switch(flag, window.mode, at(window.measured_from_us), context).await;
+    if !proven {
+        return false;
+    }
+    tokio::time::sleep_until(at(window.measured_to_us()).into()).await;
+    let stands = sees(flag, window.mode, at(window.end_us)).await.is_some();
+    if !stands {
+        context
+            .note(format!("the flag no longer stands at {}: who moved it?", window.mode.as_str()));
+    }
+    stands
+}
+
 /// Switches once and looks until the mode is proven; false where that took too long.
 async fn switch(flag: &Flag, mode: Mode, proven_by: Instant, context: &ActContext) -> bool {
     if let Err(error) = flag.switch(mode).await {
         context.note(format!("switching to {}: {error}", mode.as_str()));
     }
+    let seen_at = sees(flag, mode, proven_by).await;
+    if seen_at.is_none() {
+        context.note(format!("the probe did not see {} in time", mode.as_str()));
+    }
+    seen_at.is_some_and(|at| at <= proven_by)
+}
+
+/// Looks until the probe sees the mode, once at the least; when it did.
+async fn sees(flag: &Flag, mode: Mode, until: Instant) -> Option<Instant> {
     loop {
         if matches!(flag.seen().await, Ok(Some(seen)) if seen == mode) {
-            return Instant::now() <= proven_by;
+            return Some(Instant::now());
         }
-        if Instant::now() >= proven_by {
-            context.note(format!("the probe did not see {} in time", mode.as_str()));
-            return false;
+        if Instant::now() >= until {
+            return None;
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

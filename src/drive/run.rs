@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -87,7 +88,19 @@ const ROWS_AHEAD: usize = 100;
 /// # Errors
 /// Where the platform does not take the first writes, Goose does not start, or a file cannot be
 /// written.
-pub async fn run(
+pub fn run<'a>(
+    scenario: Arc<Scenario>,
+    plan: Plan,
+    switch: Switch,
+    options: &'a Options,
+    out: &'a Path,
+    context: &'a ActContext,
+) -> BoxFuture<'a, Result<Outcome>> {
+    // In a box: else whoever waits for it compiles all of this once more.
+    Box::pin(with_flag(scenario, plan, switch, options, out, context))
+}
+
+async fn with_flag(
     scenario: Arc<Scenario>,
     plan: Plan,
     switch: Switch,
@@ -109,11 +122,16 @@ pub async fn run(
         let mode = plan.windows.first().map_or(Mode::Legacy, |window| window.mode);
         return drain(scenario, plan, switch, options, out, context, live, mode, None).await;
     };
+    let claim = tokio::select! {
+        claim = flag.claim() => claim?,
+        () = context.stop.cancelled() => return Err(Error::Interrupted),
+    };
     let found = flag::found(&flag).await?;
     let rule = flag.as_it_is()?;
     let flag = Arc::new(Arc::unwrap_or_clone(flag).remember(rule));
     let executable = options.executable.as_deref();
-    let keeper = executable.map(|program| FlagKeeper::start(program, &flag, found)).transpose()?;
+    let keeper =
+        executable.map(|program| FlagKeeper::start(program, &flag, found, &claim)).transpose()?;
     let switched = Some(Arc::clone(&flag));
     let outcome = drain(scenario, plan, switch, options, out, context, live, found, switched).await;
     let left_changed = flag::put_back(&flag, found, context).await;

@@ -9,11 +9,11 @@ pub(super) fn of(decision: Decision, action: Action, record: &RunRecord) -> Vec<
     match (decision, action) {
         (Decision::Go, _) => proceed(record),
         (Decision::Inconclusive, _) => vec![
-            "Stay where you are.".into(),
+            stay(record),
             "Run again longer (--duration), or supply what is missing.".into(),
         ],
         (Decision::Invalid, _) => vec![
-            "Stay where you are.".into(),
+            stay(record),
             "Mend what spoiled the measurement, named above, then run again; docs/troubleshooting.md \
              says how, under \"The verdict is INVALID\"."
                 .into(),
@@ -25,6 +25,17 @@ pub(super) fn of(decision: Decision, action: Action, record: &RunRecord) -> Vec<
             "Stay at the present percentage.".into(),
             "Investigate and mend, then run again.".into(),
         ],
+    }
+}
+
+/// Where nothing is decided, nothing is moved, but for a share that nobody has seen put back.
+fn stay(record: &RunRecord) -> String {
+    match &record.rollout {
+        Some(rollout) if rollout.flag_left_at.is_none() && !rollout.steps.is_empty() => {
+            let ended = "the rollout ended before it had seen where it leaves the share";
+            format!("Set USE_PARTITIONED_TABLES_PERCENTAGE=0: {ended}.")
+        }
+        _ => "Stay where you are.".into(),
     }
 }
 

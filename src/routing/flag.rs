@@ -9,6 +9,7 @@ use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Uri};
 use serde_json::Value;
 
+use super::claim::Claim;
 use super::keeper::Settings;
 use super::program::run_program;
 use super::rule_file::RuleFile;
@@ -118,6 +119,18 @@ impl Flag {
         Ok(Some(Self { legacy, partitioned, restore, probe, rules, settings }))
     }
 
+    /// Takes hold of the flag; waits a little for one that is being put back.
+    ///
+    /// # Errors
+    /// Where another run moves it.
+    pub async fn claim(&self) -> Result<Claim> {
+        let routing = &self.settings.routing;
+        let url = routing.partitioned.as_ref().map(|request| &request.url);
+        let (command, rules) = (&routing.partitioned_command, &routing.rule_file);
+        let place = (&routing.kind, url, command, rules, &routing.rule_pointer);
+        Claim::take(&format!("flag {place:?}")).await
+    }
+
     /// How long after a switch some answers may still come from the other side.
     pub fn settle(&self) -> Duration {
         self.settings.routing.settle()
@@ -222,15 +235,17 @@ impl Question {
         if !request.body.is_empty() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
+        const HINT: &str = "letters, digits and dashes in its name, one line of text in its value";
         for (name, value) in &request.headers {
-            let name = HeaderName::try_from(name).or_usage(&place, "")?;
-            headers.insert(name, HeaderValue::try_from(value).or_usage(&place, "")?);
+            let place = format!("{place} headers `{name}`");
+            let name = HeaderName::try_from(name).or_usage(&place, HINT)?;
+            headers.insert(name, HeaderValue::try_from(value).or_usage(&place, HINT)?);
         }
         for (name, variable) in &request.headers_env {
             let place = format!("{place} headers_env `{name}`");
-            let name = HeaderName::try_from(name).or_usage(&place, "")?;
+            let name = HeaderName::try_from(name).or_usage(&place, HINT)?;
             let value = secret(&place, Some(variable), None)?.unwrap_or_default();
-            let mut value = HeaderValue::try_from(value).or_usage(&place, "")?;
+            let mut value = HeaderValue::try_from(value).or_usage(&place, HINT)?;
             value.set_sensitive(true);
             headers.insert(name, value);
         }

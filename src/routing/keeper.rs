@@ -1,12 +1,11 @@
 //! A small process that puts the platform's flag back where whoever switched it was killed: nothing
 //! in a process that is killed outright can do so.
 //!
-//! It runs in a session of its own. Its standard input is a pipe that only its owner holds: lines
-//! with all it has to know, the last one counts, so that no secret stands among its arguments; at the
-//! end of a run [`RELEASE`]. However the owner ends, the kernel closes the pipe.
+//! It runs in a session of its own. Its standard input is a pipe that only its owner holds: a line
+//! with all it has to know, so that no secret stands among its arguments, and at the end of a run
+//! [`RELEASE`]. However the owner ends, the kernel closes the pipe.
 
 use std::io::{Read, Write};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -15,10 +14,11 @@ use nix::sys::signal::SigSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::claim::Claim;
 use super::flag::Flag;
 use super::percentage::Percentage;
 use crate::config::{RoutingConfig, TlsConfig};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
 use crate::evidence::drive::Mode;
 use crate::http::TrustedRoots;
 
@@ -44,8 +44,8 @@ pub(super) struct Settings {
 enum Task {
     /// Put a flag back to the mode, or in a file of rules to the rule, in which it was found.
     Mode(Box<Settings>, Mode, Option<Value>),
-    /// Let so many percent of the orgs read from the partitioned side.
-    Share(Box<Percentage>, f64),
+    /// Let nobody read from the partitioned side: the one share that is right whatever was found out.
+    Off(Box<Percentage>),
 }
 
 /// The owner's end. Dropped without a word, the keeper does what it was told last.
@@ -55,40 +55,32 @@ struct Keeper {
 }
 
 impl Keeper {
-    /// Starts it with a task; `executable` is this program.
-    fn start(executable: &Path, task: &Task) -> Result<Self> {
+    /// Starts it with a task and a share in the claim; `executable` is this program.
+    fn start(executable: &Path, task: &Task, claim: &Claim) -> Result<Self> {
         let what = format!("cannot start the keeper of the flag ({})", executable.display());
         let hint = "is the executable still where it was?";
         let child = Command::new(executable)
             .arg(COMMAND)
-            .process_group(0)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(claim.share().or_run(&what, hint)?)
             .stderr(Stdio::null())
             .spawn()
             .or_run(&what, hint)?;
         let mut keeper = Self { child };
-        match keeper.tell(task) {
-            true => Ok(keeper),
-            false => Err(Error::run(what, hint)),
-        }
+        let task = serde_json::to_string(task).expect("settings are JSON");
+        keeper.say(&task).or_run(&what, hint)?;
+        Ok(keeper)
     }
 
-    /// Hands another task over; whether there is still somebody to take it.
-    fn tell(&mut self, task: &Task) -> bool {
-        let line = serde_json::to_string(task).expect("settings are JSON");
-        self.say(&line)
-    }
-
-    fn say(&mut self, line: &str) -> bool {
+    fn say(&mut self, line: &str) -> std::io::Result<()> {
         let pipe = self.child.stdin.as_mut();
-        pipe.is_some_and(|pipe| pipe.write_all(format!("{line}\n").as_bytes()).is_ok())
+        pipe.map_or(Ok(()), |pipe| pipe.write_all(format!("{line}\n").as_bytes()))
     }
 
     /// Lets the keeper go: nothing is left to do.
     fn release(mut self) {
         // Where it was killed there is nobody to be told.
-        self.say(RELEASE);
+        let _ = self.say(RELEASE);
         drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
@@ -104,9 +96,9 @@ impl FlagKeeper {
     ///
     /// # Errors
     /// Where it cannot be started.
-    pub fn start(executable: &Path, flag: &Flag, found: Mode) -> Result<Self> {
+    pub fn start(executable: &Path, flag: &Flag, found: Mode, claim: &Claim) -> Result<Self> {
         let (settings, rule) = (Box::new(flag.settings().clone()), flag.as_it_is()?);
-        Keeper::start(executable, &Task::Mode(settings, found, rule)).map(Self)
+        Keeper::start(executable, &Task::Mode(settings, found, rule), claim).map(Self)
     }
 
     /// Lets the keeper go: the flag is as it was.
@@ -119,23 +111,20 @@ impl FlagKeeper {
 #[derive(Debug)]
 pub struct ShareKeeper {
     keeper: Keeper,
-    flag: Percentage,
+    _claim: Claim,
 }
 
 impl ShareKeeper {
-    /// Starts a keeper that sets `percent`, however the owner ends; `executable` is this program.
+    /// Takes hold of the share and starts a keeper that sets it to 0 behind an owner that is gone;
+    /// `executable` is this program. It never raises a share: what was proven before may have been
+    /// disproven since, and somebody may have lowered it by hand.
     ///
     /// # Errors
-    /// Where it cannot be started.
-    pub fn start(executable: &Path, flag: &Percentage, percent: f64) -> Result<Self> {
-        let keeper = Keeper::start(executable, &Task::Share(Box::new(flag.clone()), percent))?;
-        Ok(Self { keeper, flag: flag.clone() })
-    }
-
-    /// From now on it would set this share.
-    pub fn hold(&mut self, percent: f64) {
-        // Where somebody has killed it, the run itself still puts the share back.
-        self.keeper.tell(&Task::Share(Box::new(self.flag.clone()), percent));
+    /// Where it cannot be started, or another run moves the share.
+    pub async fn start(executable: &Path, flag: &Percentage) -> Result<Self> {
+        let claim = flag.claim().await?;
+        let keeper = Keeper::start(executable, &Task::Off(Box::new(flag.clone())), &claim)?;
+        Ok(Self { keeper, _claim: claim })
     }
 
     /// Lets the keeper go: the share is as it is to be.
@@ -152,7 +141,7 @@ impl ShareKeeper {
 /// What kept the flag from being put back.
 pub fn keep_flag() -> Result<()> {
     SigSet::all().thread_block().or_run("cannot block signals", "")?;
-    // This fails only where we lead a session already.
+    // So that what ends the owner's session does not end us; this fails only where we lead one already.
     let _ = nix::unistd::setsid();
     let hint = "it is started by `cutover drive`, `rehearse` and `drill` themselves";
     let mut said = String::new();
@@ -173,7 +162,7 @@ pub fn keep_flag() -> Result<()> {
                 let Some(flag) = flag.map(|flag| flag.remember(rule)) else { return Ok(()) };
                 until_it_is_done(|| flag.put_back(found)).await
             }
-            Task::Share(flag, percent) => until_it_is_done(|| flag.set(percent)).await,
+            Task::Off(flag) => until_it_is_done(|| flag.set(0.0)).await,
         }
     })
 }

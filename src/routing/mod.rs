@@ -1,5 +1,6 @@
 //! How requests are sent to one side, and how it is proven that they went there.
 
+mod claim;
 mod flag;
 mod keeper;
 mod percentage;
@@ -8,6 +9,7 @@ mod rule_file;
 mod survey;
 mod switch;
 
+pub use claim::Claim;
 pub use flag::Flag;
 pub use keeper::{FlagKeeper, ShareKeeper, keep_flag};
 pub use percentage::Percentage;

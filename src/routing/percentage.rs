@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::claim::Claim;
 use super::flag::Question;
 use super::program::run_program;
 use crate::config::{Config, FlagRequest, TlsConfig};
@@ -45,6 +46,14 @@ impl Percentage {
             disable: rollout.disable.clone().unwrap_or(disable),
             tls: config.tls.clone(),
         })
+    }
+
+    /// Takes hold of the share; waits a little where another run has just let go of it.
+    ///
+    /// # Errors
+    /// Where another run moves it.
+    pub async fn claim(&self) -> Result<Claim> {
+        Claim::take(&format!("share {:?} {}", self.command, self.share.url)).await
     }
 
     /// Lets this share of the orgs read from the partitioned side; 0 is off.

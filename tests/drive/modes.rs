@@ -119,6 +119,45 @@ async fn a_flag_that_does_not_move_is_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_flag_that_somebody_else_moves_is_seen_where_answers_do_not_say_their_side() {
+    let platform = Flagged::default();
+    let url = platform.serve().await;
+    let mut load = switched(&url);
+    load.config.routing.served_by_header = String::new();
+    let meddler = {
+        let platform = platform.clone();
+        tokio::spawn(async move {
+            let each = Duration::from_millis(5);
+            loop {
+                // Once each window is being measured, at the latest.
+                if platform.side() == "legacy" {
+                    tokio::time::sleep(Duration::from_millis(600)).await;
+                    platform.legacy.store(false, Ordering::SeqCst);
+                }
+                tokio::time::sleep(each).await;
+            }
+        })
+    };
+    let evidence = load.evidence(&url).await;
+    meddler.abort();
+    // Three windows of legacy, and the other side's stand where they should.
+    assert_eq!((evidence.unproven_windows, evidence.wrong_mode), (3, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_run_waits_for_the_flag_that_another_moves() {
+    let platform = Flagged::default();
+    let url = platform.serve().await;
+    let (one, other) = (switched(&url), switched(&url));
+    let (one, other) = tokio::join!(one.evidence(&url), other.evidence(&url));
+    for evidence in [one, other] {
+        assert_eq!((evidence.wrong_mode, evidence.unproven_windows), (0, 0));
+        assert_eq!(evidence.flag_left_changed, None);
+    }
+    assert_eq!(platform.side(), "partitioned");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_stopped_puts_the_flag_back() {
     let platform = Flagged::default();
     let url = platform.serve().await;

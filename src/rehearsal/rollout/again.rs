@@ -59,8 +59,16 @@ pub(super) fn is_accounted_for(folder: &Path) -> bool {
 
 /// Judges every step of a rollout once more, from its own folder. What no longer says what the rollout
 /// noted is altered evidence.
+///
+/// A step that ran to its verdict before the rollout was killed, and could not be noted any more, is
+/// taken up as if it had been.
 pub fn judge_steps(folder: &Path, record: &mut RunRecord) {
-    let Some(RolloutEvidence { steps, .. }) = &record.rollout else { return };
+    let Some(rollout) = &mut record.rollout else { return };
+    if let Some(step) = not_noted(folder, rollout).filter(|_| !record.ended) {
+        rollout.steps.push(step);
+        rollout.flag_left_at = None;
+    }
+    let RolloutEvidence { steps, .. } = rollout;
     let mut altered = Vec::new();
     for step in steps.iter().filter(|step| !step.folder.is_empty()) {
         let name = &step.folder;
@@ -91,4 +99,80 @@ pub fn judge_steps(folder: &Path, record: &mut RunRecord) {
         }
     }
     record.altered.extend(altered);
+}
+
+/// Of the increment after the last that was noted, what its last load came to.
+fn not_noted(folder: &Path, rollout: &RolloutEvidence) -> Option<RolloutStep> {
+    let percent = *rollout.schedule.get(rollout.steps.len())?;
+    (1..=gate::MAX_ATTEMPTS).rev().find_map(|attempt| {
+        let name = folder_of(percent, attempt);
+        let mut own = read_record(&folder.join(&name)).ok()?;
+        gate::judge(&mut own);
+        let mut step = RolloutStep { percent, attempts: attempt, ..RolloutStep::default() };
+        take(&mut step, &own);
+        step.folder = name;
+        step.done = "nothing: the rollout ended before".to_owned();
+        Some(step)
+    })
+}
+
+/// The folder of an increment's load, below the rollout's own.
+pub(super) fn folder_of(percent: f64, attempt: u32) -> String {
+    match attempt {
+        1 => format!("step-{percent}"),
+        later => format!("step-{percent}-{later}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::SCHEMA_VERSION;
+    use crate::evidence::finding::DiffEvidence;
+    use crate::evidence::run_record::{Act, ActState};
+    use crate::run_folder::write_record;
+
+    #[test]
+    fn what_a_killed_rollout_could_not_note_is_taken_up() {
+        let out = tempfile::tempdir().expect("a folder");
+        let mut of_step = RunRecord {
+            schema_version: SCHEMA_VERSION,
+            ended: true,
+            acts: vec![Act { name: "diff".into(), state: ActState::Done, ..Act::default() }],
+            diff: Some(DiffEvidence {
+                phase: "after".into(),
+                complete: true,
+                orgs_checked: 9,
+                orgs_diverged: 3,
+                differences_total: 3,
+                findings_total: 3,
+                ..DiffEvidence::default()
+            }),
+            ..RunRecord::default()
+        };
+        gate::judge(&mut of_step);
+        for name in ["step-5", "step-5-2"] {
+            std::fs::create_dir(out.path().join(name)).expect("our own folder");
+            write_record(&out.path().join(name), &of_step).expect("our own folder");
+        }
+        let gone = RolloutStep { percent: 1.0, ..RolloutStep::default() };
+        let rollout = RolloutEvidence {
+            schedule: vec![1.0, 5.0, 10.0],
+            steps: vec![gone],
+            flag_left_at: Some(1.0),
+            orgs: 9,
+        };
+        let taken_up = |ended| {
+            let mut record =
+                RunRecord { ended, rollout: Some(rollout.clone()), ..RunRecord::default() };
+            judge_steps(out.path(), &mut record);
+            record.rollout.expect("as it was")
+        };
+        let of_killed = taken_up(false);
+        let step = &of_killed.steps[1];
+        assert_eq!((step.percent, step.folder.as_str(), step.attempts), (5.0, "step-5-2", 2));
+        assert_eq!((step.exit_code, step.orgs_diverged), (11, 3), "{:?}", step.reasons);
+        assert_eq!(of_killed.flag_left_at, None);
+        assert_eq!(taken_up(true), rollout);
+    }
 }

@@ -20,7 +20,7 @@ use crate::drill::{self, Target};
 use crate::error::{Error, Result};
 use crate::evidence::drill::Drill;
 use crate::evidence::limits::{OtherLimit, Phase};
-use crate::evidence::rollout::{RolloutEvidence, RolloutStep};
+use crate::evidence::rollout::RolloutEvidence;
 use crate::evidence::run_record::{ActState, RunRecord};
 use crate::evidence::verdict::Decision;
 use crate::evidence::watch::Look;
@@ -210,20 +210,15 @@ async fn flag_off(
     target: &Target,
 ) -> Result<(Percentage, Option<ShareKeeper>)> {
     let flag = Percentage::new(&options.rehearsal.config, &target.base_url)?;
-    let keeper = target.keeper.as_deref();
-    let keeper = keeper.map(|program| ShareKeeper::start(program, &flag, 0.0)).transpose()?;
+    let keeper = match target.keeper.as_deref() {
+        Some(program) => Some(ShareKeeper::start(program, &flag).await?),
+        None => None,
+    };
     flag.set(0.0).await?;
     Ok((flag, keeper))
 }
 
 impl Journey<'_> {
-    /// From now on this share is what a run that is killed leaves behind.
-    fn hold(&mut self, percent: f64) {
-        if let Some(keeper) = &mut self.keeper {
-            keeper.hold(percent);
-        }
-    }
-
     /// Every increment in turn; whether all of them are behind us.
     async fn increments(
         &mut self,
@@ -243,13 +238,16 @@ impl Journey<'_> {
                 Some(Error::Interrupted) => (ActState::Interrupted, "a signal ended it".to_owned()),
                 Some(error) => (ActState::Failed, error.to_string()),
             };
-            let left = self.after(step, reached).await;
-            self.hold(left);
+            // Written down before anything is done about it: whoever kills us meanwhile has the finding.
+            self.evidence.flag_left_at = None;
+            self.evidence.steps.push(step);
+            let noted = self.save(run, journey_began);
+            let left = self.act_on_it(reached).await;
             if let Some(error) = self.broken.take() {
                 run.broken.get_or_insert(error);
             }
             run.push_act(&format!("increment {percent} %"), state, began.elapsed(), &note);
-            if let Err(error) = self.save(run, journey_began) {
+            if let Err(error) = noted.and_then(|()| self.save(run, journey_began)) {
                 run.broken.get_or_insert(error);
                 return false;
             }
@@ -261,8 +259,9 @@ impl Journey<'_> {
         true
     }
 
-    /// Does what the verdict asks for and proves it; returns the percentage that holds then.
-    async fn after(&mut self, mut step: RolloutStep, before: f64) -> f64 {
+    /// Does what the last step's verdict asks for and proves it; returns the percentage that holds then.
+    async fn act_on_it(&mut self, before: f64) -> f64 {
+        let Some(mut step) = self.evidence.steps.pop() else { return before };
         let percent = match step.decision {
             Decision::Go => step.percent,
             // Back to where it was proven to be well.
@@ -296,14 +295,13 @@ impl Journey<'_> {
             as_of: rehearsal.as_of,
             executable: rehearsal.executable.clone(),
         };
-        // A drill leaves the flag off, however it ends.
-        self.hold(0.0);
-        let all = on_stage(&options, stack, &self.target, self.folder, &self.context);
+        // Our own keeper has the flag.
+        let target = Target { keeper: None, ..self.target.clone() };
+        let all = on_stage(&options, stack, &target, self.folder, &self.context);
         let drills = run.act("drills", all).await;
         let passed = |drills: &Vec<Drill>| drills.iter().all(Drill::passed);
         if drills.as_ref().is_some_and(passed) {
             // The rollout is done.
-            self.hold(100.0);
             if let Err(error) = self.flag.set(100.0).await {
                 run.broken.get_or_insert(error);
             }

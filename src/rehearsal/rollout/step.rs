@@ -7,7 +7,7 @@ use hyper::Method;
 use url::Url;
 
 use super::super::{Increment, Options, run};
-use super::again::is_accounted_for;
+use super::again::{folder_of, is_accounted_for};
 use super::{Journey, PROPAGATION, compressed};
 use crate::act::ActContext;
 use crate::config::Config;
@@ -65,9 +65,7 @@ impl Journey<'_> {
         step.planted = self.plant(percent).await?;
         while step.attempts < gate::MAX_ATTEMPTS {
             step.attempts += 1;
-            let again =
-                if step.attempts > 1 { format!("-{}", step.attempts) } else { String::new() };
-            step.folder = format!("step-{percent}{again}");
+            step.folder = folder_of(percent, step.attempts);
             let mut options = self.step_options(number, step.attempts);
             let looks = self.looks[seen_before..].to_vec();
             options.increment = Some(Increment { percent, looks });
