@@ -87,7 +87,7 @@ pub struct TargetArgs {
     #[arg(long, help_heading = "Target and run", env = "CUTOVER_ENV", hide_env_values = true)]
     #[arg(value_name = "NAME")]
     pub env: Option<String>,
-    /// Run folder; default: reports/<run-id>
+    /// Folder for what is left behind; default: a new one below reports/ (seed, checklists: none)
     #[arg(long, help_heading = "Target and run", value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Seed of every random choice

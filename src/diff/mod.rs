@@ -36,6 +36,6 @@ pub use crate::evidence::shard::Shard;
 pub use merge::{Part, Shards};
 pub use method::Digest;
 pub use options::Options;
-pub use run::{follow, run};
+pub use run::run;
 pub use scan::Throttle;
-pub use wal::Oracle;
+pub use wal::{Oracle, follow};

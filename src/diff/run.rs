@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Instant;
 
+use futures_util::future::BoxFuture;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
@@ -21,7 +22,7 @@ use super::scan::{
 };
 use super::schema::{PairPlan, Side};
 use super::scope::Rows;
-use super::wal::Oracle;
+use super::wal::follow;
 use crate::act::{ActContext, Event};
 use crate::config::TablePair;
 use crate::error::{Context, Error, Result};
@@ -42,7 +43,18 @@ const LISTED_ORGS: usize = 200_000;
 /// A usage error for a table or column that is not there, or for a folder that cannot be written; a
 /// run error where the server fails; [`Error::Interrupted`] when asked to stop. In each case no file
 /// is left that looks whole.
-pub async fn run(
+pub fn run<'a>(
+    database_url: &'a str,
+    tables: &'a [TablePair],
+    options: &'a Options,
+    out: &'a Path,
+    context: &'a ActContext,
+) -> BoxFuture<'a, Result<DiffEvidence>> {
+    // In a box: else whoever waits for it compiles all of this once more.
+    Box::pin(compare_all(database_url, tables, options, out, context))
+}
+
+async fn compare_all(
     database_url: &str,
     tables: &[TablePair],
     options: &Options,
@@ -195,20 +207,6 @@ async fn look_at_catalogs(
         plans.push(plan);
     }
     Ok(plans)
-}
-
-/// Begins to follow the write-ahead log: whether each transaction changes both sides alike.
-///
-/// # Errors
-/// A usage error for a table that is not there or a server whose log does not tell, a run error
-/// where the server refuses.
-pub async fn follow(database_url: &str, tables: &[TablePair]) -> Result<Oracle> {
-    let mut connection = connect_reading(database_url).await?;
-    let mut plans = Vec::new();
-    for pair in tables {
-        plans.push(PairPlan::make(&mut connection, pair, database_url).await?.0);
-    }
-    Oracle::start(database_url, plans).await
 }
 
 /// Looks every table up before anything is locked, so that a wrong name gets a clear answer.

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 
@@ -56,16 +57,17 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 ///
 /// # Errors
 /// A run error that names host, port and database, never the password.
-pub async fn connect(database_url: &str) -> Result<PgConnection> {
-    open(database_url, options(database_url)?).await
+pub fn connect(database_url: &str) -> BoxFuture<'_, Result<PgConnection>> {
+    // In a box: else whoever waits for it compiles the handshake once more.
+    Box::pin(async { open(database_url, options(database_url)?).await })
 }
 
 /// Opens one connection whose transactions cannot write.
 ///
 /// # Errors
 /// As [`connect`].
-pub async fn connect_reading(database_url: &str) -> Result<PgConnection> {
-    open(database_url, reading_options(database_url)?).await
+pub fn connect_reading(database_url: &str) -> BoxFuture<'_, Result<PgConnection>> {
+    Box::pin(async { open(database_url, reading_options(database_url)?).await })
 }
 
 async fn open(database_url: &str, options: PgConnectOptions) -> Result<PgConnection> {

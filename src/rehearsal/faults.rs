@@ -70,7 +70,7 @@ pub async fn plant_faults(
     cases.retain(|case| options.only.is_empty() || wanted(case));
     if cases.is_empty() {
         let what = format!("there is no fault named like {}", options.only.join(", "));
-        return Err(Error::usage(what, "docs/faults.md lists them all"));
+        return Err(Error::usage(what, "the files of fixtures/faults are called like them"));
     }
     let mut stack = Stack::start(rig::Options::new(&options.executable), context).await?;
     let outcome = one_by_one(options, &cases, &mut stack, folder, context).await;

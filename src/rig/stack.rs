@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use futures_util::future::BoxFuture;
+
 use super::component::Component;
 use super::guard::Guard;
 use super::state::{State, Urls};
@@ -70,7 +72,12 @@ impl Stack {
     /// # Errors
     /// A usage error where the folder or port cannot be had; a run error that names the component,
     /// the last lines of its log and what to do; [`crate::error::Error::Interrupted`].
-    pub async fn start(options: Options, context: &ActContext) -> Result<Self> {
+    pub fn start(options: Options, context: &ActContext) -> BoxFuture<'_, Result<Self>> {
+        // In a box: else whoever waits for it compiles all of this once more.
+        Box::pin(Self::start_all(options, context))
+    }
+
+    async fn start_all(options: Options, context: &ActContext) -> Result<Self> {
         ports::require_free(options.port)?;
         for remark in teardown::sweep()? {
             context.note(remark);

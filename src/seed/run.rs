@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
+use futures_util::future::BoxFuture;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 use super::ledger::{self, Loaded, Record};
@@ -28,7 +29,17 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// touched); a run error where the database breaks; [`Error::Interrupted`] where a signal asked us
 /// to stop. In the last two cases indexes and triggers were put back as far as the database let us,
 /// and [`super::Existing::Resume`] finishes the run.
-pub async fn run(
+pub fn run<'a>(
+    database_url: &'a str,
+    profile: &'a Profile,
+    options: &'a Options,
+    context: &'a ActContext,
+) -> BoxFuture<'a, Result<Manifest>> {
+    // In a box: else whoever waits for it compiles all of this once more.
+    Box::pin(fill(database_url, profile, options, context))
+}
+
+async fn fill(
     database_url: &str,
     profile: &Profile,
     options: &Options,

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use self::decode::Line;
 use self::transaction::PairChanges;
 use super::schema::{PairPlan, Side};
+use crate::config::TablePair;
 use crate::error::{Error, Result};
 use crate::evidence::finding::{WalDivergence, WalEvidence};
 use crate::pg::{connect_reading, describe, failure};
@@ -33,6 +34,20 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Divergences kept; all are counted.
 const KEPT: usize = 20;
 
+/// Begins to follow the write-ahead log: whether each transaction changes both sides alike.
+///
+/// # Errors
+/// A usage error for a table that is not there or a server whose log does not tell, a run error
+/// where the server refuses.
+pub async fn follow(database_url: &str, tables: &[TablePair]) -> Result<Oracle> {
+    let mut connection = connect_reading(database_url).await?;
+    let mut plans = Vec::new();
+    for pair in tables {
+        plans.push(PairPlan::make(&mut connection, pair, database_url).await?.0);
+    }
+    Oracle::start(database_url, plans).await
+}
+
 /// A reader of the log at work.
 pub struct Oracle {
     stop: CancellationToken,
@@ -45,7 +60,7 @@ impl Oracle {
     /// # Errors
     /// A usage error where the server's log does not hold what is needed, a run error where the
     /// server refuses.
-    pub(super) async fn start(database_url: &str, plans: Vec<PairPlan>) -> Result<Self> {
+    async fn start(database_url: &str, plans: Vec<PairPlan>) -> Result<Self> {
         let mut connection = connect_reading(database_url).await?;
         let level: String = ask(&mut connection, sql::WAL_LEVEL).await?;
         if level != "logical" {
