@@ -142,14 +142,18 @@ pub async fn watch(
     let began = Instant::now();
     context.started("watch", None, "looks");
     loop {
-        let due = began + options.every * u32::try_from(summary.looks).unwrap_or(u32::MAX);
+        let after = options.every * u32::try_from(summary.looks).unwrap_or(u32::MAX);
+        // The last look is at the very end: what lies between the looks is what was watched.
+        let after = options.length.map_or(after, |length| after.min(length));
+        let due = began + after;
         tokio::select! {
             () = context.stop.cancelled() => break,
             () = tokio::time::sleep_until(due.into()) => {}
         }
+        let at = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
         let mut look = poll.look().await;
         look.base_url = Some(source.clone());
-        look.at = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
+        look.at = at;
         let changes = alerts.take(&look);
         look.alarms = alerts.raised();
         summary.looks += 1;
@@ -173,7 +177,7 @@ pub async fn watch(
         context.emit(Event::Advanced(1));
         context.emit(Event::Status(view.take(&look)));
         summary.watched_s = began.elapsed().as_secs_f64();
-        if options.length.is_some_and(|length| began.elapsed() + options.every > length) {
+        if options.length.is_some_and(|length| after >= length) {
             summary.to_the_end = true;
             break;
         }
