@@ -1,8 +1,9 @@
 //! What to do next: the handbook's steps, filled in with the names of this target.
 
 use super::sql;
+use crate::evidence::finding::Severity;
 use crate::evidence::run_record::{RunRecord, TargetPair};
-use crate::evidence::verdict::{Action, Decision};
+use crate::evidence::verdict::{Action, Criterion, Decision, Kind, State};
 
 /// The steps that follow from a decision, in order.
 pub(super) fn of(decision: Decision, action: Action, record: &RunRecord) -> Vec<String> {
@@ -73,7 +74,41 @@ fn standard_rollback(record: &RunRecord) -> Vec<String> {
     ]
 }
 
+/// Whether every row and write is as it must be, and the catalogs alone are not.
+fn only_the_schema(record: &RunRecord) -> bool {
+    let failed = |c: &&Criterion| c.kind == Kind::Integrity && c.state == State::Fail;
+    let failed: Vec<_> = record.criteria.iter().filter(failed).collect();
+    !failed.is_empty() && failed.iter().all(|criterion| criterion.id == "catalog_sound")
+}
+
+/// Nothing is damaged yet: what the twins will miss is mended where it begins.
+fn mend_the_schema(record: &RunRecord) -> Vec<String> {
+    let mut steps = vec![
+        "Where any reads go to the partitioned side, send them back to legacy: the twins will miss \
+         writes or refuse them."
+            .into(),
+    ];
+    let errors = record.diff.iter().flat_map(|diff| &diff.findings);
+    let errors: Vec<_> = errors.filter(|f| f.severity == Some(Severity::Error)).collect();
+    for finding in errors.iter().take(NAMED_FINDINGS) {
+        let detail = finding.detail.as_deref().unwrap_or_default();
+        steps.push(format!("Mend {} of {}: {detail}", finding.class, finding.table));
+    }
+    if errors.len() > NAMED_FINDINGS {
+        let more = errors.len() - NAMED_FINDINGS;
+        steps.push(format!("Mend {more} further findings: findings.jsonl."));
+    }
+    steps.push("Run cutover diff until it is clean.".into());
+    steps
+}
+
+/// Findings that have a step of their own.
+const NAMED_FINDINGS: usize = 5;
+
 fn emergency_rollback(record: &RunRecord) -> Vec<String> {
+    if record.rollout.is_none() && only_the_schema(record) {
+        return mend_the_schema(record);
+    }
     let mut steps = vec![
         "Now: USE_PARTITIONED_TABLES=false and USE_PARTITIONED_TABLES_PERCENTAGE=0.".into(),
         "Tell the incident channel and page the database administrator.".into(),
