@@ -33,6 +33,8 @@ const DRAFT: &str = ".cutover-draft-";
 pub struct RunFolder {
     path: PathBuf,
     run_id: String,
+    /// Whether `reports/latest` is to point here, once there is a record for others to read.
+    is_latest: bool,
     /// Held until the last copy of this value is gone, so that no second run writes here meanwhile.
     _lock: Arc<Flock<File>>,
 }
@@ -59,11 +61,7 @@ impl RunFolder {
             let what = format!("--out: {} holds a run already", path.display());
             return Err(Error::usage(what, "give a folder of its own to each run"));
         }
-        let folder = Self { path, run_id, _lock: Arc::new(lock) };
-        if out.is_none() {
-            folder.point_latest_here();
-        }
-        Ok(folder)
+        Ok(Self { path, run_id, is_latest: out.is_none(), _lock: Arc::new(lock) })
     }
 
     /// Takes the folder `path` again, or makes it; the record of an earlier run there goes where
@@ -84,7 +82,8 @@ impl RunFolder {
             std::fs::remove_file(&record).or_usage(place, "give --out a writable folder")?;
         }
         let run_id = path.file_name().map_or("run".into(), |name| name.to_string_lossy().into());
-        Ok(Self { path: path.to_owned(), run_id, _lock: Arc::new(lock) })
+        let is_latest = false;
+        Ok(Self { path: path.to_owned(), run_id, is_latest, _lock: Arc::new(lock) })
     }
 
     /// The folder's path.
@@ -123,7 +122,11 @@ impl RunFolder {
     /// # Errors
     /// Where the folder cannot be written.
     pub fn write_record(&self, record: &RunRecord) -> Result<()> {
-        write_record(&self.path, record)
+        write_record(&self.path, record)?;
+        if self.is_latest {
+            self.point_latest_here();
+        }
+        Ok(())
     }
 
     /// `reports/latest` is a convenience; a file system without links does not fail a run.
@@ -216,7 +219,7 @@ pub fn write_record(folder: &Path, record: &RunRecord) -> Result<()> {
 pub fn read_record(folder: &Path) -> Result<RunRecord> {
     let path = folder.join(RECORD);
     let place = path.display();
-    let hint = "give a folder that `cutover rehearse` has written, for example reports/latest";
+    let hint = "give a folder that `cutover rehearse`, `drive`, `diff` or `merge` has written";
     let text = open(&path)
         .and_then(|mut file| {
             let mut text = Vec::new();
