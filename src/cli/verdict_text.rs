@@ -40,7 +40,24 @@ pub(super) fn criteria(criteria: &[Criterion]) -> String {
             State::Unknown => ("   -   ", "not measured, and decides nothing here"),
         };
         let measured = criterion.measured.as_deref().unwrap_or(unmeasured);
-        format!("  {state}  {}: {measured} ({})", criterion.title, criterion.limit)
+        // Why, where something is not as it should be; the report has all of it.
+        let why = match criterion.state {
+            State::Fail | State::Unknown if asked && !criterion.note.is_empty() => {
+                format!(": {}", shortened(&criterion.note))
+            }
+            _ => String::new(),
+        };
+        format!("  {state}  {}: {measured} ({}){why}", criterion.title, criterion.limit)
     };
     criteria.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Characters of a reason that a line holds.
+const WHY: usize = 160;
+
+fn shortened(why: &str) -> String {
+    match why.char_indices().nth(WHY) {
+        Some((at, _)) => format!("{}…", &why[..at]),
+        None => why.to_owned(),
+    }
 }

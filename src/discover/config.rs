@@ -160,7 +160,7 @@ const REST: &str = r##"
 [routing]
 kind = "header"                 # or "urls", "http", "command", "rule_file", "none"
 header = "X-Cutover-Mode"       # legacy | partitioned
-served_by_header = ""           # the answer's header that says which side served it; "" for none
+served_by_header = ""           # the answer's header that says which side served it; "" for none  CHECK
 
 # [database]                    # instead of CUTOVER_DATABASE_URL
 # url = "postgres://user@host:5432/database"

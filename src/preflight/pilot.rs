@@ -44,8 +44,10 @@ pub async fn pilot(database_url: &str, options: PilotOptions) -> Result<Pilot> {
         Error::run(format!("cannot select pilots: {why}"), "is there a table organizations?")
     })?;
     if found.is_empty() {
-        let what = format!("no org has fewer than {} transactions", options.fewer_than);
-        return Err(Error::run(what, "raise --fewer-than"));
+        let fewer_than = options.fewer_than;
+        let what =
+            format!("public.organizations has no org with fewer than {fewer_than} transactions");
+        return Err(Error::run(what, "raise --fewer-than, or fill that table: is it empty?"));
     }
     let orgs: Vec<i64> = found.iter().map(|(id, ..)| *id).collect();
     let lines = found.iter().map(|(id, name, count)| {

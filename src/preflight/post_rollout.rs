@@ -199,6 +199,10 @@ fn mib(bytes: i64) -> String {
 async fn reads(config: &Config, site: &mut Site) -> Item {
     let (id, title) = ("reads", "reads succeed and come from the partitioned side");
     let header = config.routing.served_by_header.as_str();
+    if header.is_empty() {
+        let advice = "name the header of an answer that says its side: [routing] served_by_header";
+        return unknown(id, title, "served_by_header is empty", advice);
+    }
     let (mut failed, mut elsewhere) = (0, 0);
     for number in 0..READS {
         let org = config.preflight.test_org + number;

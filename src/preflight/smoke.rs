@@ -6,7 +6,7 @@ use hyper::Method;
 use serde_json::Value;
 use url::Url;
 
-use super::{item, now, platform};
+use super::{item, now, platform, unknown};
 use crate::act::{ActContext, Event};
 use crate::config::Config;
 use crate::error::Result;
@@ -83,6 +83,10 @@ async fn routing(config: &Config, site: &mut Site) -> Item {
     let (id, title) = ("routing", "reads say which side they come from");
     let path = format!("/finance/revenue?orgId={}&limit=1", config.preflight.test_org);
     let header = config.routing.served_by_header.as_str();
+    if header.is_empty() {
+        let advice = "name the header of an answer that does: [routing] served_by_header";
+        return unknown(id, title, "served_by_header is empty", advice);
+    }
     match site.send(Method::GET, &path, "", &[]).await {
         Ok(answer) => {
             let told = answer.headers.get(header).and_then(|value| value.to_str().ok());

@@ -297,6 +297,9 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
     record.criteria.retain(|c| args.shard.is_none() || c.id != gate::WHOLE_PLAN);
     let as_asked = record.drive.as_ref().is_some_and(|drive| drive.closed_loop && drive.complete);
     if !as_asked && !gate::is_trustworthy(&record.criteria) {
+        printer.result(
+            "INVALID: this measurement cannot be trusted; what is not a pass above says why",
+        );
         return Ok(Exit::INVALID);
     }
     // A load that was refused too often has measured something else than was asked for.

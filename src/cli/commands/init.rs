@@ -111,7 +111,11 @@ async fn of_database(
     lines.extend(told);
     let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
     lines.push(format!("written: {}", names.join(", ")));
-    lines.push("next: look at the lines that say CHECK, then `cutover check-config`".into());
+    let [config, seed, scenario] = &names[..] else { unreachable!("three files are written") };
+    lines.push(format!(
+        "next: look at the lines that say CHECK, then\n  cutover check-config --config {config} \
+         --profile-file {seed} --scenario {scenario}"
+    ));
     printer.result(&lines.join("\n"));
     let pairs = found.pairs.iter().map(|pair| {
         json!({
