@@ -97,6 +97,26 @@ async fn the_probe_changes_nothing_and_says_what_it_could_not_try() {
     assert!(why(&Options::default()).await.contains("55P03"));
 }
 
+/// An enum takes its labels and nothing else; one that no row bears yet is tried, too.
+#[tokio::test]
+async fn a_trigger_that_forgets_an_enum_is_seen_though_every_row_has_the_same_label() {
+    let database = reference_database().await;
+    support::execute(
+        &database.url,
+        "CREATE TYPE state AS ENUM ('open', 'paid');
+         ALTER TABLE revenue_transactions ADD COLUMN state state NOT NULL DEFAULT 'open';
+         ALTER TABLE revenue_transactions_partitioned ADD COLUMN state state NOT NULL DEFAULT 'open'",
+    )
+    .await;
+    let tables = &TablePair::reference()[..1];
+    let (_, findings) = compare(&database.url, tables, &Options::default()).await;
+    let told: Vec<String> = findings.iter().map(told).collect();
+    assert!(
+        told.len() == 1 && told[0].starts_with("revenue trigger_column_missing error"),
+        "{told:?}"
+    );
+}
+
 /// What the command prints, writes and returns.
 #[tokio::test]
 async fn the_command_tells_identical_different_empty_and_wrong_apart() {

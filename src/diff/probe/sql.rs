@@ -208,6 +208,16 @@ fn values(plan: &PairPlan, column: &Column) -> Vec<String> {
         sortable_of(&format!("o.{name}")),
         sortable_of(&own),
     ));
+    // Of an enum, which refuses whatever is none of its labels; of any other type, nothing.
+    values.push(of_type(
+        column,
+        &format!(
+            "SELECT e.enumlabel::text FROM pg_catalog.pg_enum AS e
+              WHERE e.enumtypid = {}::regtype AND e.enumlabel::text IS DISTINCT FROM {own}::text
+              ORDER BY e.enumsortorder LIMIT 1",
+            literal(&column.bare_type)
+        ),
+    ));
     values.extend(LITERALS.iter().map(|value| of_type(column, value)));
     values
 }
