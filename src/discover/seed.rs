@@ -20,18 +20,19 @@ pub(super) fn text(found: &Found) -> String {
     );
     let whole: Vec<&Pair> =
         found.pairs.iter().filter(|pair| pair.org.is_some() && !pair.key.is_empty()).collect();
+    if whole.is_empty() {
+        text.push_str(
+            "# No pair has both an organisation and a key that were found: name them in cutover.toml,\n\
+             # and describe the tables here.\ntables = []\n\n",
+        );
+    }
     let (months, told) = months(&whole, Utc::now().date_naive());
     let _ = writeln!(text, "[calendar]\n{told}months = {months}\n");
-    for referred in &found.referred {
+    for referred in found.referred.iter().filter(|_| !whole.is_empty()) {
         text.push_str(&of_referred(referred));
     }
     for pair in &whole {
         text.push_str(&of_pair(pair, whole.len()));
-    }
-    if whole.is_empty() {
-        text.push_str(
-            "# No pair was found that could be filled; describe one here.\ntables = []\n",
-        );
     }
     text
 }
