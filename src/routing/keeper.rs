@@ -48,7 +48,7 @@ enum Task {
     Off(Box<Percentage>),
 }
 
-/// The owner's end. Dropped without a word, the keeper does what it was told last.
+/// The owner's end. Dropped without a word, the keeper does what it was told.
 #[derive(Debug)]
 struct Keeper {
     child: Child,

@@ -9,7 +9,7 @@ use super::Look;
 use super::metrics::{Metric, THRESHOLDS, value};
 
 /// Looks in a row that raise an alarm, and that clear it.
-pub const RAISED_BY: usize = 2;
+const RAISED_BY: usize = 2;
 const CLEARED_BY: u32 = 3;
 /// So many of the last looks raise it as well: what comes and goes does not stay unheard.
 const RAISED_OF: usize = 3;

@@ -21,7 +21,7 @@ use chrono::{SecondsFormat, Utc};
 use serde::Serialize;
 use url::Url;
 
-pub use alerts::{Alarm, Level, RAISED_BY};
+pub use alerts::{Alarm, Level};
 pub use metrics::Metric;
 pub use notify::Notify;
 

@@ -75,7 +75,7 @@ fn exit(summary: &Summary) -> Exit {
     if summary.criticals > 0 {
         Exit::NO_GO_PERFORMANCE
     } else if !summary.to_the_end
-        || summary.looks < watch::RAISED_BY as u64
+        || summary.looks == 0
         || !summary.open.is_empty()
         || (summary.answered as f64) < ANSWERED * summary.looks as f64
     {
@@ -96,9 +96,6 @@ fn text(summary: &Summary) -> String {
     );
     if !summary.to_the_end {
         text.push_str("\n  it was ended before its time");
-    }
-    if summary.looks < watch::RAISED_BY as u64 {
-        text.push_str("\n  one look raises no alarm: give --for the time of two at the least");
     }
     for metric in &summary.open {
         let what = metric.words().0;
