@@ -4,6 +4,7 @@
 #   scripts/bench.sh seed [ROUNDS] [ORGS]           cutover seed against one psql \copy of the same rows
 #   scripts/bench.sh diff [ROUNDS] [ORGS] [ROWS]    cutover diff against COPY, FULL OUTER JOIN and reladiff
 #   scripts/bench.sh drive [ROUNDS] [SECONDS]       cutover drive --rate max against oha and Goose's own loop
+#   scripts/bench.sh interval OTHER [ROUNDS]        how narrow the comparison of the modes is, against another build's
 #
 # Builds the program, and starts a throw-away rig for the time it takes; CUTOVER_BENCH_DATABASE_URL
 # (postgres://user@host:port/postgres) names another server, on which databases may be created.
@@ -13,7 +14,7 @@ cd "$(dirname "$0")/.."
 
 fail() { echo "bench: $*" >&2; exit 1; }
 
-usage='usage: scripts/bench.sh seed [ROUNDS] [ORGS] | diff [ROUNDS] [ORGS] [ROWS] | drive [ROUNDS] [SECONDS]'
+usage='usage: scripts/bench.sh seed [ROUNDS] [ORGS] | diff [ROUNDS] [ORGS] [ROWS] | drive [ROUNDS] [SECONDS] | interval OTHER [ROUNDS]'
 server=${CUTOVER_BENCH_DATABASE_URL:-}
 cutover=${CARGO_TARGET_DIR:-target}/release/cutover
 prefix=cutover_bench_$$
@@ -311,9 +312,47 @@ bench_drive() {
     done
 }
 
+# --- interval ----------------------------------------------------------------------------------------
+
+# Standard error of the mean, or middle, log ratio of a run: its own word, or from the pairs' p95s.
+standard_error() {
+    python3 - "$1" <<'PYTHON'
+import json, math, statistics, sys
+drive = json.load(open(sys.argv[1]))["drive"]
+error = drive["comparison"].get("standard_error")
+if error is None:
+    pairs = {}
+    for window in drive["windows"]:
+        pairs.setdefault(window["pair"], {})[window["candidate"]] = window["all"]["p95_us"]
+    logs = [math.log(p[True] / p[False]) for p in pairs.values() if p.get(True) and p.get(False)]
+    error = statistics.stdev(logs) / math.sqrt(len(logs))
+print(f"{error:.4f}")
+PYTHON
+}
+
+# OTHER is the program of another build. Both drive a minute and a half, each on a rig of its own.
+bench_interval() {
+    local other=${1:?$usage} rounds=${2:-3} round way whole
+    cargo build -q --release --locked --bin cutover
+    for ((round = 1; round <= rounds; round++)); do
+        for way in other ours; do
+            local program=$cutover
+            [[ $way = ours ]] || program=$other
+            whole=(--looks 1)
+            "$program" rehearse --help | grep -q -e '--looks' || whole=(--extensions 0)
+            rm -rf "$work/run"
+            "$program" rehearse -q --profile quick --duration 90s "${whole[@]}" --out "$work/run" >/dev/null 2>&1 || true
+            standard_error "$work/run/run.json" | tee -a "$work/$way" | sed "s/^/round $round: $way /"
+        done
+    done
+    awk -v ours="$(median <"$work/ours")" -v other="$(median <"$work/other")" 'BEGIN {
+        printf "medians: ours %.4f, other %.4f, ratio %.2f\n", ours, other, ours / other }'
+}
+
 case ${1:-} in
     seed) shift; bench_seed "$@" ;;
     diff) shift; bench_diff "$@" ;;
     drive) shift; bench_drive "$@" ;;
+    interval) shift; bench_interval "$@" ;;
     *) fail "$usage" ;;
 esac

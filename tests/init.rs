@@ -32,8 +32,8 @@ fn asked(scenario: &str, orgs: u64, rate_per_s: f64, minutes: u64) -> Vec<Asked>
     let options = PlanOptions {
         rate_per_s,
         pairs: 1,
-        extensions: 0,
-        extension_pairs: 0,
+        rounds: 1,
+        looks: Vec::new(),
         window_us: minutes * 60_000_000,
         settle_us: 0,
         warm_up_us: 0,

@@ -157,7 +157,7 @@ fn kill_one(random: u64) {
     let run = out.path().join("run");
     let mut child = support::cutover_command()
         .args(["rehearse", "--rollout", "--full", "--orgs", "500", "--rate", "80"])
-        .args(["--duration", "4s", "--pairs", "1", "--extensions", "0", "--out"])
+        .args(["--duration", "4s", "--pairs", "1", "--looks", "1", "--out"])
         .arg(&run)
         .stdout(std::process::Stdio::null())
         .stderr(std::fs::File::create(out.path().join("said")).expect("writable"))

@@ -177,14 +177,14 @@ pub(super) fn database_connections(text: &str) -> Result<usize, String> {
     within(text, 1..=64, "a whole number of connections")
 }
 
-/// Pairs of windows.
+/// Pairs of a load.
 pub(super) fn pairs(text: &str) -> Result<u32, String> {
     within(text, 1..=10_000, "a whole number of pairs")
 }
 
-/// Extensions of a load.
-pub(super) fn extensions(text: &str) -> Result<u32, String> {
-    within(text, 0..=crate::gate::MAX_EXTENSIONS, "a whole number of extensions")
+/// Looks at a load.
+pub(super) fn looks(text: &str) -> Result<u32, String> {
+    within(text, 1..=crate::gate::MOST_LOOKS, "a whole number of looks")
 }
 
 /// Seed of random choices.

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::flag;
+use super::priority::Ahead;
 use super::recorder::{Outcome, Sample};
 use super::run::Options;
 use super::worker::{Shared, Worker};
@@ -67,6 +68,8 @@ pub(super) struct Attacked {
     pub ran_s: f64,
     /// Windows whose mode the probe of a flag did not prove in time.
     pub unproven_windows: u64,
+    /// Whether the generator ran ahead of ordinary processes.
+    pub ran_ahead: bool,
 }
 
 /// Drains the plan with `connections` Goose users, the platform's flag following it where there is
@@ -93,16 +96,7 @@ pub(super) async fn run(
     let users = tokio::spawn(attack.execute());
 
     // The clock starts when every user is there, so that none of the first arrivals waits for one.
-    let launch = Instant::now();
-    while ready.load(Ordering::SeqCst) < connections {
-        if users.is_finished() || launch.elapsed() > LAUNCH_LIMIT {
-            users.abort();
-            let got = ready.load(Ordering::SeqCst);
-            let what = format!("Goose launched {got} of {connections} users and then no more");
-            return Err(Error::run(what, "try fewer --connections"));
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    launched(&users, &ready, connections).await?;
     let begin = first_moment(options)?;
     shared.queue.begin(begin);
     let pacer = {
@@ -112,6 +106,8 @@ pub(super) async fn run(
             .spawn(move || shared.queue.pace(connections))
             .or_run("cannot start the pacer thread", "")?
     };
+    // The pacer and the users are there.
+    let ahead = if options.ahead { Ahead::of_ordinary_work() } else { None };
     let follower = flag.map(|flag| {
         let (windows, stop) = (shared.queue.windows.clone(), CancellationToken::new());
         let follow = flag::follow(flag, windows, begin, context.clone(), stop.clone());
@@ -139,7 +135,27 @@ pub(super) async fn run(
         .or_run("the pacer thread cannot be waited for", "")?
         .map_err(|_| Error::run("the pacer thread panicked", ""))?;
     let lost_workers = (connections - shared.recorder.finished_workers()) as u64;
-    Ok(Attacked { lost_workers, to_the_end, ran_s, unproven_windows })
+    let ran_ahead = ahead.is_some();
+    Ok(Attacked { lost_workers, to_the_end, ran_s, unproven_windows, ran_ahead })
+}
+
+/// Waits until all users are there.
+async fn launched<T>(
+    users: &tokio::task::JoinHandle<T>,
+    ready: &AtomicUsize,
+    connections: usize,
+) -> Result<()> {
+    let launch = Instant::now();
+    while ready.load(Ordering::SeqCst) < connections {
+        if users.is_finished() || launch.elapsed() > LAUNCH_LIMIT {
+            users.abort();
+            let got = ready.load(Ordering::SeqCst);
+            let what = format!("Goose launched {got} of {connections} users and then no more");
+            return Err(Error::run(what, "try fewer --connections"));
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
 }
 
 /// The first moment of the plan.
@@ -188,7 +204,7 @@ async fn tell(user: &mut GooseUser, shared: &Shared, sample: &Sample) {
     if !sample.arrival.measured {
         return;
     }
-    let mode = shared.queue.windows[usize::from(sample.arrival.window)].mode.as_str();
+    let mode = shared.queue.windows[sample.arrival.window as usize].mode.as_str();
     let name = &shared.scenario.operations[usize::from(sample.arrival.operation)].name;
     let name = if name.trim().is_empty() { "unnamed" } else { name };
     let took = Duration::from_micros(sample.response_us());

@@ -11,6 +11,7 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use tokio_util::sync::CancellationToken;
 
+use super::machine::Machine;
 use super::org_sizes::OrgSizes;
 use super::samples::{FirstLine, SampleFile};
 use super::tally::{Frame, Names, Tally};
@@ -18,17 +19,25 @@ use super::usage::Usage;
 use super::worker::Shared;
 use crate::error::{Context, Error, Result};
 use crate::evidence::drive::{DriveEvidence, GeneratorPoint, Mode};
+use crate::evidence::machine::MachinePoint;
 
 /// Time between two collections.
 const EVERY: Duration = Duration::from_millis(200);
 /// After the time limit of a request, how long its sample may be on its way.
 const STRAGGLER_S: u64 = 2;
 
+/// What the collector's thread leaves behind.
+struct Collected {
+    file: SampleFile,
+    generator: Vec<GeneratorPoint>,
+    machine: Vec<MachinePoint>,
+}
+
 /// The collector at work.
 pub(super) struct Collector {
     /// What has been counted until the last collection.
     pub tally: Arc<Mutex<Tally>>,
-    thread: std::thread::JoinHandle<Result<(SampleFile, Vec<GeneratorPoint>)>>,
+    thread: std::thread::JoinHandle<Result<Collected>>,
     done: CancellationToken,
     out: PathBuf,
 }
@@ -68,7 +77,8 @@ impl Collector {
     pub(super) fn finish(self, measured_s: &BTreeMap<Mode, f64>) -> Result<DriveEvidence> {
         self.done.cancel();
         let panicked = || Error::run("the collector thread panicked", "");
-        let (file, generator) = self.thread.join().map_err(|_| panicked())??;
+        let Collected { file, generator, machine } =
+            self.thread.join().map_err(|_| panicked())??;
         file.finish(&self.out)?;
         let tally = Arc::into_inner(self.tally).ok_or_else(panicked)?;
         let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -77,6 +87,7 @@ impl Collector {
             generator_memory_bytes: generator.iter().map(|p| p.memory_bytes).max().unwrap_or(0),
             arrivals_planned: tally.done,
             generator,
+            machine,
             ..tally.evidence(measured_s)
         })
     }
@@ -89,7 +100,7 @@ fn collect(
     mut file: SampleFile,
     begin: Instant,
     done: &CancellationToken,
-) -> Result<(SampleFile, Vec<GeneratorPoint>)> {
+) -> Result<Collected> {
     let planned = |window| shared.queue.planned(window);
     let frame = Frame {
         windows: &shared.queue.windows,
@@ -97,8 +108,8 @@ fn collect(
         settles: shared.switch.flag().is_some(),
         closed_loop: shared.closed_loop,
     };
-    let mut usage = Usage::new(begin);
-    let mut points = Vec::new();
+    let (mut usage, mut around) = (Usage::new(begin), Machine::new(begin));
+    let (mut generator, mut machine) = (Vec::new(), Vec::new());
     let open_s = shared.timeout.as_secs() + STRAGGLER_S;
     loop {
         // Looked at first, so that what is left after the last look is still taken.
@@ -108,7 +119,7 @@ fn collect(
         shared.recorder.collect(|mut sample| {
             sample.org_class = sizes.and_then(|sizes| sizes.class_of(sample.arrival.org));
             tally.record(&sample, frame);
-            let window = &shared.queue.windows[usize::from(sample.arrival.window)];
+            let window = &shared.queue.windows[sample.arrival.window as usize];
             if let Err(error) = file.write(&sample, window) {
                 failed = Some(error);
             }
@@ -121,9 +132,10 @@ fn collect(
         }
         // Writes that nobody can note are not sent: what goes on is no longer the load that was asked for.
         shared.ledger.check()?;
-        points.extend(usage.once_a_second());
+        generator.extend(usage.once_a_second());
+        machine.extend(around.once_a_second());
         if last {
-            return Ok((file, points));
+            return Ok(Collected { file, generator, machine });
         }
         std::thread::sleep(EVERY);
     }

@@ -1,7 +1,7 @@
 //! Several shards of one load, put together: from their samples, so that every figure is what one
 //! generator would have written. Percentiles are never averaged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::collector::histogram_logs;
@@ -67,12 +67,12 @@ impl<'a> Shards<'a> {
         for reader in &mut self.readers {
             while let Some(sample) = reader.next()? {
                 tally.record(&sample, frame);
-                file.write(&sample, &frame.windows[usize::from(sample.arrival.window)])?;
+                file.write(&sample, &frame.windows[sample.arrival.window as usize])?;
             }
         }
         file.finish(out)?;
         histogram_logs(out, &tally)?;
-        let measured = tally.evidence(&measured_s(&first.windows));
+        let measured = tally.evidence(&measured_s(&first_line.windows, &first.windows));
         Ok(together(&self.parts, measured, self.missing))
     }
 }
@@ -192,27 +192,24 @@ fn planned(parts: &[Part<'_>], windows: &[WindowPlan]) -> Result<Vec<Option<u64>
         let mut counts = vec![0; windows.len()];
         let mut reader = SampleReader::open(&folder.join(samples::FILE))?;
         while let Some(sample) = reader.next()? {
-            counts[usize::from(sample.arrival.window)] += u64::from(sample.arrival.measured);
+            counts[sample.arrival.window as usize] += u64::from(sample.arrival.measured);
         }
+        let found: BTreeSet<_> = load.windows.iter().map(|w| (Some(w.pair), w.candidate)).collect();
         for ((sum, window), count) in sums.iter_mut().zip(windows).zip(counts) {
-            let whole = load.complete || load.windows.iter().any(|found| is_same(found, window));
+            let whole = load.complete || found.contains(&(window.pair, window.candidate));
             *sum = sum.filter(|_| whole).map(|sum| sum + count);
         }
     }
     Ok(sums)
 }
 
-fn is_same(found: &Window, planned: &WindowPlan) -> bool {
-    planned.pair == Some(found.pair) && planned.candidate == found.candidate
-}
-
 /// Seconds that were measured in each mode: the shards measured the same windows.
-fn measured_s(windows: &[Window]) -> BTreeMap<Mode, f64> {
+fn measured_s(planned: &[WindowPlan], found: &[Window]) -> BTreeMap<Mode, f64> {
+    let whole: BTreeSet<_> = found.iter().map(|w| (Some(w.pair), w.candidate)).collect();
     let mut seconds = BTreeMap::new();
-    for window in windows {
-        if let Some(mode) = window.mode {
-            *seconds.entry(mode).or_default() += window.end_s - window.start_s;
-        }
+    for window in planned.iter().filter(|w| whole.contains(&(w.pair, w.candidate))) {
+        let measured_us = window.measured_to_us() - window.measured_from_us;
+        *seconds.entry(window.mode).or_default() += measured_us as f64 / 1e6;
     }
     seconds
 }
@@ -238,10 +235,13 @@ fn together(
         unproven_windows: loads().map(|load| load.unproven_windows).max().unwrap_or(0),
         flag_left_changed: loads().find_map(|load| load.flag_left_changed.clone()),
         calibration: first.calibration,
+        ran_ahead: loads().all(|load| load.ran_ahead),
+        window_s: first.window_s,
         lost_workers: loads().map(|load| load.lost_workers).sum(),
         generator_cpu_share: most(|load| load.generator_cpu_share),
         generator_memory_bytes: loads().map(|l| l.generator_memory_bytes).max().unwrap_or(0),
         generator: busiest.map(|load| load.generator.clone()).unwrap_or_default(),
+        machine: busiest.map(|load| load.machine.clone()).unwrap_or_default(),
         throttled: Throttled {
             answers: loads().map(|load| load.throttled.answers).sum(),
             longest_retry_after_s: loads()

@@ -17,8 +17,10 @@ use crate::scenario::{Arrival, Plan, WindowPlan};
 
 /// Longest sleep, so that a stop is seen soon.
 const NAP: Duration = Duration::from_millis(50);
-/// Windows drawn ahead.
-const AHEAD: usize = 2;
+/// Windows drawn ahead: two, or as many as make so long a time.
+const AHEAD_US: u64 = 3_000_000;
+/// Before the first measured window after a look somebody has to have looked.
+const LOOKS_BEFORE: Duration = Duration::from_millis(200);
 /// Different requests of a load without a rate; they are sent again and again.
 const ENDLESS: usize = 1 << 16;
 
@@ -89,7 +91,7 @@ impl Queue {
         }
         // Until then, what was asked last is answered.
         let begins = Duration::from_micros(self.windows[window].start_us);
-        let there = self.wait_until(start + begins);
+        let there = self.wait_until(start + begins.saturating_sub(LOOKS_BEFORE));
         there.then(|| self.look.get().is_some_and(|goes_on| goes_on()))
     }
 
@@ -137,7 +139,7 @@ impl Queue {
                 let arrival = Arrival {
                     index,
                     due_us,
-                    window: at as u16,
+                    window: at as u32,
                     measured: self.windows[at].measures(due_us),
                     ..arrivals[index as usize % arrivals.len()]
                 };
@@ -184,7 +186,7 @@ impl Queue {
         match &self.source {
             Source::Paced { due, permits } => {
                 let to_the_end = std::thread::scope(|scope| {
-                    let (sender, windows) = mpsc::sync_channel(AHEAD);
+                    let (sender, windows) = mpsc::sync_channel(self.ahead());
                     scope.spawn(move || self.draw(&sender));
                     for (window, arrivals) in windows.iter().enumerate() {
                         match self.goes_on_with(window, start) {
@@ -210,6 +212,12 @@ impl Queue {
                 self.wait_until(start + Duration::from_micros(self.plan.length_us()))
             }
         }
+    }
+
+    fn ahead(&self) -> usize {
+        let lengths = self.windows.iter().map(|window| window.end_us - window.start_us);
+        let shortest_us = lengths.filter(|us| *us > 0).min().unwrap_or(AHEAD_US);
+        (AHEAD_US / shortest_us).clamp(2, 256) as usize
     }
 
     /// Draws window after window; ends early once the pacer no longer listens.

@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::aftermath::{Confirming, Looked};
 use super::collector::Collector;
-use super::extension::{Extension, Looks};
 use super::isolation::Isolation;
 use super::ledger::Ledger;
+use super::looks::{Judge, Looks, Planned};
 use super::org_sizes::OrgSizes;
 use super::pacer::Queue;
 use super::recorder::{Outcome as RequestOutcome, Recorder};
@@ -44,6 +44,9 @@ pub struct Options {
     pub as_of: NaiveDate,
     /// Planned arrivals per second, for the record.
     pub rate_per_s: f64,
+    /// Run ahead of ordinary processes if the system allows it: not if target and generator are to be
+    /// driven to their limits, for a generator that takes all leaves nobody else any.
+    pub ahead: bool,
     /// Send as fast as answers come, whatever the plan's rate: a figure of capacity.
     pub closed_loop: bool,
     /// The database to watch meanwhile, and to hold the ledger against afterwards.
@@ -58,8 +61,8 @@ pub struct Options {
     pub shard: Option<Shard>,
     /// When the plan's clock starts, for shards that have to start together.
     pub start_at: Option<DateTime<Utc>>,
-    /// Whether more pairs may follow where those planned do not decide.
-    pub extension: Option<Extension>,
+    /// Who looks at the load and ends it once it is decided; nobody drives the plan to its end.
+    pub judge: Option<Judge>,
     /// Where to listen for Prometheus.
     pub metrics_listen: Option<SocketAddr>,
     /// This program, to keep a switched flag where we are killed; without it nobody does.
@@ -160,6 +163,7 @@ async fn drain(
     let page = attack::Page::claim(options.dashboard, out, context)?;
     let (ledger, confirmer) = Ledger::begin(out, &scenario, options)?;
     let (expected, (hot_orgs, _)) = (plan.expected_arrivals(), plan.hot_orgs());
+    let looks_at = if options.judge.is_some() { plan.pairs_at_looks() } else { Vec::new() };
     let further = (0..).map_while(|look| plan.expected_after_look(look)).collect();
     let shared = share(&scenario, plan, switch, ledger, options, context);
     let confirming = Confirming::start(&shared, confirmer, options);
@@ -169,7 +173,8 @@ async fn drain(
     until_soon_before(options.start_at, context).await;
     let (begin, cpu_before_s) = (Instant::now(), usage::cpu_time_s());
     let collector = Collector::start(Arc::clone(&shared), options.org_sizes.clone(), begin, out)?;
-    let looks = Looks::begin(&shared, &collector, options.extension.as_ref(), further, context);
+    let plan = Planned { looks_at: looks_at.clone(), further };
+    let looks = Looks::begin(&shared, &collector, options.judge.as_ref(), plan, context);
     let watchers = Watchers::start(&shared, &collector, options, live, begin, context);
     let attacked = attack::run(&shared, options, flag.clone(), page.as_ref(), context).await;
     let watched = watchers.stop().await;
@@ -204,9 +209,11 @@ async fn drain(
         ledger: looked.ledger,
         isolation: looked.isolation,
         parity: looked.parity,
-        looks_planned: options.extension.as_ref().map_or(0, |e| e.at_most) + 1,
-        attempt: options.extension.as_ref().map_or(0, |e| e.attempt),
+        window_s: candidate.map_or(0.0, |window| (window.end_us - window.start_us) as f64 / 1e6),
+        looks_at,
+        attempt: options.judge.as_ref().map_or(0, |judge| judge.attempt),
         looks: looks.taken(),
+        ran_ahead: attacked.ran_ahead,
         ..measured
     };
     Ok(Outcome { evidence, observations: watched.observations })

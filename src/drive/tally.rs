@@ -88,7 +88,7 @@ impl Tally {
     }
 
     pub(super) fn record(&mut self, sample: &Sample, frame: Frame<'_>) {
-        let window = &frame.windows[usize::from(sample.arrival.window)];
+        let window = &frame.windows[sample.arrival.window as usize];
         self.done += 1;
         self.failed += u64::from(sample.outcome != Outcome::Ok);
         let settled = sample.arrival.measured || !frame.settles;

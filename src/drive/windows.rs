@@ -1,5 +1,6 @@
-//! The measured windows: kept open while their answers come in, reduced to a few figures once all
-//! are there, so that a load of many hours needs no more memory than a short one.
+//! The measured windows, those of one mode in a pair together: kept open while their answers come in,
+//! reduced to a few figures once all are there, so that a load of many hours needs no more memory
+//! than a short one.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +11,23 @@ use super::latency::{CEILING_US, exact_p95, histogram};
 use super::recorder::{Outcome, Sample};
 use super::tally::{Frame, Names};
 use crate::evidence::drive::{Window, WindowLatency};
+use crate::scenario::WindowPlan;
 
-/// Windows by their index in the plan.
+/// By pair, the baseline first.
 #[derive(Default)]
 pub(super) struct Windows {
-    open: BTreeMap<u16, Vec<Answered>>,
-    done: BTreeMap<u16, Done>,
+    open: BTreeMap<Part, Vec<Answered>>,
+    done: BTreeMap<Part, Done>,
     serializer: V2DeflateSerializer,
 }
 
-/// A window all of whose answers are there.
+/// A pair, and whether its candidate is meant.
+type Part = (u32, bool);
+
+/// The windows of one mode in a pair, once all of their answers are there.
 struct Done {
     evidence: Window,
-    /// Its response times as a compressed histogram.
+    /// Their response times as a compressed histogram.
     histogram: Vec<u8>,
 }
 
@@ -36,9 +41,11 @@ struct Answered {
 }
 
 impl Windows {
-    /// Adds a measured sample; reduces its window where that was the last one missing.
+    /// Adds a measured sample; reduces its windows where that was the last one missing.
     pub(super) fn record(&mut self, sample: &Sample, frame: Frame<'_>, names: &Names) {
-        let index = sample.arrival.window;
+        let index = sample.arrival.window as usize;
+        let window = frame.windows[index];
+        let part = (window.pair.unwrap_or_default(), window.candidate);
         let ok = sample.outcome == Outcome::Ok;
         let answered = Answered {
             response_us: if ok { sample.response_us() } else { u64::MAX },
@@ -46,23 +53,24 @@ impl Windows {
             operation: sample.arrival.operation,
             org_class: sample.org_class,
         };
-        let open = self.open.entry(index).or_default();
+        let open = self.open.entry(part).or_default();
         open.push(answered);
-        if (frame.planned)(usize::from(index)) != Some(open.len() as u64) {
+        let Some(together) =
+            Together::with(index, frame).filter(|t| t.arrivals == open.len() as u64)
+        else {
             return;
-        }
-        let answers = self.open.remove(&index).unwrap_or_default();
-        let window = frame.windows[usize::from(index)];
+        };
+        let answers = self.open.remove(&part).unwrap_or_default();
         let evidence = Window {
-            pair: window.pair.unwrap_or_default(),
+            pair: part.0,
             mode: Some(window.mode),
             candidate: window.candidate,
-            start_s: window.measured_from_us as f64 / 1e6,
-            end_s: window.measured_to_us() as f64 / 1e6,
+            start_s: together.from_us as f64 / 1e6,
+            end_s: together.to_us as f64 / 1e6,
             ..reduce(&answers, names)
         };
         let histogram = self.compress(&answers);
-        self.done.insert(index, Done { evidence, histogram });
+        self.done.insert(part, Done { evidence, histogram });
     }
 
     fn compress(&mut self, answers: &[Answered]) -> Vec<u8> {
@@ -89,16 +97,49 @@ impl Windows {
     }
 }
 
-/// The figures of a window.
+/// The windows of one mode in a pair.
+struct Together {
+    /// Measured arrivals.
+    arrivals: u64,
+    /// From the start of the first to the end of the last, microseconds since the run began.
+    from_us: u64,
+    to_us: u64,
+}
+
+impl Together {
+    /// Those that the window at `index` belongs to; `None` as long as not all of them are drawn.
+    fn with(index: usize, frame: Frame<'_>) -> Option<Self> {
+        let WindowPlan { pair, candidate, .. } = frame.windows[index];
+        let before = frame.windows[..index].iter().rev().take_while(|w| w.pair == pair).count();
+        let of_pair = frame.windows.iter().enumerate().skip(index - before);
+        let mut together: Option<Self> = None;
+        for (number, window) in of_pair.take_while(|(_, w)| w.pair == pair) {
+            if window.candidate != candidate {
+                continue;
+            }
+            let arrivals = (frame.planned)(number)?;
+            let so_far = together.get_or_insert(Self {
+                arrivals: 0,
+                from_us: window.measured_from_us,
+                to_us: 0,
+            });
+            so_far.arrivals += arrivals;
+            so_far.to_us = window.measured_to_us();
+        }
+        together
+    }
+}
+
+/// The figures of the windows of one mode in a pair.
 fn reduce(answers: &[Answered], names: &Names) -> Window {
     let mut operations: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     let mut org_sizes: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for answer in answers {
         let (operation, _) = &names.operations[usize::from(answer.operation)];
-        list_of(&mut operations, operation).push(answer.response_us);
+        list_of(&mut operations, operation).push(answer.without_own_lag_us);
         let class = answer.org_class.and_then(|class| names.org_classes.get(usize::from(class)));
         if let Some(class) = class {
-            list_of(&mut org_sizes, &class.name).push(answer.response_us);
+            list_of(&mut org_sizes, &class.name).push(answer.without_own_lag_us);
         }
     }
     let reduce = |lists: BTreeMap<String, Vec<u64>>| {

@@ -112,7 +112,7 @@ impl Worker {
             // Whoever asked has long given up; sending it now would only prolong the jam.
             Reply::unsent(Outcome::Skipped, now)
         } else {
-            let mode = self.shared.queue.windows[usize::from(arrival.window)].mode;
+            let mode = self.shared.queue.windows[arrival.window as usize].mode;
             self.perform(&arrival, mode).await
         };
         let micros = |duration: Duration| u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 /// A look at the comparison while the load runs: are more pairs needed?
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Look {
-    /// Pairs of windows it had.
+    /// Pairs it had.
     pub pairs: u32,
     /// Confidence of each of its one-sided bounds.
     pub confidence: f64,
-    /// Geometric mean of the ratios.
+    /// Middle of the ratios.
     pub p95_ratio: f64,
     /// Lower bound.
     pub p95_ratio_low: f64,
@@ -25,16 +25,21 @@ pub struct Look {
 pub struct Comparison {
     /// Pairs of windows in which both sides have a p95.
     pub pairs: u32,
-    /// Geometric mean over pairs of p95(partitioned) / p95(legacy).
+    /// Middle over pairs of p95(partitioned) / p95(legacy): a geometric mean in which no pair counts
+    /// for more than a fixed distance.
     pub p95_ratio: f64,
-    /// Lower one-sided bound of the ratio.
+    /// Lower one-sided bound of the ratio, as felt or without the generator's own lag, whichever is
+    /// lower.
     pub p95_ratio_low: f64,
-    /// Upper one-sided bound of the ratio.
+    /// Upper one-sided bound of the ratio, whichever is higher.
     pub p95_ratio_high: f64,
     /// Confidence of each bound: 0.95 where the comparison was looked at once, more where the chance
     /// of a wrong verdict is split over several looks.
     #[serde(default)]
     pub confidence: f64,
+    /// Standard error of the middle log ratio, as felt.
+    #[serde(default)]
+    pub standard_error: f64,
     /// Ratio of the p95 of all requests of each mode.
     pub pooled_p95_ratio: Option<f64>,
     /// The smallest true ratio this run would have called NO-GO in 9 of 10 cases.
@@ -43,6 +48,10 @@ pub struct Comparison {
     /// judged, microseconds.
     #[serde(default)]
     pub judged_from_us: i64,
+    /// Pairs far outside of what the others show: those in which legacy was slower, those in which the
+    /// partitioned side was.
+    #[serde(default)]
+    pub wild_pairs: [u32; 2],
     /// Further pairs that a decision at the limit would need; 0 where it is decided.
     pub further_pairs_needed: u32,
     /// The same for each operation.
@@ -58,7 +67,7 @@ pub struct OperationComparison {
     pub name: String,
     /// Pairs of windows in which both sides have a p95.
     pub pairs: u32,
-    /// Geometric mean of the ratios; `None` with fewer than two pairs.
+    /// Middle of the ratios; `None` with fewer than two pairs.
     pub p95_ratio: Option<f64>,
     /// Lower one-sided bound.
     pub p95_ratio_low: Option<f64>,

@@ -9,6 +9,7 @@ use super::answers::{IsolationEvidence, ParityEvidence};
 use super::capacity::CapacityEvidence;
 pub use super::comparison::{Comparison, Look, OperationComparison};
 use super::ledger::LedgerEvidence;
+use super::machine::{Calibration, MachinePoint};
 use super::shard::Shard;
 
 /// Which side reads are routed to.
@@ -98,6 +99,9 @@ pub struct DriveEvidence {
     pub lost_workers: u64,
     /// Share of the processors that the generator may use and did use, 0 to 1.
     pub generator_cpu_share: f64,
+    /// Whether the generator ran ahead of ordinary processes, as the system allows where it may.
+    #[serde(default)]
+    pub ran_ahead: bool,
     /// The largest memory the generator used, bytes.
     pub generator_memory_bytes: u64,
     /// Failed requests by kind (`http_503`, `timeout`, `refused`, …).
@@ -118,14 +122,20 @@ pub struct DriveEvidence {
     pub org_sizes: Vec<OrgClass>,
     /// How many orgs are hot: the most popular ones that make half of the requests.
     pub hot_orgs: u64,
-    /// The measured windows in time order.
+    /// The measured windows in time order, those of one mode in a pair as one.
     pub windows: Vec<Window>,
     /// The paired comparison of the modes, once a judge has made it.
     pub comparison: Option<Comparison>,
-    /// How often the comparison could be looked at: once, and once more for each extension by
-    /// further pairs that an undecided look may ask for. 0 in older records, for once.
+    /// Length of the windows in which the modes took turns, seconds; 0 in older records.
     #[serde(default)]
+    pub window_s: f64,
+    /// How often the comparison could be looked at, in records that do not say when (`looks_at`).
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub looks_planned: u32,
+    /// After how many pairs the comparison was to be looked at, the end of the plan included; each
+    /// undecided look but the last is followed by more pairs. Empty for once, at the end.
+    #[serde(default)]
+    pub looks_at: Vec<u32>,
     /// Which of the loads it is that one increment may be driven with, from 1 on; 0 where no other may
     /// follow. The chance of a wrong bound is split over them, too.
     #[serde(default)]
@@ -137,6 +147,12 @@ pub struct DriveEvidence {
     pub timeline: Vec<TimelinePoint>,
     /// What the generator itself used, per second.
     pub generator: Vec<GeneratorPoint>,
+    /// What the generator's machine did meanwhile, per second; empty where nobody could see that.
+    #[serde(default)]
+    pub machine: Vec<MachinePoint>,
+    /// How the rate was chosen; `None` where it was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibrated: Option<Calibration>,
     /// What the database said about itself, per second; empty where none was named.
     pub database: Vec<DatabasePoint>,
     /// The statements that took most of the database's time during the load, where
@@ -159,6 +175,11 @@ pub struct DriveEvidence {
     pub isolation: Option<IsolationEvidence>,
     /// Whether both sides answer alike; `None` where not both were to be compared.
     pub parity: Option<ParityEvidence>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Answers that asked to be left alone for a while. They were counted, and not sent again.
@@ -281,7 +302,8 @@ pub struct ModeLatency {
     pub curve: Vec<(f64, u64)>,
 }
 
-/// A stretch of time in which one mode was asked for.
+/// The windows of a pair in which one mode was asked for: one where a flag is switched, several short
+/// ones in turns with the other mode's where each request carries its own mode.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Window {
     /// Which pair of windows it belongs to, from 0.
@@ -290,21 +312,22 @@ pub struct Window {
     pub mode: Option<Mode>,
     /// Whether it is compared with the other window of its pair, the baseline.
     pub candidate: bool,
-    /// Start of the measured part, seconds since the load began.
+    /// Start of the first one's measured part, seconds since the load began.
     pub start_s: f64,
-    /// End of the measured part, seconds since the load began.
+    /// End of the last one's measured part, seconds since the load began.
     pub end_s: f64,
     /// Response-time p95 over all operations.
     pub all: WindowLatency,
     /// Response-time p95 over all operations without what the generator itself was late.
     pub without_own_lag: WindowLatency,
-    /// Response-time p95 by operation name.
+    /// Response-time p95 by operation name, without what the generator itself was late: what is said of
+    /// one operation is said of the target alone.
     pub operations: BTreeMap<String, WindowLatency>,
-    /// Response-time p95 by class of org size.
+    /// The same by class of org size.
     pub org_sizes: BTreeMap<String, WindowLatency>,
 }
 
-/// One window's figures for one operation, or for all.
+/// Their figures for one operation, or for all.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WindowLatency {
     /// Arrivals, skipped ones included.
@@ -316,7 +339,7 @@ pub struct WindowLatency {
     pub p95_us: Option<u64>,
 }
 
-/// One second of the run.
+/// One second of the run in one mode.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TimelinePoint {
     /// Seconds since the load began.

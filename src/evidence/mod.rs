@@ -14,6 +14,7 @@ pub mod finding;
 pub mod history;
 pub mod ledger;
 pub mod limits;
+pub mod machine;
 pub mod manifest;
 pub mod observation;
 pub mod rollout;

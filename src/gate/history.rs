@@ -8,9 +8,10 @@
 use std::collections::BTreeMap;
 
 use super::catalogue::criterion;
+use super::interval::t_quantile;
 use super::limits;
 use super::load::{felt_us, percent};
-use super::statistics::{CONFIDENCE, t_quantile};
+use super::statistics::CONFIDENCE;
 use crate::evidence::drive::Mode;
 use crate::evidence::history::PastRun;
 use crate::evidence::run_record::RunRecord;

@@ -3,14 +3,14 @@
 use statrs::distribution::{Binomial, DiscreteCDF};
 
 use super::catalogue::criterion;
-use super::{limits, validity};
+use super::{limits, machine, validity};
 use crate::evidence::drive::{Comparison, DriveEvidence, Mode, OperationComparison};
 use crate::evidence::run_record::RunRecord;
 use crate::evidence::verdict::{Action, Criterion, State};
-use crate::gate::statistics::MIN_PAIRS;
+use crate::gate::statistics::{MIN_PAIRS, MIN_REQUESTS};
 
-/// With fewer requests in a mode, a rate of one in a thousand cannot be seen.
-const MIN_REQUESTS: u64 = 1000;
+/// Share of a window that a p95 may take.
+const SHARED: f64 = 0.25;
 /// How probable it may be that one side fails so much more often by chance: six pairs of six.
 const FAILED_BY_CHANCE: f64 = 0.02;
 
@@ -50,6 +50,8 @@ pub(super) fn all(record: &RunRecord) -> Vec<Criterion> {
         each("p95_operations", operations),
         each("p95_org_sizes", org_sizes),
     ]);
+    let ours = record.acts.iter().any(|act| act.name == "rig");
+    machine::explain(&mut criteria, drive, ours);
     criteria
 }
 
@@ -116,17 +118,12 @@ fn p95_overall(drive: Option<&DriveEvidence>, bars: Bars) -> Criterion {
     let Some(comparison) = drive.and_then(|drive| drive.comparison.as_ref()) else {
         return criterion.note("there are no two pairs of windows to compare");
     };
-    let extended = drive.map_or(0, |d| d.looks.iter().filter(|look| look.undecided).count());
-    let after = match extended {
-        0 => String::new(),
-        1 => format!(", {} pairs after an extension", comparison.pairs),
-        n => format!(", {} pairs after {n} extensions", comparison.pairs),
-    };
     let range = format!(
-        "{} ({} to {}{after})",
+        "{} ({} to {}, {} pairs)",
         percent(comparison.p95_ratio),
         percent(comparison.p95_ratio_low),
-        percent(comparison.p95_ratio_high)
+        percent(comparison.p95_ratio_high),
+        comparison.pairs
     );
     let limit = bars.overall;
     let criterion = criterion.below(comparison.p95_ratio - 1.0, limit - 1.0);
@@ -141,6 +138,8 @@ fn p95_overall(drive: Option<&DriveEvidence>, bars: Bars) -> Criterion {
     };
     if comparison.p95_ratio_low > limit {
         criterion.measured(false, range).note(slower_operations(comparison)).asks_for(action)
+    } else if let Some(why) = drive.and_then(felt_by_both) {
+        Criterion { measured: Some(range), state: State::Unknown, ..criterion }.note(why)
     } else if comparison.p95_ratio_high < limit && pooled < limit {
         let note = match comparison.smallest_detectable_ratio {
             Some(ratio) => {
@@ -157,12 +156,48 @@ fn p95_overall(drive: Option<&DriveEvidence>, bars: Bars) -> Criterion {
         let note = match comparison.p95_ratio_high < limit {
             // Fast enough pair by pair, and not over all requests: a few slow windows decide.
             true => format!("over all requests it is {}", percent(pooled)),
-            false => format!(
-                "the interval holds the limit; about {} further pairs would decide",
-                comparison.further_pairs_needed.max(1)
-            ),
+            false => {
+                let further = comparison.further_pairs_needed.max(1);
+                let longer = drive.and_then(|drive| longer(drive, further)).unwrap_or_default();
+                format!(
+                    "the interval holds the limit; about {further} further pairs{longer} would decide"
+                )
+            }
         };
         Criterion { measured: Some(range), state: State::Unknown, ..criterion }.note(note)
+    }
+}
+
+/// Windows in which requests of one mode are still under way when the other's turn comes: what the
+/// slower side leaves behind is felt by both, and their ratio is nearer to one than it should be.
+fn felt_by_both(drive: &DriveEvidence) -> Option<String> {
+    let slowest_us = drive.overall.values().map(|latency| latency.response_us.p95).max()?;
+    let slowest_s = slowest_us as f64 / 1e6;
+    (drive.window_s > 0.0 && slowest_s > drive.window_s * SHARED).then(|| {
+        let wanted_s = (slowest_s / SHARED * 2.0).ceil();
+        format!(
+            "p95 is {} where the modes take turns every {:.2} s, so each feels the other; drive with \
+             --window {wanted_s:.0}s",
+            milliseconds(slowest_us),
+            drive.window_s
+        )
+    })
+}
+
+/// How long so many further pairs take, and the longest load that has them.
+fn longer(drive: &DriveEvidence, further: u32) -> Option<String> {
+    let (first, last) = (drive.windows.first()?, drive.windows.last()?);
+    let pairs = f64::from(last.pair.abs_diff(first.pair)) + 1.0;
+    let further_s = f64::from(further) * (last.end_s - first.start_s) / pairs;
+    let whole_s = further_s + drive.duration_s;
+    Some(format!(" ({}; --duration {})", duration(further_s), duration(whole_s).replace(' ', "")))
+}
+
+fn duration(seconds: f64) -> String {
+    match seconds {
+        ..180.0 => format!("{:.0} s", seconds.ceil()),
+        180.0..10_800.0 => format!("{:.0} m", (seconds / 60.0).ceil()),
+        _ => format!("{:.0} h", (seconds / 3600.0).ceil()),
     }
 }
 

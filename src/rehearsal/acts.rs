@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use url::Url;
 
-use super::{LoadShape, Options, REQUEST_TIMEOUT};
+use super::{LoadShape, Options, REQUEST_TIMEOUT, plan};
 use crate::act::ActContext;
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
@@ -13,7 +13,6 @@ use crate::evidence::limits::Phase;
 use crate::evidence::manifest::Manifest;
 use crate::routing::Switch;
 use crate::run_folder::RunFolder;
-use crate::scenario::Plan;
 use crate::{diff, drive, gate, pg, platform, rig, seed};
 
 pub(super) async fn start_rig(
@@ -88,14 +87,16 @@ pub(super) async fn load(
     options: &Options,
     folder: &RunFolder,
     (database_url, base_url): (&str, &Url),
-    plan: Plan,
+    shape: LoadShape,
     context: &ActContext,
 ) -> Result<drive::Outcome> {
+    let plan = plan(options, shape)?;
     let drive_options = drive::Options {
-        connections: options.load.connections,
+        connections: shape.connections,
         timeout: REQUEST_TIMEOUT,
         as_of: options.as_of,
-        rate_per_s: options.load.rate_per_s,
+        rate_per_s: shape.rate_per_s,
+        ahead: true,
         closed_loop: false,
         database_url: Some(database_url.to_owned()),
         tables: options.config.tables.clone(),
@@ -106,22 +107,18 @@ pub(super) async fn load(
         metrics_listen: None,
         dashboard: None,
         executable: Some(options.executable.clone()),
-        extension: extension(&options.config, &options.load),
+        judge: judge(&options.config, &shape),
     };
     let switch = Switch::new(&options.config, base_url)?;
     let scenario = Arc::clone(&options.scenario);
     drive::run(scenario, plan, switch, &drive_options, folder.path(), context).await
 }
 
-/// The gate's eye on a load that runs; `None` where it may not go on anyway.
-pub fn extension(config: &Config, load: &LoadShape) -> Option<drive::Extension> {
-    let (at_most, attempt) = (load.extensions, load.attempt);
-    let judge = gate::judge_of_looks(&config.limits, Phase::default());
-    (at_most > 0 || attempt > 0).then(|| drive::Extension {
-        at_most,
-        attempt,
-        judge: Arc::new(judge),
-    })
+/// The gate's eye on a load that runs; `None` where it is driven to its end anyway.
+pub fn judge(config: &Config, load: &LoadShape) -> Option<drive::Judge> {
+    let LoadShape { looks, attempt, .. } = *load;
+    let look = gate::judge_of_looks(&config.limits, Phase::default());
+    (looks > 1 || attempt > 0).then(|| drive::Judge { attempt, look: Arc::new(look) })
 }
 
 /// Classes of the orgs by size; without them the load is measured all the same.

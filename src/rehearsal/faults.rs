@@ -17,7 +17,6 @@ use crate::act::ActContext;
 use crate::config::Config;
 use crate::drill::faults::{self, Case};
 use crate::error::{Context, Error, Result};
-use crate::evidence::drive::Mode;
 use crate::evidence::fault::PlantedFault;
 use crate::evidence::limits::OtherLimit;
 use crate::evidence::run_record::RunRecord;
@@ -25,7 +24,7 @@ use crate::evidence::verdict::{Kind, State};
 use crate::platform;
 use crate::rig::{self, Component, Stack};
 use crate::run_folder::RunFolder;
-use crate::scenario::{FINANCE, Plan, Scenario};
+use crate::scenario::{FINANCE, Scenario};
 
 /// What the scorecard leaves in a run's folder.
 const FILE: &str = "faults.json";
@@ -156,12 +155,10 @@ impl Play<'_> {
             Run { options: &options, folder: &own, context: &silent, record, broken: None };
         let before = compare(&options, &own, &target.0, "before", None, &silent);
         run.record.diff_before = run.act("diff before", before).await;
-        let plan_options = options.load.plan_options(&Mode::ALL, ORGS, options.rng_seed);
-        let plan = Plan::new(&options.scenario, &plan_options)?;
         let role = format!("reads_{}", self.case.name);
         let driven = async {
             let urls = (target.0.as_str(), &target.1);
-            let driven = load(&options, &own, urls, plan, &silent).await;
+            let driven = load(&options, &own, urls, options.load, &silent).await;
             (driven, Instant::now())
         };
         let ((driven, load_ended), planted) = tokio::join!(driven, self.plant(&target, &role));
@@ -219,7 +216,9 @@ impl Play<'_> {
             rate_per_s,
             connections: 32,
             pairs,
-            extensions: 0,
+            rounds: 1,
+            looks: 1,
+            first_look: pairs,
             attempt: 0,
             window: Duration::from_secs(duration) / (2 * pairs),
             settle: Duration::from_millis(300),
@@ -230,6 +229,8 @@ impl Play<'_> {
             target: Some(target),
             scenario: Arc::clone(&self.scenario),
             load,
+            tries: false,
+            calibrates: false,
             orgs: ORGS,
             transactions_per_org: 1.0,
             seed_profile: None,

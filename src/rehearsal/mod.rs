@@ -5,6 +5,7 @@
 //! stopped and the report is written.
 
 mod acts;
+mod calibrate;
 mod drills;
 mod earlier;
 mod faults;
@@ -19,22 +20,24 @@ use std::time::{Duration, Instant};
 use chrono::NaiveDate;
 use url::Url;
 
-pub use acts::{extension, sizes_of_orgs};
+pub use acts::{judge, sizes_of_orgs};
 pub use drills::{DrillOptions, drill};
 pub use earlier::hold_against;
 pub use faults::{FaultOptions, plant_faults};
-pub use load_shape::{LoadShape, Profile};
+pub use load_shape::{LoadShape, Overrides, Profile};
 pub use record::{begin as begin_record, pairs};
 pub use rollout::{RolloutOptions, SCHEDULE, judge_steps, rollout};
 
 use acts::{compare, fill, load, start_rig};
+use calibrate::calibrate;
 
 use crate::act::{ActContext, Event};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::evidence::drive::Mode;
+use crate::evidence::drive::{DriveEvidence, Mode};
 use crate::evidence::finding::DiffEvidence;
 use crate::evidence::limits::Phase;
+use crate::evidence::machine::Calibration;
 use crate::evidence::run_record::{Act, ActState, RunRecord};
 use crate::evidence::watch::Look;
 use crate::http::without_secrets;
@@ -54,6 +57,10 @@ pub struct Options {
     pub scenario: Arc<Scenario>,
     /// Size and pace of the load.
     pub load: LoadShape,
+    /// Whether a few seconds of reads tell how long windows have to be.
+    pub tries: bool,
+    /// Whether they also tell the rate that this machine can carry.
+    pub calibrates: bool,
     /// Orgs to seed.
     pub orgs: u64,
     /// Mean transactions per org.
@@ -116,8 +123,8 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Where a component was missing or broke and nothing worse was measured; the report is written
 /// all the same.
 pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) -> Result<RunRecord> {
-    let plan_options = options.load.plan_options(&Mode::ALL, options.orgs, options.rng_seed);
-    let plan = Plan::new(&options.scenario, &plan_options)?;
+    // What cannot be driven is refused before anything is touched.
+    plan(options, options.load)?;
     let scenario = Some(options.scenario.as_ref());
     let mut record = record::begin(folder, &options.config, scenario, options.rng_seed);
     record.left_out.clone_from(&options.left_out);
@@ -135,7 +142,7 @@ pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) ->
     let mut run = Run { options, folder, context, record, broken: None };
     let began = Instant::now();
     folder.write_record(&run.record)?;
-    let stack = run.acts(plan).await;
+    let stack = run.acts().await;
     if let Some(stack) = stack {
         context.note("stopping the rig");
         if let Err(error) = stack.stop().await {
@@ -171,9 +178,22 @@ pub fn conclude(folder: &RunFolder, record: &mut RunRecord) -> Result<()> {
     Ok(())
 }
 
+/// Windows are so many times as long as the p95 of what is asked: what is under way when the modes take
+/// turns is little then.
+const WINDOW_OF_P95: u64 = 10;
+
+/// The load as it would be driven.
+///
+/// # Errors
+/// A usage error where it would be empty or too large.
+fn plan(options: &Options, shape: LoadShape) -> Result<Plan> {
+    let plan_options = shape.plan_options(&Mode::ALL, options.orgs, options.rng_seed);
+    Plan::new(&options.scenario, &plan_options)
+}
+
 impl Run<'_> {
     /// Everything between start and verdict; returns the rig that has to be stopped.
-    async fn acts(&mut self, plan: Plan) -> Option<rig::Stack> {
+    async fn acts(&mut self) -> Option<rig::Stack> {
         let (options, context) = (self.options, self.context);
         let (stack, (database_url, base_url)) = match &options.target {
             Some(target) => (None, target.clone()),
@@ -185,12 +205,12 @@ impl Run<'_> {
         };
         self.record.target.database = Some(pg::describe(&database_url));
         self.record.target.base_url = Some(without_secrets(&base_url));
-        self.act_by_act(&database_url, &base_url, plan).await;
+        self.act_by_act(&database_url, &base_url).await;
         stack
     }
 
     /// Seed, diff, drive, diff; `None` where it ended early because going on made no sense.
-    async fn act_by_act(&mut self, database_url: &str, base_url: &Url, plan: Plan) -> Option<()> {
+    async fn act_by_act(&mut self, database_url: &str, base_url: &Url) -> Option<()> {
         let (options, folder, context) = (self.options, self.folder, self.context);
         let switch = Switch::new(&options.config, base_url);
         let connect = async {
@@ -217,6 +237,7 @@ impl Run<'_> {
         }
         // From here on only a comparison made after the load counts.
         self.record.diff = None;
+        let (shape, calibrated) = self.shape(base_url).await?;
         let oracle = match options.wal {
             true => {
                 let follow = diff::follow(database_url, &options.config.tables);
@@ -225,9 +246,9 @@ impl Run<'_> {
             false => None,
         };
         if let Some(outcome) =
-            self.act("drive", load(options, folder, (database_url, base_url), plan, context)).await
+            self.act("drive", load(options, folder, (database_url, base_url), shape, context)).await
         {
-            self.record.drive = Some(outcome.evidence);
+            self.record.drive = Some(DriveEvidence { calibrated, ..outcome.evidence });
             self.record.observations = outcome.observations;
         }
         context.check_stop().ok()?;
@@ -239,6 +260,30 @@ impl Run<'_> {
         };
         self.record.diff = Some(self.act("diff after", compare("after", log)).await?);
         Some(())
+    }
+
+    /// Size and pace of the load, fitted to what a trial has shown.
+    async fn shape(&mut self, base_url: &Url) -> Option<(LoadShape, Option<Calibration>)> {
+        let (options, context) = (self.options, self.context);
+        // A flag that is switched has long windows anyway.
+        if !options.tries || !options.load.settle.is_zero() {
+            return Some((options.load, None));
+        }
+        let tried = async {
+            // What is wrong with the platform is the load's to find.
+            let without = |error| {
+                context.note(format!("there was no trial: {error}"));
+                None
+            };
+            Ok(calibrate(options, base_url, context).await.unwrap_or_else(without))
+        };
+        let Some(found) = self.act("calibrate", tried).await? else {
+            return Some((options.load, None));
+        };
+        let window = Duration::from_micros(found.p95_us * WINDOW_OF_P95);
+        let shape = options.load.refit(found.rate_per_s, window);
+        context.note(format!("driving {}", shape.words()));
+        Some((shape, Some(found)))
     }
 
     /// Runs one act, notes how it ended, and saves the record.

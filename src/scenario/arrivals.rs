@@ -80,6 +80,11 @@ const HIGHEST_FACTOR: f64 = 1000.0;
 const MOST_KNOTS: usize = 100_000;
 
 impl Shape {
+    /// Whether one part of the load is like any other.
+    pub(super) fn is_steady(&self) -> bool {
+        matches!(self, Self::Constant | Self::Poisson)
+    }
+
     /// Whether the parameters make sense; the message names key, value and range.
     pub(super) fn check(&self) -> Result<(), String> {
         let factor = |key: &str, value: f64| match (0.0..=HIGHEST_FACTOR).contains(&value) {
@@ -212,8 +217,9 @@ impl Intensity {
         let mut passed = 0.0;
         loop {
             if self.even {
-                // From the index, so that rounding never adds up.
-                passed = times.len() as f64;
+                // From the index, so that rounding never adds up; the first comes at the next whole
+                // request, which may lie in a later window.
+                passed = (first - 1e-9).ceil().max(0.0) - first + times.len() as f64;
             } else {
                 passed -= (1.0 - random::unit(rng)).ln();
             }

@@ -1,10 +1,12 @@
 //! The arrival plan: every request of a run, with the moment it is due, fixed before the first is
 //! sent.
 //!
-//! Windows of the two modes alternate. Two adjacent ones form a pair: the same arrivals, operations
-//! and orgs, in an order drawn for each pair, so that what drifts on the machine or in the target
-//! falls on both modes alike. Requests are drawn window by window, so that a load of many hours
-//! needs no more memory than a short one.
+//! Windows of the modes alternate. A round is one window of each mode: the same arrivals, operations
+//! and orgs, in an order drawn for each round, so that what drifts on the machine or in the target
+//! falls on both modes alike. A pair is what is compared: one round where a flag has to be switched
+//! and needs its time to settle, several short ones where each request carries its own mode, for the
+//! noise of a shared machine comes in bursts that only near neighbours share. Requests are drawn
+//! window by window, so that a load of many hours needs no more memory than a short one.
 
 use std::sync::Arc;
 
@@ -24,12 +26,13 @@ use crate::evidence::shard::Shard;
 pub struct PlanOptions {
     /// Arrivals per second.
     pub rate_per_s: f64,
-    /// Pairs of windows.
+    /// Pairs, each compared as one.
     pub pairs: u32,
-    /// How often further pairs may follow where those before did not decide.
-    pub extensions: u32,
-    /// Pairs of each extension.
-    pub extension_pairs: u32,
+    /// Rounds of windows in a pair.
+    pub rounds: u32,
+    /// After how many pairs the load is looked at and may end, ascending, each below `pairs`. A rate
+    /// that changes over the load is driven to its end whatever stands here.
+    pub looks: Vec<u32>,
     /// Length of a window, its settling time included, microseconds.
     pub window_us: u64,
     /// Start of a window that is driven but not measured, microseconds.
@@ -54,14 +57,14 @@ pub struct Arrival {
     pub due_us: u64,
     /// The org that asks.
     pub org: u64,
-    /// Random bits for the blanks of its templates; the same in both windows of a pair.
+    /// Random bits for the blanks of its templates; the same in all windows of a round.
     pub draw: u64,
-    /// Its number among the requests that differ: the same in both windows of a pair.
+    /// Its number among the requests that differ: the same in all windows of a round.
     pub turn: u64,
     /// Index of its operation in the scenario.
     pub operation: u16,
     /// Index of its window in the plan.
-    pub window: u16,
+    pub window: u32,
     /// Whether the org is one of the few that make half of the requests.
     pub hot: bool,
     /// Whether it counts: false in warm-up and settling time.
@@ -70,7 +73,7 @@ pub struct Arrival {
 
 impl Arrival {
     /// The window of what is sent before the first.
-    pub const AHEAD: u16 = u16::MAX;
+    pub const AHEAD: u32 = u32::MAX;
 }
 
 /// One window.
@@ -78,6 +81,8 @@ impl Arrival {
 pub struct WindowPlan {
     /// Its pair; `None` for warm-up, and while the pairs before are looked at.
     pub pair: Option<u32>,
+    /// Its round, counted over all pairs; its windows, one per mode, hold the same arrivals.
+    pub round: u32,
     /// The mode that is asked for.
     pub mode: Mode,
     /// Whether it stands for the second mode of its pair: what is compared with the baseline.
@@ -121,8 +126,8 @@ pub struct Plan {
 
 /// Streams of randomness, so that one use never shifts another.
 const ORDER_STREAM: u64 = 1;
-const WARM_UP_STREAM: u64 = 2;
-const FIRST_PAIR_STREAM: u64 = 16;
+const FIRST_ROUND_STREAM: u64 = 16;
+const UNMEASURED_STREAM: u64 = 1 << 32;
 
 impl Plan {
     /// Makes the plan; a pure function of its arguments.
@@ -130,11 +135,10 @@ impl Plan {
     /// # Errors
     /// A usage error where it would be empty or larger than can be numbered.
     pub fn new(scenario: &Scenario, options: &PlanOptions) -> Result<Self> {
-        let further = u64::from(options.extensions) * (u64::from(options.extension_pairs) + 1);
-        let windows = (u64::from(options.pairs) + further + 1) * options.modes.len() as u64;
-        if windows > u64::from(u16::MAX) {
-            let what = format!("--pairs: {} is more than the 32000 a plan can hold", options.pairs);
-            return Err(Error::usage(what, ""));
+        let rounds = u64::from(options.pairs) * u64::from(options.rounds);
+        if rounds > MOST_ROUNDS {
+            let what = format!("a plan of {rounds} rounds of windows; it holds {MOST_ROUNDS}");
+            return Err(Error::usage(what, "give a shorter --duration"));
         }
         if options.settle_us >= options.window_us {
             let (settle_s, window_s) =
@@ -146,13 +150,14 @@ impl Plan {
             return Err(Error::usage(what, hint));
         }
         scenario.check_orgs(options.orgs)?;
-        let (windows, looks) = lay_out(options);
-        let plan = Self {
-            windows,
-            looks,
-            source: Arc::new(Source::new(scenario, options.clone())),
-            shard: None,
-        };
+        let mut options = options.clone();
+        if !scenario.shape.is_steady() {
+            // Whoever ends early has not seen the rest of the curve.
+            options.looks.clear();
+        }
+        let (windows, looks) = lay_out(&options);
+        let source = Arc::new(Source::new(scenario, options));
+        let plan = Self { windows, looks, source, shard: None };
         let measured = plan.windows.iter().map(|window| plan.source.expected(window)).sum::<f64>();
         if measured < 1.0 {
             let what = "the plan holds no measured request";
@@ -164,6 +169,12 @@ impl Plan {
     /// The same plan with the arrivals of one shard alone; their numbers and times stay.
     pub fn of_shard(self, shard: Shard) -> Self {
         Self { shard: Some(shard), ..self }
+    }
+
+    /// How many pairs there are at each look, the end of the plan included.
+    pub fn pairs_at_looks(&self) -> Vec<u32> {
+        let options = &self.source.options;
+        options.looks.iter().copied().chain([options.pairs]).collect()
     }
 
     /// Length of the run, microseconds.
@@ -206,10 +217,11 @@ impl Plan {
         let mut next_index = 0;
         let mut next_turn = 0;
         windows.into_iter().enumerate().map(move |(index, window)| {
-            // Both windows of a pair are made from one draw.
-            if window.pair.is_none() || pattern.0 != window.pair {
+            // All windows of a round are made from one draw.
+            let round = window.pair.map(|_| window.round);
+            if round.is_none() || pattern.0 != round {
                 next_turn += pattern.1.len() as u64;
-                pattern = (window.pair, source.draw(index, &window));
+                pattern = (round, source.draw(index, &window));
             }
             let mut arrivals: Vec<Arrival> = (next_index..)
                 .zip(&pattern.1)
@@ -218,7 +230,7 @@ impl Plan {
                     index: number,
                     turn,
                     due_us: window.start_us + arrival.due_us,
-                    window: index as u16,
+                    window: index as u32,
                     measured: window.measures(window.start_us + arrival.due_us),
                     ..*arrival
                 })
@@ -231,54 +243,53 @@ impl Plan {
 
     /// Arrivals without a time, for a load that sends as fast as it is answered.
     pub fn endless(&self, count: usize) -> Vec<Arrival> {
-        let mut rng = random::stream(self.source.options.rng_seed, FIRST_PAIR_STREAM);
+        let mut rng = random::stream(self.source.options.rng_seed, FIRST_ROUND_STREAM);
         let numbered = |turn| Arrival { turn, ..self.source.request(0, &mut rng) };
         (0..count as u64).map(numbered).collect()
     }
 }
 
 /// While the pairs so far are looked at, the load goes on for so long, unmeasured.
-const LOOK_US: u64 = 2_000_000;
+const LOOK_US: u64 = 1_000_000;
 
-/// Warm-up in each mode, then the pairs, then what may follow; with the windows before which the
-/// plan may end.
+/// Rounds of windows that a plan holds at most: days of the shortest.
+const MOST_ROUNDS: u64 = 1_000_000;
+
+/// Warm-up in each mode, then the pairs, with the windows before which the plan may end.
 fn lay_out(options: &PlanOptions) -> (Vec<WindowPlan>, Vec<usize>) {
     let mut windows: Vec<WindowPlan> = Vec::new();
-    let add =
-        |windows: &mut Vec<WindowPlan>, pair, (side, mode): (usize, Mode), length_us, settle_us| {
-            let start_us = windows.last().map_or(0, |window: &WindowPlan| window.end_us);
-            windows.push(WindowPlan {
-                pair,
-                mode,
-                candidate: side == 1,
-                start_us,
-                measured_from_us: start_us + settle_us,
-                end_us: start_us + length_us,
-            });
-        };
+    let add = |windows: &mut Vec<WindowPlan>, (pair, round), (side, mode), length_us, settle_us| {
+        let start_us = windows.last().map_or(0, |window: &WindowPlan| window.end_us);
+        windows.push(WindowPlan {
+            pair,
+            round,
+            mode,
+            candidate: side == 1,
+            start_us,
+            measured_from_us: start_us + settle_us,
+            end_us: start_us + length_us,
+        });
+    };
     let sides: Vec<(usize, Mode)> = options.modes.iter().copied().enumerate().collect();
     let part = options.warm_up_us / sides.len().max(1) as u64;
     for side in &sides {
-        add(&mut windows, None, *side, part, part);
+        add(&mut windows, (None, 0), *side, part, part);
     }
     let mut order = random::stream(options.rng_seed, ORDER_STREAM);
     let mut looks = Vec::new();
-    let mut pair = 0;
-    for stage in 0..=options.extensions {
-        let pairs = if stage == 0 { options.pairs } else { options.extension_pairs };
-        if let (1.., Some(side)) = (stage, sides.last()) {
-            add(&mut windows, None, *side, LOOK_US, LOOK_US);
+    for round in 0..options.pairs * options.rounds {
+        let (pair, first) = (round / options.rounds, round % options.rounds == 0);
+        if let (true, Some(side)) = (first && options.looks.contains(&pair), sides.last()) {
+            add(&mut windows, (None, round), *side, LOOK_US, LOOK_US);
             looks.push(windows.len());
         }
-        for _ in 0..pairs {
-            let mut sides = sides.clone();
-            if random::unit(&mut order) < 0.5 {
-                sides.reverse();
-            }
-            for side in sides {
-                add(&mut windows, Some(pair), side, options.window_us, options.settle_us);
-            }
-            pair += 1;
+        let mut sides = sides.clone();
+        if random::unit(&mut order) < 0.5 {
+            sides.reverse();
+        }
+        for side in sides {
+            let place = (Some(pair), round);
+            add(&mut windows, place, side, options.window_us, options.settle_us);
         }
     }
     (windows, looks)
@@ -312,16 +323,15 @@ impl Source {
         }
         let popularities =
             spreads.iter().map(|spread| Popularity::new(options.orgs, spread)).collect();
-        let length_s = f64::from(options.pairs) * options.window_us as f64 / 1e6;
+        let rounds = f64::from(options.pairs * options.rounds);
+        let length_s = rounds * options.window_us as f64 / 1e6;
         let intensity = Intensity::new(&scenario.shape, options.rate_per_s, length_s);
         Self { options, intensity, cumulative_weights, popularity_of, popularities }
     }
 
-    /// Where a window begins in virtual time, which runs once per pair; warm-up stands at its start.
-    /// Further pairs begin anew where the planned ones began.
+    /// Where a window begins in virtual time, which runs once per round; warm-up stands at its start.
     fn virtual_start_s(&self, window: &WindowPlan) -> f64 {
-        let pair = window.pair.map_or(0, |pair| pair % self.options.pairs.max(1));
-        f64::from(pair) * self.options.window_us as f64 / 1e6
+        f64::from(window.round) * self.options.window_us as f64 / 1e6
     }
 
     /// How many measured requests a window is expected to hold.
@@ -337,8 +347,8 @@ impl Source {
     /// The arrivals of a window, counted from its start.
     fn draw(&self, index: usize, window: &WindowPlan) -> Vec<Arrival> {
         let stream = match window.pair {
-            Some(pair) => FIRST_PAIR_STREAM + u64::from(pair),
-            None => WARM_UP_STREAM + index as u64,
+            Some(_) => FIRST_ROUND_STREAM + u64::from(window.round),
+            None => UNMEASURED_STREAM + index as u64,
         };
         let mut rng = random::stream(self.options.rng_seed, stream);
         let length_us = window.end_us - window.start_us;
@@ -370,8 +380,8 @@ mod tests {
         PlanOptions {
             rate_per_s: 200.0,
             pairs: 4,
-            extensions: 0,
-            extension_pairs: 2,
+            rounds: 1,
+            looks: Vec::new(),
             window_us: 2_000_000,
             settle_us: 500_000,
             warm_up_us: 1_000_000,
@@ -407,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn both_windows_of_a_pair_hold_the_same_requests() {
+    fn all_windows_of_a_round_hold_the_same_requests() {
         // Under a rate that changes over time too.
         let text = super::super::FINANCE.replace("\"poisson\"", "\"ramp\"\nfrom = 0.2\nto = 3.0");
         let scenario = Scenario::parse("finance", &text).expect("a scenario");
@@ -423,7 +433,7 @@ mod tests {
                     .find(|(_, w)| w.pair == Some(pair) && w.mode == mode)
                     .expect("each pair has each mode");
                 all.iter()
-                    .filter(|a| usize::from(a.window) == index)
+                    .filter(|a| a.window as usize == index)
                     .map(|a| (a.due_us - window.start_us, a.org, a.draw, a.operation))
                     .collect::<Vec<_>>()
             };
@@ -440,7 +450,7 @@ mod tests {
         assert!(all.is_sorted_by_key(|a| a.due_us));
         assert!(all.iter().enumerate().all(|(number, a)| a.index == number as u64));
         for arrival in &all {
-            let window = plan.windows[usize::from(arrival.window)];
+            let window = plan.windows[arrival.window as usize];
             assert!((window.start_us..window.end_us).contains(&arrival.due_us));
             let since_us = arrival.due_us - window.start_us;
             // Half a second settles; of the rest a tenth is left for what is still on its way.
@@ -467,33 +477,71 @@ mod tests {
         for bad in [
             PlanOptions { settle_us: 2_000_000, ..options() },
             PlanOptions { rate_per_s: 0.01, pairs: 1, ..options() },
-            PlanOptions { pairs: 40_000, ..options() },
+            PlanOptions { pairs: 40_000, rounds: 40, ..options() },
         ] {
             assert!(Plan::new(&scenario, &bad).is_err(), "{bad:?}");
         }
     }
 
     #[test]
-    fn what_may_follow_changes_nothing_of_what_comes_before() {
-        let (plain, extended) =
-            (plan(&options()), plan(&PlanOptions { extensions: 2, ..options() }));
+    fn short_windows_take_turns_within_a_pair_and_leave_nothing_out() {
+        let short = PlanOptions { rounds: 5, window_us: 200_000, settle_us: 0, ..options() };
+        let plan = plan(&short);
+        let measured: Vec<&WindowPlan> = plan.windows.iter().filter(|w| w.pair.is_some()).collect();
+        assert_eq!(measured.len(), 4 * 5 * 2);
+        for (number, round) in measured.chunks(2).enumerate() {
+            assert!(round.iter().all(|w| w.round == number as u32 && w.pair == Some(w.round / 5)));
+            assert_ne!(round[0].mode, round[1].mode);
+        }
+        // Each mode goes first now and then.
+        assert!(
+            Mode::ALL.iter().all(|mode| measured.chunks(2).any(|round| round[0].mode == *mode))
+        );
+        let all = arrivals(&plan);
+        assert!(all.iter().all(|a| a.measured == plan.windows[a.window as usize].pair.is_some()));
+        let of = |round: u32, mode| {
+            let start = |a: &Arrival| plan.windows[a.window as usize].start_us;
+            all.iter()
+                .filter(|a| {
+                    let window = plan.windows[a.window as usize];
+                    window.pair.is_some() && window.round == round && window.mode == mode
+                })
+                .map(|a| (a.due_us - start(a), a.org, a.draw, a.turn, a.operation))
+                .collect::<Vec<_>>()
+        };
+        for round in 0..20 {
+            assert_eq!(of(round, Mode::Legacy), of(round, Mode::Partitioned));
+        }
+        assert_ne!(of(0, Mode::Legacy), of(1, Mode::Legacy));
+    }
+
+    #[test]
+    fn a_look_is_unmeasured_and_changes_nothing_of_what_is_measured() {
+        let (plain, looked) =
+            (plan(&options()), plan(&PlanOptions { looks: vec![2, 3], ..options() }));
         assert!(plain.looks.is_empty());
-        assert_eq!(extended.looks.len(), 2);
-        assert_eq!(extended.windows[..plain.windows.len()], plain.windows);
-        // The load goes on while it is looked at.
-        let meanwhile = (options().rate_per_s * LOOK_US as f64 / 1e6) as u64;
-        assert_eq!(extended.expected_arrivals(), plain.expected_arrivals() + meanwhile);
-        // A look is unmeasured, and what follows it are whole pairs with numbers of their own.
-        for look in &extended.looks {
-            assert_eq!(extended.windows[look - 1].pair, None);
-            let pairs: Vec<_> = extended.windows[*look..*look + 4].iter().map(|w| w.pair).collect();
-            assert!(pairs.iter().all(Option::is_some), "{pairs:?}");
+        assert_eq!((plain.pairs_at_looks(), looked.pairs_at_looks()), (vec![4], vec![2, 3, 4]));
+        assert_eq!(looked.looks.len(), 2);
+        for (look, pairs) in looked.looks.iter().zip([2, 3]) {
+            assert_eq!(looked.windows[look - 1].pair, None);
+            assert_eq!(looked.windows[*look].pair, Some(pairs));
         }
-        let numbers: Vec<u32> = extended.windows.iter().filter_map(|window| window.pair).collect();
-        assert_eq!(numbers.iter().max(), Some(&7));
-        let (mut first, mut second) = (plain.walk(), extended.walk());
-        for _ in 0..plain.windows.len() {
-            assert_eq!(first.next(), second.next());
-        }
+        // The load goes on while it is looked at, and what comes after is as if nobody had looked.
+        let measured = |plan: &Plan| {
+            let all = arrivals(plan).into_iter().filter(|a| a.measured);
+            let start = |a: &Arrival| plan.windows[a.window as usize].start_us;
+            all.map(|a| (a.due_us - start(&a), a.org, a.operation)).collect::<Vec<_>>()
+        };
+        assert_eq!(measured(&plain), measured(&looked));
+        assert_eq!(looked.length_us(), plain.length_us() + 2 * LOOK_US);
+    }
+
+    #[test]
+    fn a_rate_that_changes_over_the_load_is_driven_to_its_end() {
+        let text = super::super::FINANCE.replace("\"poisson\"", "\"ramp\"\nfrom = 0.2\nto = 3.0");
+        let scenario = Scenario::parse("finance", &text).expect("a scenario");
+        let plan = Plan::new(&scenario, &PlanOptions { looks: vec![2], ..options() });
+        let plan = plan.expect("a plan");
+        assert_eq!((plan.looks.len(), plan.pairs_at_looks()), (0, vec![4]));
     }
 }

@@ -78,7 +78,8 @@ async fn found(url: &str, search: &CapacityOptions, load: &Load) -> DriveEvidenc
         start_at: None,
         metrics_listen: None,
         dashboard: None,
-        extension: None,
+        judge: None,
+        ahead: false,
         executable: None,
     };
     let context = ActContext::silent();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use cutover::act::ActContext;
 use cutover::config::{Config, RoutingConfig, RoutingKind};
-use cutover::drive::{self, Extension, Options};
+use cutover::drive::{self, Judge, Options};
 use cutover::error::Result;
 use cutover::evidence::drive::{DriveEvidence, Mode};
 use cutover::routing::Switch;
@@ -35,7 +35,7 @@ pub struct Load {
     pub context: ActContext,
     pub database_url: Option<String>,
     pub dashboard: Option<SocketAddr>,
-    pub extension: Option<Extension>,
+    pub judge: Option<Judge>,
     /// Samples and histograms.
     pub out: tempfile::TempDir,
 }
@@ -49,8 +49,8 @@ impl Load {
             plan: PlanOptions {
                 rate_per_s,
                 pairs: 1,
-                extensions: 0,
-                extension_pairs: 0,
+                rounds: 1,
+                looks: Vec::new(),
                 window_us: window_ms * 1000,
                 settle_us: 0,
                 warm_up_us: 0,
@@ -65,7 +65,7 @@ impl Load {
             context: ActContext::silent(),
             database_url: None,
             dashboard: None,
-            extension: None,
+            judge: None,
             out: tempfile::tempdir().expect("a folder"),
         }
     }
@@ -80,9 +80,10 @@ impl Load {
             timeout: self.timeout,
             as_of: chrono::NaiveDate::from_ymd_opt(2026, 1, 1).expect("a date"),
             rate_per_s: self.plan.rate_per_s,
+            ahead: false,
             closed_loop: self.closed_loop,
             database_url: self.database_url.clone(),
-            extension: self.extension.clone(),
+            judge: self.judge.clone(),
             tables: self.config.tables.clone(),
             parity: self.config.parity.clone(),
             org_sizes: None,

@@ -3,10 +3,10 @@
 mod answers;
 mod capacity;
 mod dashboard;
-mod extension;
 mod failures;
 mod harness;
 mod ledger;
+mod looks;
 mod modes;
 mod platform;
 #[path = "../platform/harness.rs"]

@@ -61,7 +61,7 @@ fn tutorial() -> Vec<String> {
 fn small(line: &str) -> Vec<String> {
     let rehearses = line.starts_with("cutover rehearse");
     let line = line.replace("--orgs 1000", "--orgs 60").replace("--duration 1m", "--duration 5s");
-    let line = line.replace("--duration 10m", "--duration 6s --extensions 0 --connections 8");
+    let line = line.replace("--duration 10m", "--duration 6s --looks 1 --connections 8");
     let rate = if rehearses && !line.contains("--rate") { " --rate 40" } else { "" };
     let pairs = if line.contains("--duration") { " --pairs 2" } else { "" };
     let keep_going = if rehearses { " --keep-going" } else { "" };

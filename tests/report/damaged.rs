@@ -115,7 +115,7 @@ proptest! {
         }
         drive.generator_cpu_share = wild[1];
         (drive.requests, drive.skipped, drive.errors) = (counts[0], counts[1], counts[2]);
-        drive.looks_planned = counts[3] as u32;
+        drive.looks_at = vec![counts[3] as u32; 3];
         for observation in &mut record.observations {
             (observation.at_s, observation.replica_lag_s) = (wild[2], Some(wild[3]));
             (observation.pool_in_use, observation.pool_max) = (Some(counts[4]), Some(counts[5]));

@@ -70,6 +70,8 @@ fn comparison() -> impl Strategy<Value = Comparison> {
     );
     (0..4u32, [figure(), figure(), figure(), figure()], prop::collection::vec(operation, 0..3))
         .prop_map(|(pairs, [ratio, low, high, seen], operations)| Comparison {
+            wild_pairs: [pairs; 2],
+            standard_error: ratio,
             pairs,
             p95_ratio: ratio,
             p95_ratio_low: low,

@@ -20,7 +20,7 @@ use crate::evidence::run_record::{Act, ActState};
 use crate::evidence::shard::Shard;
 use crate::evidence::verdict::{Criterion, Kind};
 use crate::http::without_secrets;
-use crate::rehearsal::{self, LoadShape, Profile};
+use crate::rehearsal::{self, LoadShape, Overrides, Profile};
 use crate::routing::Switch;
 use crate::run_folder::RunFolder;
 use crate::scenario::{FINANCE, Plan, Scenario};
@@ -55,13 +55,17 @@ pub struct DriveArgs {
     /// cannot be routed]
     #[arg(long, value_name = "MODES", value_parser = values::modes)]
     modes: Option<values::Modes>,
-    /// Pairs of windows, one per mode
+    /// Pairs, each compared as one [default: as many as the load holds]
     #[arg(long, value_name = "K", value_parser = values::pairs)]
     pub pairs: Option<u32>,
-    /// How often half as many pairs again may follow where those before did not decide
-    #[arg(long, value_name = "N", default_value = "0", value_parser = values::extensions)]
+    /// Windows in which the modes take turns if each request carries its own: four times the p95 of
+    /// the target at least [default: 100ms]
+    #[arg(long, value_name = "D", value_parser = values::latency)]
+    pub window: Option<Duration>,
+    /// How often the load is looked at, its end included: it ends at the first look that decides
+    #[arg(long, value_name = "N", default_value = "1", value_parser = values::looks)]
     #[arg(allow_negative_numbers = true)]
-    pub extensions: u32,
+    pub looks: u32,
     /// Orgs are numbered from 1 to this
     #[arg(long, value_name = "N", default_value = "100000", value_parser = values::orgs)]
     #[arg(allow_negative_numbers = true)]
@@ -87,7 +91,7 @@ pub struct DriveArgs {
     pub dashboard: Option<SocketAddr>,
     /// Search the highest rate that each mode sustains, from --rate on: steps twice as high until
     /// one fails, then bisection, the modes in turns. A figure, never a GO
-    #[arg(long, conflicts_with_all = ["pairs", "duration", "dashboard", "extensions"])]
+    #[arg(long, conflicts_with_all = ["pairs", "duration", "dashboard", "looks", "window"])]
     #[arg(conflicts_with_all = ["metrics_listen", "shard", "start_at"])]
     pub find_capacity: bool,
     /// Response time p95 that a step of --find-capacity may have at most
@@ -102,6 +106,8 @@ pub struct DriveArgs {
 
 /// A plan needs some rate even where nobody keeps to it.
 const NOMINAL_RATE_PER_S: f64 = 1000.0;
+/// Longer than a pair.
+const ONE_TURN: Duration = Duration::from_secs(86_400);
 /// The handbook's share of requests that may fail.
 const ERROR_LIMIT: f64 = 0.001;
 /// Failed over passed rate at which a search of the capacity ends.
@@ -167,11 +173,9 @@ impl DriveArgs {
     /// Refuses what several generators cannot share, and pairs that nobody compares.
     fn check_sharing(&self) -> Result<()> {
         let compares = self.modes.as_ref().is_none_or(|modes| modes.0 == Mode::ALL);
-        if self.extensions > 0
-            && (self.shard.is_some() || self.rate == values::Rate::Max || !compares)
-        {
-            let what = "--extensions: only a load of one generator that compares both modes can be \
-                        extended";
+        if self.looks > 1 && (self.shard.is_some() || self.rate == values::Rate::Max || !compares) {
+            let what =
+                "--looks: only a load of one generator that compares both modes can end early";
             return Err(Error::usage(what, "leave out --shard, --rate max and --modes"));
         }
         if self.shard.is_some() && self.rate == values::Rate::Max {
@@ -199,6 +203,7 @@ impl DriveArgs {
             timeout: rehearsal::REQUEST_TIMEOUT,
             as_of: self.as_of.unwrap_or_else(|| Utc::now().date_naive()),
             rate_per_s: load.rate_per_s,
+            ahead: self.rate != values::Rate::Max,
             closed_loop: self.rate == values::Rate::Max,
             database_url: self.target.database_url.clone(),
             tables: config.tables.clone(),
@@ -208,26 +213,28 @@ impl DriveArgs {
             start_at: self.start_at,
             metrics_listen: self.metrics_listen,
             dashboard: self.dashboard,
-            extension: rehearsal::extension(config, load),
+            judge: rehearsal::judge(config, load),
             // Without it a flag is left switched where we are killed; nothing else depends on it.
             executable: std::env::current_exe().ok(),
         }
     }
 
     /// Size and pace of the load.
-    fn load(&self, routing: &RoutingConfig, modes: usize) -> Result<LoadShape> {
+    fn load(&self, routing: &RoutingConfig, modes: &[Mode]) -> Result<LoadShape> {
         let rate_per_s = match self.rate {
             values::Rate::PerSecond(rate_per_s) => rate_per_s,
             values::Rate::Max => NOMINAL_RATE_PER_S,
         };
-        LoadShape::resolve(
-            Profile::Default,
-            Some(rate_per_s),
-            Some(self.connections),
-            Some(self.duration),
-            (self.pairs, modes),
-        )
-        .map(|load| load.settled_for(routing).extended(self.extensions))
+        let over = Overrides {
+            rate_per_s: Some(rate_per_s),
+            connections: Some(self.connections),
+            duration: Some(self.duration),
+            pairs: self.pairs,
+            looks: Some(self.looks),
+            // As fast as it goes, connections that one mode holds are missing in the other's turn.
+            window: if self.rate == values::Rate::Max { Some(ONE_TURN) } else { self.window },
+        };
+        LoadShape::resolve(Profile::Default, over, modes, routing)
     }
 }
 
@@ -247,7 +254,7 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
     intents::announce(printer, &config.environment, &place, &intents, &left_out)?;
     let (modes, rng_seed) = (args.modes(&config.routing)?, args.target.rng_seed);
     let search = args.find_capacity.then(|| args.search(&modes, &config.routing)).transpose()?;
-    let load = args.load(&config.routing, modes.len())?;
+    let load = args.load(&config.routing, &modes)?;
     let plan = Plan::new(&scenario, &load.plan_options(&modes, args.orgs, rng_seed))?;
     let folder = RunFolder::create(args.target.out.as_deref())?;
     let mut record = rehearsal::begin_record(&folder, &config, Some(&scenario), rng_seed);

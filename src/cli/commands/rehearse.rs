@@ -10,16 +10,17 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::cli::{Exit, NotifyArgs, Printer, TargetArgs, intents, values, verdict_text};
-use crate::config::{Config, Intent, RoutingKind, WritingAct};
+use crate::config::{Config, Intent, RoutingConfig, RoutingKind, WritingAct};
 use crate::drill;
 use crate::error::{Context, Error, Result};
+use crate::evidence::drive::Mode;
 use crate::evidence::run_record::RunRecord;
 use crate::platform::Misbehaviour;
-use crate::rehearsal::{self, LoadShape, Options, RolloutOptions, SCHEDULE};
+use crate::rehearsal::{self, LoadShape, Options, Overrides, RolloutOptions, SCHEDULE};
 use crate::routing::Switch;
 use crate::run_folder::{self, RunFolder};
 use crate::scenario::{FINANCE, Scenario};
-use crate::{gate, seed};
+use crate::seed;
 
 /// Arguments of `rehearse`.
 #[derive(Debug, Args)]
@@ -33,7 +34,7 @@ pub struct RehearseArgs {
     /// Organisations to seed [default: the profile's]
     #[arg(long, value_name = "N", value_parser = values::orgs, allow_negative_numbers = true)]
     pub orgs: Option<u64>,
-    /// Length of the load, for example 5m or 1h [default: the profile's]
+    /// Longest load, for example 5m or 1h; --looks 1 drives all of it [default: the profile's]
     #[arg(long, value_name = "D", value_parser = values::duration, allow_negative_numbers = true)]
     pub duration: Option<Duration>,
     /// Arrivals per second [default: the profile's]
@@ -42,7 +43,7 @@ pub struct RehearseArgs {
     /// Connections that drain the plan
     #[arg(long, value_name = "C", value_parser = values::connections)]
     pub connections: Option<usize>,
-    /// Pairs of windows, one per mode
+    /// Pairs, each compared as one, at most [default: as many as the load holds]
     #[arg(long, value_name = "K", value_parser = values::pairs)]
     pub pairs: Option<u32>,
     /// Mean transactions per org over all table pairs
@@ -80,10 +81,9 @@ pub struct RehearseArgs {
     /// Make the rig's platform go wrong from an increment on, for example 25=torn-write=5%
     #[arg(long, value_name = "PCT=NAME[=VALUE]", requires = "rollout", value_parser = planted)]
     pub plant: Vec<(f64, String)>,
-    /// How often half as many pairs again may follow where those before did not decide
-    #[arg(long, value_name = "N", default_value_t = gate::MAX_EXTENSIONS)]
-    #[arg(value_parser = values::extensions, allow_negative_numbers = true)]
-    pub extensions: u32,
+    /// Looks at the load, its end included; the first that decides ends it [default: the profile's]
+    #[arg(long, value_name = "N", value_parser = values::looks, allow_negative_numbers = true)]
+    pub looks: Option<u32>,
     /// An earlier run, or a folder of runs, that this one must not be slower than
     #[arg(long, value_name = "RUN_DIR")]
     pub baseline: Option<PathBuf>,
@@ -104,7 +104,7 @@ pub struct RehearseArgs {
 pub enum Profile {
     /// 10,000 orgs, under two minutes.
     Quick,
-    /// 100,000 orgs, about five minutes.
+    /// 100,000 orgs, two and a half to twelve minutes.
     Default,
     /// 100,000 orgs, half an hour of load.
     Nightly,
@@ -135,6 +135,13 @@ impl RehearseArgs {
         Ok(())
     }
 
+    /// Whether the rate follows what this machine can carry: not where somebody has named one, nor
+    /// where the load is held against others, which must be as fast.
+    fn calibrates(&self, rig: bool) -> bool {
+        let alone = self.baseline.is_none() && self.profile != Profile::Nightly && !self.rollout;
+        rig && alone && self.rate.is_none()
+    }
+
     /// What to seed; `None` where the data is there already.
     fn seed_profile(&self, config: &Config, rig: bool) -> Result<Option<seed::Profile>> {
         let skip_seed = self.skip_seed || self.read_only;
@@ -149,6 +156,24 @@ impl RehearseArgs {
             (false, Some(path)) => Some(seed::Profile::read(path)?.only(&config.tables)?),
             (false, None) => Some(seed::Profile::reference().only(&config.tables)?),
         })
+    }
+
+    /// Size and pace of the load.
+    fn load(&self, routing: &RoutingConfig) -> Result<LoadShape> {
+        // An increment is short by nature; there are six of them.
+        let shape = match self.rollout {
+            true => rehearsal::Profile::Quick,
+            false => rehearsal::Profile::from(self.profile),
+        };
+        let over = Overrides {
+            rate_per_s: self.rate,
+            connections: self.connections,
+            duration: self.duration,
+            pairs: self.pairs,
+            looks: self.looks,
+            window: None,
+        };
+        LoadShape::resolve(shape, over, &Mode::ALL, routing)
     }
 
     /// Checks everything that can be checked before anything is touched.
@@ -167,7 +192,8 @@ impl RehearseArgs {
             let what = "[routing] kind = \"none\": a rehearsal has to ask both sides";
             return Err(Error::usage(what, "give kind = \"header\" or \"urls\""));
         }
-        let seed_profile = self.seed_profile(&config, target.is_none())?;
+        let rig = target.is_none();
+        let seed_profile = self.seed_profile(&config, rig)?;
         let rig_url = Url::parse("http://127.0.0.1:1").expect("a URL");
         let base_url = target.as_ref().map_or(&rig_url, |(_, base_url)| base_url);
         Switch::new(&config, base_url)?;
@@ -188,12 +214,7 @@ impl RehearseArgs {
         let probe = config.environment.allows(WritingAct::Probe);
         left_out.extend(intents::untried(&config.environment));
         let profile = rehearsal::Profile::from(self.profile);
-        // An increment is short by nature; there are six of them.
-        let shape = if self.rollout { rehearsal::Profile::Quick } else { profile };
-        let load =
-            LoadShape::resolve(shape, self.rate, self.connections, self.duration, (self.pairs, 2))?
-                .settled_for(&config.routing)
-                .extended(self.extensions);
+        let load = self.load(&config.routing)?;
         if let Some(baseline) = &self.baseline {
             // In an hour it would be too late to learn that there is nothing to read.
             run_folder::read_runs(baseline)?;
@@ -203,6 +224,8 @@ impl RehearseArgs {
             target,
             scenario: Arc::new(scenario),
             load,
+            tries: true,
+            calibrates: self.calibrates(rig),
             orgs: self.orgs.unwrap_or_else(|| profile.orgs()),
             transactions_per_org: self.transactions_per_org,
             own_schema: self.profile_file.is_some(),
@@ -249,12 +272,10 @@ pub async fn run(args: RehearseArgs, printer: &Printer, stop: CancellationToken)
     let notifier = args.notify.resolve(&options.config)?;
     let folder = RunFolder::create(args.target.out.as_deref())?;
     printer.note(&format!(
-        "run {}: {} orgs, {} req/s, {} pairs of {:.1} s windows, rng_seed {}",
+        "run {}: {} orgs, {}, rng_seed {}",
         folder.run_id(),
         options.orgs,
-        options.load.rate_per_s,
-        options.load.pairs,
-        options.load.window.as_secs_f64(),
+        options.load.words(),
         options.rng_seed
     ));
     let outcome = match args.rollout {

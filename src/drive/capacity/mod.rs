@@ -218,8 +218,8 @@ impl Step<'_> {
         let plan = PlanOptions {
             rate_per_s,
             pairs: THIRDS,
-            extensions: 0,
-            extension_pairs: 0,
+            rounds: 1,
+            looks: Vec::new(),
             window_us: (measured_s / f64::from(THIRDS) * 1e6) as u64,
             settle_us: 0,
             warm_up_us: micros(search.warm_up),
@@ -234,13 +234,14 @@ impl Step<'_> {
             connections: self.connections(rate_per_s),
             timeout: self.options.timeout.min(patience),
             rate_per_s,
+            ahead: false,
             closed_loop: false,
             database_url: None,
             shard: None,
             start_at: None,
             metrics_listen: None,
             dashboard: None,
-            extension: None,
+            judge: None,
             ..self.options.clone()
         };
         // The search tells how it goes, not each of its loads.

@@ -86,7 +86,7 @@ fn write_csv(from: &Path, to: &Path) -> Result<()> {
     writer.write_record(columns).or_run(&place, "")?;
     for sample in samples {
         let arrival = &sample.arrival;
-        let window = &windows[usize::from(arrival.window)];
+        let window = &windows[arrival.window as usize];
         let line = (
             arrival.due_us,
             window.pair,

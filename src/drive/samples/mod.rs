@@ -76,7 +76,7 @@ impl FirstLine {
     pub(super) fn new(operations: Vec<String>, windows: Vec<WindowPlan>) -> Self {
         Self {
             format: "cutover samples".into(),
-            version: 1,
+            version: 2,
             record_bytes: RECORD_BYTES,
             operations,
             outcomes: OUTCOMES.map(Outcome::name).into(),
@@ -144,7 +144,7 @@ fn decode(record: &[u8; RECORD_BYTES], windows: &[WindowPlan]) -> Option<Sample>
             due_us,
             org: long(record, 16),
             operation: half(record, 44),
-            window: u16::try_from(window).ok().filter(|_| window < windows.len())?,
+            window: u32::try_from(window).ok().filter(|_| window < windows.len())?,
             hot: flag(64),
             measured: flag(4),
             // What filled the blanks is not kept.
@@ -183,6 +183,7 @@ mod tests {
     fn a_record_says_what_the_sample_said() {
         let window = |start_us, pair| WindowPlan {
             pair,
+            round: pair.unwrap_or(0),
             mode: Mode::Partitioned,
             candidate: true,
             start_us,

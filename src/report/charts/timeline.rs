@@ -1,5 +1,7 @@
 //! The run second by second: p95, which mode was asked for, and what failed.
 
+use std::collections::BTreeSet;
+
 use super::scale::Scale;
 use super::svg::{Anchor, Svg};
 use super::{Canvas, Chart, both};
@@ -30,7 +32,9 @@ fn draw(drive: &DriveEvidence, canvas: Canvas) -> String {
     let x = Scale::linear((0.0, end_s), (left, right));
     let y = Scale::round_logarithmic(buckets.iter().map(Bucket::p95_ms), (bottom, top));
     let mut svg = Svg::new(canvas.width, canvas.height);
-    for mode in Mode::ALL {
+    // Short windows in turns are everywhere at once.
+    let apart = drive.windows.is_sorted_by(|one, next| one.end_s <= next.start_s);
+    for mode in Mode::ALL.into_iter().filter(|_| apart) {
         let windows = drive.windows.iter().filter(|window| window.mode == Some(mode));
         let spans: Vec<_> = windows.map(|w| (x.at(w.start_s), x.at(w.end_s))).collect();
         let mode = mode.as_str();
@@ -41,10 +45,10 @@ fn draw(drive: &DriveEvidence, canvas: Canvas) -> String {
         svg.line((left, y.at(tick)), (right, y.at(tick)), "grid");
         svg.text((left - 6.0, y.at(tick) + 4.0), Anchor::End, "tick", &text);
     }
-    for run in buckets.chunk_by(|a, b| a.mode == b.mode && (a.p95_us > 0) == (b.p95_us > 0)) {
-        if run[0].p95_us == 0 {
-            continue;
-        }
+    let goes_on = |a: &Bucket, b: &Bucket| {
+        a.mode == b.mode && a.to_s >= b.from_s && (a.p95_us > 0) == (b.p95_us > 0)
+    };
+    for run in buckets.chunk_by(goes_on).filter(|run| run[0].p95_us > 0) {
         let points: Vec<_> = run.iter().map(|b| (x.at(b.middle_s()), y.at(b.p95_ms()))).collect();
         svg.polyline(&points, &format!("curve thin {}", run[0].mode.map_or("warm", Mode::as_str)));
     }
@@ -86,11 +90,13 @@ impl Bucket {
     }
 }
 
-/// At most about `most` buckets, never one across a change of mode.
+/// At most about `most` buckets, mode by mode, never one across a change of mode.
 fn buckets(seconds: &[TimelinePoint], most: usize) -> Vec<Bucket> {
     let joined = seconds.len().div_ceil(most).max(1);
+    let mut seconds = seconds.to_vec();
+    seconds.sort_by_key(|second| second.mode);
     seconds
-        .chunk_by(|a, b| a.mode == b.mode)
+        .chunk_by(|a, b| a.mode == b.mode && b.at_s == a.at_s.saturating_add(1))
         .flat_map(|stretch| stretch.chunks(joined))
         .map(|group| Bucket {
             from_s: f64::from(group[0].at_s),
@@ -113,11 +119,14 @@ fn describe(drive: &DriveEvidence) -> String {
             _ => format!("{}: not measured", mode.as_str()),
         }
     };
-    let failing = drive.timeline.iter().filter(|s| s.errors > 0).count() as u64;
+    let distinct = |seconds: &mut dyn Iterator<Item = &TimelinePoint>| {
+        seconds.map(|second| second.at_s).collect::<BTreeSet<_>>().len() as u64
+    };
+    let failing = distinct(&mut drive.timeline.iter().filter(|s| s.errors > 0));
     let failed = drive.timeline.iter().fold(0u64, |sum, s| sum.saturating_add(s.errors));
     format!(
         "Response-time p95 second by second over {} in {}. {}; {}. {} failed or skipped, in {}.",
-        counted(drive.timeline.len() as u64, "second", "seconds"),
+        counted(distinct(&mut drive.timeline.iter()), "second", "seconds"),
         counted(drive.windows.len() as u64, "measured window", "measured windows"),
         of_mode(Mode::Legacy),
         of_mode(Mode::Partitioned),

@@ -6,6 +6,7 @@ use super::{Drawing, short};
 use crate::evidence::drive::{
     Comparison, DriveEvidence, Look, Mode, ModeLatency, OperationComparison, Slice, Window,
 };
+use crate::evidence::machine::MachinePoint;
 use crate::report::charts::{self, Effect};
 use crate::report::facts::{LatencyRow, latency_rows};
 use crate::report::text::{self, NOTHING, count, counted, ms, number};
@@ -42,7 +43,7 @@ struct Forest {
     /// Differences below this are not judged, milliseconds.
     felt_ms: String,
     /// What looks at the run in progress led to.
-    extensions: Vec<String>,
+    looks: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -143,7 +144,34 @@ fn trust(drive: &DriveEvidence) -> Vec<(&'static str, String)> {
             "Load generator",
             format!("{} % of this machine", number(100.0 * drive.generator_cpu_share, 1)),
         ),
+        ("This machine", machine(drive)),
     ]
+}
+
+/// What the machine did while the load ran, all of its processors together.
+fn machine(drive: &DriveEvidence) -> String {
+    if drive.machine.is_empty() {
+        return "nobody could see what else it did".to_owned();
+    }
+    let seconds = drive.machine.len() as f64;
+    let percent = |of: fn(&MachinePoint) -> f64| {
+        number(100.0 * drive.machine.iter().map(of).sum::<f64>() / seconds, 1)
+    };
+    let chosen = match drive.calibrated {
+        Some(found) if found.aimed_share > 0.0 => format!(
+            "; {} requests a second chosen because {} used {} % of it",
+            number(found.rate_per_s, 0),
+            number(found.tried_per_s, 0),
+            number(100.0 * found.own_share, 1)
+        ),
+        _ => String::new(),
+    };
+    format!(
+        "{} % busy, {} % with this program and what it started; {} % stolen by the hypervisor{chosen}",
+        percent(|point| point.busy_share),
+        percent(|point| point.own_share),
+        percent(|point| point.steal_share),
+    )
 }
 
 /// Where all requests of one kind are looked at together.
@@ -184,15 +212,15 @@ fn size_name(drive: &DriveEvidence, class: &str) -> String {
 }
 
 /// What each look at the run in progress led to, where it could lead to anything.
-fn extensions(drive: &DriveEvidence) -> Vec<String> {
+fn looks(drive: &DriveEvidence) -> Vec<String> {
     let told = |look: &Look| {
         let (low, high) = (text::ratio(look.p95_ratio_low), text::ratio(look.p95_ratio_high));
-        let led = if look.undecided { "undecided, further pairs followed" } else { "decided" };
+        let led = if look.undecided { "undecided, the load went on" } else { "decided" };
         format!("After {} pairs the ratio was between {low} and {high}: {led}.", look.pairs)
     };
     let looks = drive.looks.iter().map(told);
     let mut told: Vec<String> = looks.collect();
-    if drive.looks.is_empty() && drive.looks_planned > 1 {
+    if drive.looks.is_empty() && drive.looks_at.len() > 1 {
         told.push("The load ended before its pairs could be looked at.".to_owned());
     }
     told
@@ -252,7 +280,7 @@ fn forest(drive: &DriveEvidence, comparison: &Comparison) -> Option<Forest> {
         further_pairs: comparison.further_pairs_needed,
         chance: format!("{} %", number((chance * 1000.0).round() / 10.0, 1).replace(".0", "")),
         felt_ms: format!("{} ms", ms(judged_from_us.unsigned_abs()).replace(".00", "")),
-        extensions: extensions(drive),
+        looks: looks(drive),
     })
 }
 

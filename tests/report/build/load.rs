@@ -68,6 +68,8 @@ pub fn drive(slower: f64) -> DriveEvidence {
         operations: operations.to_vec(),
         windows: windows(slower),
         comparison: Some(Comparison {
+            wild_pairs: [0, 1],
+            standard_error: 0.013,
             pairs: 12,
             p95_ratio: 1.014 * slower,
             p95_ratio_low: 0.987 * slower,
@@ -103,7 +105,7 @@ pub fn drive(slower: f64) -> DriveEvidence {
         org_sizes: classes(),
         slices: slices(slower),
         hot_orgs: 812,
-        looks_planned: 3,
+        looks_at: vec![12, 18, 24],
         attempt: 0,
         looks: vec![Look {
             pairs: 12,

@@ -1,4 +1,4 @@
-//! More pairs where those so far do not decide.
+//! Looks at a load while it runs: it ends once the pairs so far decide, and goes on while they do not.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -9,24 +9,30 @@ use super::worker::Shared;
 use crate::act::{ActContext, Event};
 use crate::evidence::drive::{DriveEvidence, Look};
 
-/// What looks at a load that runs.
-pub type Judge = dyn Fn(&DriveEvidence) -> Option<Look> + Send + Sync;
+/// What looks at a load that runs; `None` where more pairs would not help.
+pub type LookAt = dyn Fn(&DriveEvidence) -> Option<Look> + Send + Sync;
 
 /// Who says whether more pairs are needed. An act does not judge; whoever runs it brings the judge.
 #[derive(Clone)]
-pub struct Extension {
-    /// How often the load may go on.
-    pub at_most: u32,
+pub struct Judge {
     /// Which of several loads with one question this is, from 1 on; 0 where it is the only one.
     pub attempt: u32,
-    /// Looks at what is there; `None` where more pairs would not help.
-    pub judge: Arc<Judge>,
+    /// Looks at what is there.
+    pub look: Arc<LookAt>,
 }
 
-impl fmt::Debug for Extension {
+impl fmt::Debug for Judge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Extension").field("at_most", &self.at_most).finish_non_exhaustive()
+        f.debug_struct("Judge").field("attempt", &self.attempt).finish_non_exhaustive()
     }
+}
+
+/// What the plan says of its looks.
+pub(super) struct Planned {
+    /// Pairs at each, the end included.
+    pub looks_at: Vec<u32>,
+    /// Requests after each, until the next.
+    pub further: Vec<u64>,
 }
 
 /// The looks that are taken while the load runs.
@@ -34,21 +40,24 @@ impl fmt::Debug for Extension {
 pub(super) struct Looks(Arc<Mutex<Vec<Look>>>);
 
 impl Looks {
-    /// Has the pacer ask at each look of the plan; `further` requests follow where one is undecided.
+    /// Has the pacer ask at each look of the plan.
     pub(super) fn begin(
         shared: &Shared,
         collector: &Collector,
-        extension: Option<&Extension>,
-        further: Vec<u64>,
+        judge: Option<&Judge>,
+        plan: Planned,
         context: &ActContext,
     ) -> Self {
         let looks = Self::default();
-        if let Some(extension) = extension.cloned() {
-            let (taken, context) = (looks.clone(), context.clone());
-            // The collector wants the tally for itself in the end.
-            let tally = Arc::downgrade(&collector.tally);
-            let goes_on = move || taken.look(&tally, &extension, &further, &context);
-            shared.queue.ask_at_looks(Box::new(goes_on));
+        // The collector wants the tally for itself in the end.
+        let tally = Arc::downgrade(&collector.tally);
+        match judge.cloned() {
+            Some(judge) => {
+                let (taken, context) = (looks.clone(), context.clone());
+                let goes_on = move || taken.look(&tally, &judge, &plan, &context);
+                shared.queue.ask_at_looks(Box::new(goes_on));
+            }
+            None => shared.queue.ask_at_looks(Box::new(|| true)),
         }
         looks
     }
@@ -56,22 +65,23 @@ impl Looks {
     fn look(
         &self,
         tally: &Weak<Mutex<Tally>>,
-        by: &Extension,
-        further: &[u64],
+        by: &Judge,
+        plan: &Planned,
         context: &ActContext,
     ) -> bool {
         let Some(tally) = tally.upgrade() else { return false };
         let mut so_far = tally.lock().unwrap_or_else(PoisonError::into_inner).so_far();
         drop(tally);
         let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (so_far.looks_planned, so_far.attempt) = (by.at_most + 1, by.attempt);
+        so_far.looks_at.clone_from(&plan.looks_at);
+        so_far.attempt = by.attempt;
         so_far.looks.clone_from(&looks);
-        let Some(look) = (by.judge)(&so_far) else { return false };
+        let Some(look) = (by.look)(&so_far) else { return false };
         looks.push(look);
         if look.undecided {
-            context.emit(Event::Extended(further.get(looks.len() - 1).copied().unwrap_or(0)));
+            context.emit(Event::Extended(plan.further.get(looks.len() - 1).copied().unwrap_or(0)));
             context.note(format!(
-                "undecided after {} pairs (p95 ratio {:.3}, {:.3} to {:.3}): further pairs follow",
+                "undecided after {} pairs (p95 ratio {:.3}, {:.3} to {:.3}): the load goes on",
                 look.pairs, look.p95_ratio, look.p95_ratio_low, look.p95_ratio_high
             ));
         }
