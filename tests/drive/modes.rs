@@ -311,8 +311,9 @@ async fn a_side_that_differs_from_itself_makes_the_calibration_fail() {
     };
     let url = serve(Router::new().route("/", get(handler))).await;
     let folder = tempfile::tempdir().expect("a folder");
-    let options =
-        ["--modes", "legacy,legacy", "--rate", "100", "--duration", "20s", "--pairs", "6"];
+    // In windows that are as long as what wanders.
+    let mut options = vec!["--modes", "legacy,legacy", "--rate", "100", "--duration", "20s"];
+    options.extend(["--pairs", "6", "--window", "1500ms"]);
     let (code, record) = command(&url, folder.path(), &options);
     let criteria = record["criteria"].as_array().expect("criteria");
     let found = criteria.iter().find(|c| c["id"] == "calibration").expect("a criterion");
