@@ -293,6 +293,19 @@ mod tests {
     }
 
     #[test]
+    fn modes_that_feel_each_other_are_never_go_and_a_slow_side_stays_one() {
+        let in_turns = |ratio, window_s| {
+            let mut record = healthy(ratio);
+            record.drive.as_mut().expect("there").window_s = window_s;
+            verdict(record).0
+        };
+        // Answers of 5 ms in windows of 100 and of 10 ms.
+        assert_eq!(in_turns(1.0, 0.1), Decision::Go);
+        assert_eq!(in_turns(1.0, 0.01), Decision::Inconclusive);
+        assert_eq!(in_turns(1.25, 0.01), Decision::NoGo);
+    }
+
+    #[test]
     fn missing_evidence_is_never_go() {
         let cuts: [fn(&mut RunRecord); 18] = [
             |record| record.diff.as_mut().expect("there").scope = "3 listed orgs".into(),

@@ -224,8 +224,8 @@ impl LoadShape {
         })
     }
 
-    /// The same time at another rate, in windows that are no shorter than this. What is switched by a
-    /// flag keeps its windows.
+    /// The same time at another rate, in windows that are no shorter than this, where each request
+    /// carries its own mode. What has to settle keeps its windows.
     pub fn refit(self, rate_per_s: f64, window: Duration) -> Self {
         let pair = self.window * self.rounds * 2;
         let window = window.max(SHORT_WINDOW);

@@ -266,7 +266,7 @@ impl Run<'_> {
     async fn shape(&mut self, base_url: &Url) -> Option<(LoadShape, Option<Calibration>)> {
         let (options, context) = (self.options, self.context);
         // A flag that is switched has long windows anyway.
-        if !options.tries || !options.load.settle.is_zero() {
+        if !options.tries || options.config.routing.switches_a_flag() {
             return Some((options.load, None));
         }
         let tried = async {
