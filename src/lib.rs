@@ -15,26 +15,15 @@
 pub mod cli;
 pub mod rehearsal;
 
-pub mod diff;
-pub mod discover;
-pub mod drill;
-pub mod drive;
-pub mod platform;
-pub mod preflight;
-pub mod rig;
-pub mod seed;
-pub mod watch;
+pub use {
+    cutover_diff as diff, cutover_discover as discover, cutover_drill as drill,
+    cutover_drive as drive, cutover_platform as platform, cutover_preflight as preflight,
+    cutover_rig as rig, cutover_seed as seed, cutover_watch as watch,
+};
 
-pub mod gate;
-pub mod report;
+pub use cutover_verdict::{gate, report};
 
-pub mod act;
-pub mod config;
-pub mod error;
-pub mod evidence;
-pub mod http;
-pub mod notify;
-pub mod pg;
-pub mod routing;
-pub mod run_folder;
-pub mod scenario;
+pub use cutover_error as error;
+pub use cutover_evidence as evidence;
+pub use cutover_ground::{act, config, http, notify, pg, routing, run_folder};
+pub use cutover_scenario as scenario;

@@ -28,9 +28,9 @@ pub struct Global {
     /// Say less: only errors and the result
     #[arg(short, long, help_heading = "Everywhere", global = true)]
     pub quiet: bool,
-    /// Say more
-    #[arg(short, long, help_heading = "Everywhere", global = true, conflicts_with = "quiet")]
-    pub verbose: bool,
+    /// Say what is decided; twice: each request and statement
+    #[arg(short, long, help_heading = "Everywhere", global = true, conflicts_with = "quiet", action = ArgAction::Count)]
+    pub verbose: u8,
     /// Colours on stderr and stdout
     #[arg(long, help_heading = "Everywhere", global = true, value_enum, default_value_t = Color::Auto)]
     pub color: Color,
@@ -109,8 +109,8 @@ pub enum Command {
     Seed(commands::seed::SeedArgs),
     /// Drive load in both modes and measure it
     ///
-    /// Ends with 0 where it was measured, 10 where more than 0.1 % of the requests failed, 11 where a
-    /// write, an answer or an org's isolation is not as it must be, 30 where the measurement cannot be
+    /// Ends with 0 if it was measured, 10 if more than 0.1 % of the requests failed, 11 where a
+    /// write, an answer or an org's isolation is not as it must be, 30 if the measurement cannot be
     /// trusted, 1 where not one request succeeded. A GO is for `rehearse` and `gate` to give.
     Drive(commands::drive::DriveArgs),
     /// Compare legacy with partitioned, every org and every row

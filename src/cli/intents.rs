@@ -1,4 +1,4 @@
-//! What a run is about to change, said before it does: refused where the environment does not allow it,
+//! What a run is about to change, said before it does: refused if the environment does not allow it,
 //! told in a banner where it does. `check-config` tells the same without doing it.
 
 use super::Printer;
@@ -38,7 +38,7 @@ pub(super) fn drive(scenario: &Scenario, config: &Config) -> Vec<Intent> {
     intents
 }
 
-/// What `diff` changes while it tries the triggers; `None` where no pair is tried.
+/// What `diff` changes while it tries the triggers; `None` if no pair is tried.
 pub(super) fn probe(tables: &[TablePair]) -> Option<Intent> {
     let tried: Vec<&str> =
         tables.iter().filter(|pair| pair.probe).map(|pair| pair.legacy.as_str()).collect();
@@ -83,7 +83,7 @@ pub(super) fn untested_operations(left_out: &[String]) -> Option<String> {
     (!left_out.is_empty()).then_some(told)
 }
 
-/// Where a run works, without secrets.
+/// If a run works, without secrets.
 pub(super) fn place(database_url: Option<&str>, base_url: Option<&url::Url>) -> String {
     let base_url = base_url.map(|url| {
         let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
@@ -99,7 +99,7 @@ pub(super) fn place(database_url: Option<&str>, base_url: Option<&url::Url>) -> 
 /// Refuses what is not allowed, then says where the run works and what it will change.
 ///
 /// # Errors
-/// A usage error where the environment does not allow it.
+/// A usage error if the environment does not allow it.
 pub(super) fn announce(
     printer: &Printer,
     environment: &Environment,

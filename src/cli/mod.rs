@@ -4,6 +4,7 @@
 
 mod args;
 mod commands;
+mod diagnostics;
 mod exit_code;
 mod intents;
 mod notify;
@@ -17,8 +18,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+pub use crate::evidence::exit::Exit;
 pub use args::{Cli, Command, Format, Global, TargetArgs};
-pub use exit_code::Exit;
+use exit_code::{of_error, of_process};
 pub use notify::NotifyArgs;
 pub use printer::Printer;
 
@@ -29,6 +31,9 @@ use crate::routing;
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let printer = Printer::new(&cli.global);
+    if let Err(error) = diagnostics::install(cli.global.verbose, &printer) {
+        return finish(Err(error), &printer);
+    }
     if let Command::Rig(args) = &cli.command
         && let Some(outcome) = commands::rig::keep(args)
     {
@@ -51,11 +56,11 @@ pub fn run() -> ExitCode {
 fn finish(outcome: Result<Exit>, printer: &Printer) -> ExitCode {
     match outcome {
         // A verdict that nobody could read was not given.
-        Ok(Exit::OK) if printer.failed() => Exit::COULD_NOT_RUN.into(),
-        Ok(exit) => exit.into(),
+        Ok(Exit::OK) if printer.failed() => of_process(Exit::COULD_NOT_RUN),
+        Ok(exit) => of_process(exit),
         Err(error) => {
             printer.error(&error);
-            Exit::from(&error).into()
+            of_process(of_error(&error))
         }
     }
 }

@@ -76,7 +76,7 @@ impl NotifyArgs {
 }
 
 impl Notifier {
-    /// Tells the channel where it wants to know. A webhook that is dead, slow or talks nonsense is a
+    /// Tells the channel if it wants to know. A webhook that is dead, slow or talks nonsense is a
     /// warning.
     pub async fn tell(&self, record: &RunRecord, folder: &Path, printer: &Printer) {
         let Some(webhook) = &self.webhook else { return };

@@ -102,6 +102,11 @@ impl Printer {
         }
     }
 
+    /// A line for whoever looks inside, on stderr.
+    pub(super) fn detail(&self, text: &str) {
+        self.above_the_bar(text);
+    }
+
     /// The result for people, on stdout; on stderr where stdout is to hold JSON.
     pub fn result(&self, text: &str) {
         if self.is_json() {
@@ -125,7 +130,7 @@ impl Printer {
     }
 
     /// An error with its hint, on stderr; with `--format json` also as the one object on stdout,
-    /// where there is none yet.
+    /// if there is none yet.
     pub fn error(&self, error: &Error) {
         if self.is_json() && !self.written.load(Ordering::Relaxed) {
             self.json(&json!({ "error": error.to_string(), "hint": error.hint() }));

@@ -7,14 +7,14 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Context, Result};
 
 /// Installs the handler. It must be the first in the process: Goose brings one of its own, which
-/// stands back where there is one already.
+/// stands back if there is one already.
 pub(super) fn install() -> Result<CancellationToken> {
     let stop = CancellationToken::new();
     let asked = AtomicBool::new(false);
     let token = stop.clone();
     ctrlc::set_handler(move || {
         if asked.swap(true, Ordering::SeqCst) {
-            // The keeper of a rig sees our pipe close and cleans up behind us.
+            // The watchdog of a rig sees our pipe close and cleans up behind us.
             std::process::exit(130);
         }
         token.cancel();

@@ -18,16 +18,16 @@ impl TargetArgs {
     /// else the reference platform's configuration.
     ///
     /// # Errors
-    /// A usage error where the file is not a valid configuration.
+    /// A usage error if the file is not a valid configuration.
     pub fn read_config(&self) -> Result<Config> {
         read_config(self.config.as_deref(), self.env.as_deref())
     }
 
-    /// Takes over what the configuration says about the database where no option does, secrets
+    /// Takes over what the configuration says about the database if no option does, secrets
     /// included; done once, before the command begins.
     ///
     /// # Errors
-    /// A usage error where the configuration is not valid or a secret cannot be read.
+    /// A usage error if the configuration is not valid or a secret cannot be read.
     pub(super) fn settle(&mut self) -> Result<()> {
         let config = self.read_config()?;
         self.database_url = config.database_url(self.database_url.as_deref())?;
@@ -37,7 +37,7 @@ impl TargetArgs {
     /// The platform's URL from the option or the configuration.
     ///
     /// # Errors
-    /// A usage error where it is no URL.
+    /// A usage error if it is no URL.
     pub fn base_url(&self, config: &Config) -> Result<Option<Url>> {
         match &self.base_url {
             Some(text) => Url::parse(text)
@@ -50,7 +50,7 @@ impl TargetArgs {
     /// The platform's URL.
     ///
     /// # Errors
-    /// A usage error where none is named, or it is no URL.
+    /// A usage error if none is named, or it is no URL.
     pub fn required_base_url(&self, config: &Config) -> Result<Url> {
         self.base_url(config)?.ok_or_else(|| {
             let hint = "give --base-url or CUTOVER_BASE_URL, or base_url in the configuration";
@@ -58,10 +58,10 @@ impl TargetArgs {
         })
     }
 
-    /// The database's URL, checked where it is given.
+    /// The database's URL, checked if it is given.
     ///
     /// # Errors
-    /// A usage error where it does not parse.
+    /// A usage error if it does not parse.
     pub fn checked_database_url(&self) -> Result<Option<&str>> {
         self.database_url.as_deref().map(|url| pg::options(url).map(|_| url)).transpose()
     }
@@ -69,7 +69,7 @@ impl TargetArgs {
     /// The database's URL, checked.
     ///
     /// # Errors
-    /// A usage error where it is not given or does not parse.
+    /// A usage error if it is not given or does not parse.
     pub fn required_database_url(&self) -> Result<&str> {
         let url = self.database_url.as_deref().ok_or_else(|| {
             Error::usage("no database is named", "give --database-url or CUTOVER_DATABASE_URL")
@@ -77,10 +77,10 @@ impl TargetArgs {
         pg::options(url).map(|_| url)
     }
 
-    /// Database and platform where both are named; `None` where neither is.
+    /// Database and platform where both are named; `None` if neither is.
     ///
     /// # Errors
-    /// A usage error where only one of them is named, or one does not parse.
+    /// A usage error if only one of them is named, or one does not parse.
     pub fn both_or_none(&self, config: &Config) -> Result<Option<(String, Url)>> {
         match (&self.database_url, self.base_url(config)?) {
             (None, None) => Ok(None),
@@ -102,7 +102,7 @@ impl TargetArgs {
 /// The configuration that is `named`, in the environment `env`; see [`TargetArgs::read_config`].
 ///
 /// # Errors
-/// A usage error where the file is not a valid configuration.
+/// A usage error if the file is not a valid configuration.
 pub(super) fn read_config(named: Option<&Path>, env: Option<&str>) -> Result<Config> {
     let usual = Path::new(USUAL_CONFIG);
     let env = env.filter(|env| !env.is_empty());

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Utc};
 
-use crate::evidence::drive::Mode;
+use crate::evidence::drive::Side;
 use crate::evidence::shard::Shard;
 
 /// A duration: `90s`, `5m`, `1h`.
@@ -89,11 +89,11 @@ pub(super) fn rate_or_max(text: &str) -> Result<Rate, String> {
 
 /// The modes of a pair, baseline first.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Modes(pub Vec<Mode>);
+pub(super) struct Modes(pub Vec<Side>);
 
 /// One mode, or two with a comma between them.
 pub(super) fn modes(text: &str) -> Result<Modes, String> {
-    let one = |word: &str| Mode::ALL.into_iter().find(|mode| mode.as_str() == word.trim());
+    let one = |word: &str| Side::BOTH.into_iter().find(|mode| mode.as_str() == word.trim());
     match text.split(',').map(one).collect::<Option<Vec<_>>>() {
         Some(modes) if modes.len() <= 2 => Ok(Modes(modes)),
         _ => {
@@ -245,8 +245,8 @@ mod tests {
         }
         assert_eq!(rate_or_max("max"), Ok(Rate::Max));
         assert!(rate_or_max("maximum").is_err_and(|e| e.contains("or max")));
-        assert_eq!(modes("legacy, legacy"), Ok(Modes(vec![Mode::Legacy; 2])));
-        assert_eq!(modes("partitioned"), Ok(Modes(vec![Mode::Partitioned])));
+        assert_eq!(modes("legacy, legacy"), Ok(Modes(vec![Side::Legacy; 2])));
+        assert_eq!(modes("partitioned"), Ok(Modes(vec![Side::Partitioned])));
         for bad in ["", "both", "legacy,partitioned,legacy", "legacy,"] {
             assert!(modes(bad).is_err_and(|e| e.contains("to calibrate")), "{bad}");
         }

@@ -5,7 +5,7 @@ use crate::evidence::run_record::RunRecord;
 use crate::evidence::verdict::{Criterion, Kind, State};
 
 /// Decision, action, reasons, steps, and where the criteria stand.
-pub(super) fn of(record: &RunRecord) -> String {
+pub(super) fn verdict(record: &RunRecord) -> String {
     let verdict = &record.verdict;
     let mut lines: Vec<String> = record.rollout.iter().map(journey).collect();
     lines.extend([criteria(&record.criteria), String::new()]);

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use url::Url;
 
-use super::{LoadShape, Options, REQUEST_TIMEOUT, plan};
+use super::{LoadShape, Options, REQUEST_TIMEOUT, plan, reference};
 use crate::act::ActContext;
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
-use crate::evidence::finding::{DiffEvidence, WalEvidence};
+use crate::evidence::finding::{DiffEvidence, DiffPhase, WalEvidence};
 use crate::evidence::limits::Phase;
 use crate::evidence::manifest::Manifest;
 use crate::routing::Switch;
 use crate::run_folder::RunFolder;
-use crate::{diff, drive, gate, pg, platform, rig, seed};
+use crate::{diff, drive, gate, pg, rig, seed};
 
 pub(super) async fn start_rig(
     options: &Options,
@@ -41,7 +41,7 @@ pub(super) async fn start_rig(
     Ok((stack, (database_url, base_url)))
 }
 
-/// Makes the reference schema where there is nothing yet, then fills it.
+/// Makes the reference schema if there is nothing yet, then fills it.
 pub(super) async fn fill(
     options: &Options,
     profile: &seed::Profile,
@@ -50,7 +50,7 @@ pub(super) async fn fill(
     context: &ActContext,
 ) -> Result<Manifest> {
     if !options.own_schema && pg::is_empty(database_url).await? {
-        platform::migrate(database_url, options.as_of).await?;
+        reference::migrate(database_url, options.as_of).await?;
     }
     let seed_options = seed::Options {
         orgs: options.orgs,
@@ -69,16 +69,12 @@ pub(super) async fn compare(
     options: &Options,
     folder: &RunFolder,
     database_url: &str,
-    phase: &str,
+    phase: DiffPhase,
     log: Option<WalEvidence>,
     context: &ActContext,
 ) -> Result<DiffEvidence> {
-    let diff_options = diff::Options {
-        phase: phase.into(),
-        log,
-        probe: options.probe,
-        ..diff::Options::default()
-    };
+    let diff_options =
+        diff::Options { phase, log, probe: options.probe, ..diff::Options::default() };
     let tables = &options.config.tables;
     diff::run(database_url, tables, &diff_options, folder.path(), context).await
 }
@@ -114,7 +110,7 @@ pub(super) async fn load(
     drive::run(scenario, plan, switch, &drive_options, folder.path(), context).await
 }
 
-/// The gate's eye on a load that runs; `None` where it is driven to its end anyway.
+/// The gate's eye on a load that runs; `None` if it is driven to its end anyway.
 pub fn judge(config: &Config, load: &LoadShape) -> Option<drive::Judge> {
     let LoadShape { looks, attempt, .. } = *load;
     let look = gate::judge_of_looks(&config.limits, Phase::default());

@@ -16,7 +16,7 @@ use crate::act::ActContext;
 use crate::config::ParityConfig;
 use crate::drive;
 use crate::error::{Context, Result};
-use crate::evidence::drive::Mode;
+use crate::evidence::drive::Side;
 use crate::evidence::machine::{Calibration, MachinePoint};
 use crate::routing::Switch;
 use crate::scenario::Plan;
@@ -38,7 +38,7 @@ const RATES_PER_S: (f64, f64) = (50.0, 400.0);
 /// writes, or nothing was answered. Nothing is written but the trial's own files, which go.
 ///
 /// # Errors
-/// Where the load cannot be driven.
+/// If the load cannot be driven.
 pub(super) async fn calibrate(
     options: &Options,
     base_url: &Url,
@@ -56,7 +56,7 @@ pub(super) async fn calibrate(
         ..options.load
     };
     let scenario = Arc::new(scenario);
-    let plan = shape.plan_options(&Mode::ALL, options.orgs, options.rng_seed);
+    let plan = shape.plan_options(&Side::BOTH, options.orgs, options.rng_seed);
     let plan = Plan::new(&scenario, &plan)?;
     let drive_options = drive::Options {
         connections: shape.connections,
@@ -102,7 +102,7 @@ pub(super) async fn calibrate(
     Ok(Some(Calibration { p95_us, ..chosen.unwrap_or(unchosen) }))
 }
 
-/// The rate that follows from what was seen at another; `None` where nothing was.
+/// The rate that follows from what was seen at another; `None` if nothing was.
 fn choose(tried_per_s: f64, seen: &[MachinePoint]) -> Option<Calibration> {
     let seen: Vec<&MachinePoint> =
         seen.iter().filter(|point| point.at_s > WARM_UP.as_secs_f64()).collect();

@@ -7,9 +7,10 @@ use url::Url;
 
 use crate::act::ActContext;
 use crate::config::Config;
-use crate::drill::{self, Compared, Name, Part, Stage, Target};
+use crate::drill::{self, Compared, DrillTarget, Name, Part, Target};
 use crate::error::{Context, Error, Result};
 use crate::evidence::drill::Drill;
+use crate::evidence::finding::DiffPhase;
 use crate::rig::{self, Component, Stack};
 use crate::run_folder::RunFolder;
 use crate::{diff, seed};
@@ -39,7 +40,7 @@ pub struct DrillOptions {
 /// Runs the drills one after the other and leaves `drills.json`, whole after each of them.
 ///
 /// # Errors
-/// A usage error where a drill is not allowed on the target; a run error where the rig does not
+/// A usage error if a drill is not allowed on the target; a run error if the rig does not
 /// start. A drill that breaks is evidence and no error.
 pub async fn drill(
     options: &DrillOptions,
@@ -53,8 +54,8 @@ pub async fn drill(
         return stack.stop().await.and(outcome);
     };
     let config = options.config.clone();
-    let keeper = Some(options.executable.clone());
-    let target = Target { database_url, base_url, replica_url: None, config, keeper };
+    let watchdog = Some(options.executable.clone());
+    let target = Target { database_url, base_url, replica_url: None, config, watchdog };
     for name in &options.names {
         drill::permit(*name, &target).await?;
     }
@@ -85,7 +86,7 @@ async fn set_up(options: &DrillOptions, context: &ActContext) -> Result<(Stack, 
         base_url: Url::parse(base_url).or_run("the rig's platform has no usable URL", "")?,
         replica_url: stack.urls().replica_url.clone(),
         config: options.config.clone(),
-        keeper: None,
+        watchdog: None,
     };
     Ok((stack, target))
 }
@@ -134,7 +135,7 @@ fn component(part: Part) -> Component {
     }
 }
 
-impl Stage for OnStage<'_> {
+impl DrillTarget for OnStage<'_> {
     fn kill(&mut self, part: Part) -> Result<()> {
         self.stack()?.stop_component(component(part), true)
     }
@@ -146,7 +147,7 @@ impl Stage for OnStage<'_> {
 
     async fn compare(&mut self, database_url: &str, name: &str, repair: bool) -> Result<Compared> {
         let out = self.folder.join("drill").join(name);
-        let options = diff::Options { phase: "drill".into(), repair, ..diff::Options::default() };
+        let options = diff::Options { phase: DiffPhase::Drill, repair, ..diff::Options::default() };
         let tables = &self.target.config.tables;
         let evidence = diff::run(database_url, tables, &options, &out, self.context).await?;
         let repair = evidence.repair.as_ref().map(|file| out.join(file));

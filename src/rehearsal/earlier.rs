@@ -11,7 +11,7 @@ use crate::{gate, run_folder};
 /// first, and why the others cannot.
 ///
 /// # Errors
-/// A usage error where neither a run nor a folder of runs is there.
+/// A usage error if neither a run nor a folder of runs is there.
 pub fn hold_against(record: &mut RunRecord, baseline: &Path, newest: usize) -> Result<()> {
     let (mut history, mut incomparable) = (Vec::new(), Vec::new());
     for past in run_folder::read_runs(baseline)? {

@@ -12,16 +12,17 @@ use chrono::NaiveDate;
 use url::Url;
 
 use super::rollout::misbehave;
-use super::{LoadShape, Options, Run, compare, conclude, load, record};
+use super::{LoadShape, Options, Run, compare, conclude, load, record, reference};
 use crate::act::ActContext;
 use crate::config::Config;
 use crate::drill::faults::{self, Case};
 use crate::error::{Context, Error, Result};
+use crate::evidence::criterion::CriterionId;
 use crate::evidence::fault::PlantedFault;
-use crate::evidence::limits::OtherLimit;
-use crate::evidence::run_record::RunRecord;
+use crate::evidence::finding::DiffPhase;
+use crate::evidence::limits::{LimitId, OtherLimit};
+use crate::evidence::run_record::{ActKind, RunRecord};
 use crate::evidence::verdict::{Kind, State};
-use crate::platform;
 use crate::rig::{self, Component, Stack};
 use crate::run_folder::RunFolder;
 use crate::scenario::{FINANCE, Scenario};
@@ -35,11 +36,16 @@ const OFTEN: f64 = 100.0;
 /// How long a load runs before the fault comes.
 const BEFORE: Duration = Duration::from_millis(1200);
 /// Criteria that the comparison after the load decides; others are known when the load ends.
-const OF_THE_COMPARISON: [&str; 5] =
-    ["content_identical", "row_delta", "catalog_sound", "seeded_rows_present", "partition_pruning"];
+const OF_THE_COMPARISON: [CriterionId; 5] = [
+    CriterionId::ContentIdentical,
+    CriterionId::RowDelta,
+    CriterionId::CatalogSound,
+    CriterionId::SeededRowsPresent,
+    CriterionId::PartitionPruning,
+];
 
 /// Criteria that speak of the machine the load came from, not of what was planted.
-const OF_THE_MACHINE: [&str; 2] = ["scheduling_lag", "generator_sound"];
+const OF_THE_MACHINE: [CriterionId; 2] = [CriterionId::SchedulingLag, CriterionId::GeneratorSound];
 
 /// Which faults, and where.
 #[derive(Debug, Clone)]
@@ -57,7 +63,7 @@ pub struct FaultOptions {
 /// Plants one fault after the other and leaves `faults.json`, whole after each of them.
 ///
 /// # Errors
-/// A usage error where no fault is so named; a run error where the rig does not start. A fault that
+/// A usage error if no fault is so named; a run error if the rig does not start. A fault that
 /// could not be played is evidence and no error.
 pub async fn plant_faults(
     options: &FaultOptions,
@@ -88,7 +94,7 @@ async fn one_by_one(
     let base_url = Url::parse(base_url).or_run("the rig's platform has no usable URL", "")?;
     let database_url = stack.database_url().to_owned();
     let base = faults::make_base(&database_url).await?;
-    platform::migrate(&base, options.as_of).await?;
+    reference::migrate(&base, options.as_of).await?;
     faults::fill_base(&base).await?;
     let mut seen = Vec::new();
     for (number, case) in cases.iter().enumerate() {
@@ -153,8 +159,8 @@ impl Play<'_> {
         let silent = ActContext::new(|_| {}, self.context.stop.clone());
         let mut run =
             Run { options: &options, folder: &own, context: &silent, record, broken: None };
-        let before = compare(&options, &own, &target.0, "before", None, &silent);
-        run.record.diff_before = run.act("diff before", before).await;
+        let before = compare(&options, &own, &target.0, DiffPhase::Before, None, &silent);
+        run.record.diff_before = run.act(ActKind::DiffBefore, before).await;
         let role = format!("reads_{}", self.case.name);
         let driven = async {
             let urls = (target.0.as_str(), &target.1);
@@ -162,7 +168,7 @@ impl Play<'_> {
             (driven, Instant::now())
         };
         let ((driven, load_ended), planted) = tokio::join!(driven, self.plant(&target, &role));
-        let driven = run.act("drive", async { driven }).await;
+        let driven = run.act(ActKind::Drive, async { driven }).await;
         let planted = planted?;
         if let Some(outcome) = driven {
             run.record.drive = Some(outcome.evidence);
@@ -171,17 +177,16 @@ impl Play<'_> {
         let (tables, reader) = (self.case.tables.clone(), self.reader(&target.0, &role)?);
         let config = Config { tables, ..options.config.clone() };
         let compared = Options { config, ..options.clone() };
-        let after = compare(&compared, &own, &reader, "after", None, &silent).await;
+        let after = compare(&compared, &own, &reader, DiffPhase::After, None, &silent).await;
         let compared_at = Instant::now();
         self.notice_refusal(&after, fault);
-        run.record.diff = run.act("diff after", async { after }).await;
+        run.record.diff = run.act(ActKind::DiffAfter, async { after }).await;
         conclude(&own, &mut run.record)?;
         self.context.check_stop()?;
         note_verdict(&run.record, fault);
         let after_s = |criterion: &str| {
-            let end = match OF_THE_COMPARISON.contains(&criterion)
-                || criterion == PlantedFault::REFUSAL
-            {
+            let compared = OF_THE_COMPARISON.iter().any(|known| known.word() == criterion);
+            let end = match compared || criterion == PlantedFault::REFUSAL {
                 true => compared_at,
                 false => load_ended,
             };
@@ -254,9 +259,9 @@ impl Play<'_> {
     fn limits(&self) -> Vec<OtherLimit> {
         // Where speed is what was planted, a fraction of a millisecond counts, too.
         let felt_ms = if self.case.under_load.long { 0.0 } else { 60_000.0 };
-        let aside = [("cache_hit_rate", 0.0), ("p95_felt", felt_ms)];
-        let limit = |(criterion, limit): (&str, f64)| OtherLimit {
-            criterion: criterion.into(),
+        let aside = [(LimitId::CacheHitRate, 0.0), (LimitId::P95Felt, felt_ms)];
+        let limit = |(criterion, limit)| OtherLimit {
+            criterion,
             limit,
             reason: "the load of a planted fault lasts seconds".into(),
             phase: None,
@@ -275,7 +280,7 @@ impl Play<'_> {
         Ok(Instant::now())
     }
 
-    /// Who compares: the role of the case where it has one.
+    /// Who compares: the role of the case if it has one.
     fn reader(&self, database_url: &str, role: &str) -> Result<String> {
         if self.case.refused.is_none() {
             return Ok(database_url.to_owned());
@@ -313,8 +318,8 @@ impl Play<'_> {
 fn note_verdict(record: &RunRecord, fault: &mut PlantedFault) {
     let failed =
         record.criteria.iter().filter(|c| c.state == State::Fail && c.kind != Kind::Advice);
-    let failed = failed.filter(|c| !OF_THE_MACHINE.contains(&c.id.as_str()));
-    fault.seen_by.extend(failed.map(|criterion| criterion.id.clone()));
+    let failed = failed.filter(|c| !OF_THE_MACHINE.contains(&c.id));
+    fault.seen_by.extend(failed.map(|criterion| criterion.id.word().to_owned()));
     fault.decision = Some(record.verdict.decision);
     fault.exit_code = Some(record.verdict.exit_code);
     fault.action = Some(record.verdict.action);

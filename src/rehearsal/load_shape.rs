@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::RoutingConfig;
 use crate::error::{Error, Result};
-use crate::evidence::drive::Mode;
+use crate::evidence::drive::Side;
 use crate::gate;
 use crate::scenario::PlanOptions;
 
@@ -51,7 +51,7 @@ struct Cut {
     /// The longest load, warm-up included.
     whole: Duration,
     warm_up: Duration,
-    /// Length of a window where a flag has to be switched, its settling time included.
+    /// Length of a window if a flag has to be switched, its settling time included.
     switched: Duration,
     /// Measured before the first look.
     before_a_look: Duration,
@@ -168,16 +168,16 @@ fn of_requests(sides: u32, rate_per_s: f64) -> Duration {
 impl LoadShape {
     /// The profile's shape with what the user said instead, for these modes and this routing.
     ///
-    /// A `duration` is the length of the longest load, warm-up included. Where each request carries
+    /// A `duration` is the length of the longest load, warm-up included. If each request carries
     /// its own mode a pair is cut into short windows; where a flag is switched it is one window per
     /// mode, each with its settling time. A single mode has nothing to switch.
     ///
     /// # Errors
-    /// A usage error where the duration is too short to compare anything.
+    /// A usage error if the duration is too short to compare anything.
     pub fn resolve(
         profile: Profile,
         over: Overrides,
-        modes: &[Mode],
+        modes: &[Side],
         routing: &RoutingConfig,
     ) -> Result<Self> {
         let cut = profile.cut();
@@ -276,7 +276,7 @@ impl LoadShape {
     }
 
     /// What the plan is made from.
-    pub fn plan_options(&self, modes: &[Mode], orgs: u64, rng_seed: u64) -> PlanOptions {
+    pub fn plan_options(&self, modes: &[Side], orgs: u64, rng_seed: u64) -> PlanOptions {
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         PlanOptions {
             rate_per_s: self.rate_per_s,
@@ -298,14 +298,14 @@ mod tests {
     use super::*;
     use crate::config::RoutingKind;
 
-    fn resolve(over: Overrides, modes: &[Mode], kind: RoutingKind) -> Result<LoadShape> {
+    fn resolve(over: Overrides, modes: &[Side], kind: RoutingKind) -> Result<LoadShape> {
         let routing = RoutingConfig { kind, settle_s: 2.0, ..RoutingConfig::default() };
         LoadShape::resolve(Profile::Default, over, modes, &routing)
     }
 
     fn with_duration(seconds: u64, kind: RoutingKind) -> Result<LoadShape> {
         let duration = Some(Duration::from_secs(seconds));
-        resolve(Overrides { duration, ..Overrides::default() }, &Mode::ALL, kind)
+        resolve(Overrides { duration, ..Overrides::default() }, &Side::BOTH, kind)
     }
 
     fn measured(load: &LoadShape, modes: u32) -> Duration {
@@ -343,7 +343,7 @@ mod tests {
         for kind in [RoutingKind::Header, RoutingKind::Http, RoutingKind::None] {
             let duration = Some(Duration::from_secs(60));
             let over = Overrides { duration, ..Overrides::default() };
-            let load = resolve(over, &[Mode::Legacy], kind).expect("long enough");
+            let load = resolve(over, &[Side::Legacy], kind).expect("long enough");
             assert_eq!(load.settle, Duration::ZERO);
             let whole = load.warm_up + measured(&load, 1);
             assert!((whole.as_secs_f64() - 60.0).abs() < 0.01, "{whole:?}");
@@ -356,7 +356,7 @@ mod tests {
         let of = |rate_per_s, seconds| {
             let duration = Some(Duration::from_secs(seconds));
             let over = Overrides { rate_per_s, duration, ..Overrides::default() };
-            resolve(over, &Mode::ALL, RoutingKind::Header).expect("long enough")
+            resolve(over, &Side::BOTH, RoutingKind::Header).expect("long enough")
         };
         assert!(of(Some(20.0), 600).pairs < 60);
         assert_eq!(of(None, 86_400).pairs, MOST_PAIRS);
@@ -366,7 +366,7 @@ mod tests {
     fn the_profiles_are_those_that_are_simulated() {
         let of = |profile| {
             let routing = RoutingConfig::default();
-            let load = LoadShape::resolve(profile, Overrides::default(), &Mode::ALL, &routing);
+            let load = LoadShape::resolve(profile, Overrides::default(), &Side::BOTH, &routing);
             let load = load.expect("a profile");
             let looks: Vec<u32> = load.looks_at().into_iter().chain([load.pairs]).collect();
             (looks, load.rounds, load.window)

@@ -11,12 +11,14 @@ mod earlier;
 mod faults;
 mod load_shape;
 mod record;
+pub mod reference;
 mod rollout;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::evidence::exit::Exit;
 use chrono::NaiveDate;
 use url::Url;
 
@@ -34,12 +36,12 @@ use calibrate::calibrate;
 use crate::act::{ActContext, Event};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::evidence::drive::{DriveEvidence, Mode};
-use crate::evidence::finding::DiffEvidence;
+use crate::evidence::drive::{DriveEvidence, Side};
+use crate::evidence::finding::{DiffEvidence, DiffPhase};
 use crate::evidence::limits::Phase;
 use crate::evidence::machine::Calibration;
-use crate::evidence::run_record::{Act, ActState, RunRecord};
-use crate::evidence::watch::Look;
+use crate::evidence::run_record::{Act, ActKind, ActName, ActState, RunRecord};
+use crate::evidence::watch::Sample;
 use crate::http::without_secrets;
 use crate::routing::Switch;
 use crate::run_folder::{RunFolder, inventory};
@@ -65,7 +67,7 @@ pub struct Options {
     pub orgs: u64,
     /// Mean transactions per org.
     pub transactions_per_org: f64,
-    /// What to seed; `None` where the data is there already.
+    /// What to seed; `None` if the data is there already.
     pub seed_profile: Option<seed::Profile>,
     /// Whether it describes other tables than the reference schema's, which are there already.
     pub own_schema: bool,
@@ -101,7 +103,7 @@ pub struct Increment {
     /// Percent of the orgs.
     pub percent: f64,
     /// How requests without a wish of their own were routed.
-    pub looks: Vec<Look>,
+    pub looks: Vec<Sample>,
 }
 
 /// A run in progress.
@@ -120,7 +122,7 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Rehearses: all acts in order, then the verdict and the report.
 ///
 /// # Errors
-/// Where a component was missing or broke and nothing worse was measured; the report is written
+/// If a component was missing or broke and nothing worse was measured; the report is written
 /// all the same.
 pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) -> Result<RunRecord> {
     // What cannot be driven is refused before anything is touched.
@@ -156,7 +158,7 @@ pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) ->
     conclude(folder, &mut run.record)?;
     match run.broken {
         // What broke is why it is inconclusive; a measured failure or a signal says more.
-        Some(error) if run.record.verdict.exit_code == 20 => Err(error),
+        Some(error) if run.record.verdict.exit_code == Exit::INCONCLUSIVE => Err(error),
         _ => Ok(run.record),
     }
 }
@@ -164,7 +166,7 @@ pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) ->
 /// Ends a run: lists its evidence files, judges, then writes the record and every report.
 ///
 /// # Errors
-/// Where the folder cannot be read or written.
+/// If the folder cannot be read or written.
 pub fn conclude(folder: &RunFolder, record: &mut RunRecord) -> Result<()> {
     record.ended = true;
     record.ended_at = record::now();
@@ -185,9 +187,9 @@ const WINDOW_OF_P95: u64 = 10;
 /// The load as it would be driven.
 ///
 /// # Errors
-/// A usage error where it would be empty or too large.
+/// A usage error if it would be empty or too large.
 fn plan(options: &Options, shape: LoadShape) -> Result<Plan> {
-    let plan_options = shape.plan_options(&Mode::ALL, options.orgs, options.rng_seed);
+    let plan_options = shape.plan_options(&Side::BOTH, options.orgs, options.rng_seed);
     Plan::new(&options.scenario, &plan_options)
 }
 
@@ -198,7 +200,7 @@ impl Run<'_> {
         let (stack, (database_url, base_url)) = match &options.target {
             Some(target) => (None, target.clone()),
             None => {
-                let (stack, target) = self.act("rig", start_rig(options, context)).await?;
+                let (stack, target) = self.act(ActKind::Rig, start_rig(options, context)).await?;
                 self.record.target.rig = true;
                 (Some(stack), target)
             }
@@ -209,7 +211,7 @@ impl Run<'_> {
         stack
     }
 
-    /// Seed, diff, drive, diff; `None` where it ended early because going on made no sense.
+    /// Seed, diff, drive, diff; `None` if it ended early because going on made no sense.
     async fn act_by_act(&mut self, database_url: &str, base_url: &Url) -> Option<()> {
         let (options, folder, context) = (self.options, self.folder, self.context);
         let switch = Switch::new(&options.config, base_url);
@@ -218,21 +220,21 @@ impl Run<'_> {
             // Before the first row is written: a platform that is not there cannot be driven later.
             switch?.reach().await.map(|()| version)
         };
-        let version = self.act("connect", connect).await?;
+        let version = self.act(ActKind::Connect, connect).await?;
         self.record.target.postgres_version = Some(version);
         if let Some(profile) = &options.seed_profile {
             let seed = fill(options, profile, folder, database_url, context);
-            let manifest = self.act("seed", seed).await?;
+            let manifest = self.act(ActKind::Seed, seed).await?;
             self.record.manifest = Some(manifest);
         }
         let compare = |phase, log| compare(options, folder, database_url, phase, log, context);
-        let before = self.act("diff before", compare("before", None)).await?;
+        let before = self.act(ActKind::DiffBefore, compare(DiffPhase::Before, None)).await?;
         self.record.diff_before = Some(before.clone());
         self.record.diff = Some(before.clone());
         if !is_clean(&before) && !options.keep_going {
             // There is no use in loading tables that differ already.
             let note = "the tables differed before the load; --keep-going drives all the same";
-            self.push_act("drive", ActState::Skipped, Duration::ZERO, note);
+            self.push_act(ActKind::Drive.into(), ActState::Skipped, Duration::ZERO, note);
             return None;
         }
         // From here on only a comparison made after the load counts.
@@ -241,24 +243,26 @@ impl Run<'_> {
         let oracle = match options.wal {
             true => {
                 let follow = diff::follow(database_url, &options.config.tables);
-                Some(self.act("follow log", follow).await?)
+                Some(self.act(ActKind::FollowLog, follow).await?)
             }
             false => None,
         };
-        if let Some(outcome) =
-            self.act("drive", load(options, folder, (database_url, base_url), shape, context)).await
+        if let Some(outcome) = self
+            .act(ActKind::Drive, load(options, folder, (database_url, base_url), shape, context))
+            .await
         {
             self.record.drive = Some(DriveEvidence { calibrated, ..outcome.evidence });
             self.record.observations = outcome.observations;
         }
         context.check_stop().ok()?;
         // A server that froze under the load must not hold up the comparison for ever.
-        self.act("reconnect", pg::server_version(database_url)).await?;
+        self.act(ActKind::Reconnect, pg::server_version(database_url)).await?;
         let log = match oracle {
-            Some(oracle) => Some(self.act("read log", oracle.finish()).await?),
+            Some(oracle) => Some(self.act(ActKind::ReadLog, oracle.finish()).await?),
             None => None,
         };
-        self.record.diff = Some(self.act("diff after", compare("after", log)).await?);
+        self.record.diff =
+            Some(self.act(ActKind::DiffAfter, compare(DiffPhase::After, log)).await?);
         Some(())
     }
 
@@ -277,7 +281,7 @@ impl Run<'_> {
             };
             Ok(calibrate(options, base_url, context).await.unwrap_or_else(without))
         };
-        let Some(found) = self.act("calibrate", tried).await? else {
+        let Some(found) = self.act(ActKind::Calibrate, tried).await? else {
             return Some((options.load, None));
         };
         let window = Duration::from_micros(found.p95_us * WINDOW_OF_P95);
@@ -287,14 +291,21 @@ impl Run<'_> {
     }
 
     /// Runs one act, notes how it ended, and saves the record.
-    async fn act<T>(&mut self, name: &str, act: impl Future<Output = Result<T>>) -> Option<T> {
+    async fn act<T>(
+        &mut self,
+        name: impl Into<ActName>,
+        act: impl Future<Output = Result<T>>,
+    ) -> Option<T> {
+        let name = name.into();
         if self.context.check_stop().is_err() {
             self.push_act(name, ActState::Interrupted, Duration::ZERO, "a signal came before it");
             return None;
         }
+        tracing::debug!(act = %name, "begins");
         let began = Instant::now();
         let outcome = act.await;
         self.context.emit(Event::Finished);
+        tracing::debug!(act = %name, took_s = began.elapsed().as_secs_f64(), "ends");
         let stopped = self.context.stop.is_cancelled();
         let (state, note) = match &outcome {
             _ if stopped => (ActState::Interrupted, "a signal ended it".to_owned()),
@@ -314,9 +325,9 @@ impl Run<'_> {
         }
     }
 
-    fn push_act(&mut self, name: &str, state: ActState, took: Duration, note: &str) {
+    fn push_act(&mut self, name: ActName, state: ActState, took: Duration, note: &str) {
         self.record.acts.push(Act {
-            name: name.to_owned(),
+            name,
             state,
             duration_s: took.as_secs_f64(),
             note: note.to_owned(),

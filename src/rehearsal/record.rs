@@ -2,6 +2,7 @@
 
 use crate::config::{Config, TablePair};
 use crate::evidence::SCHEMA_VERSION;
+use crate::evidence::exit::Exit;
 use crate::evidence::run_record::{Environment, RunRecord, Target, TargetPair};
 use crate::evidence::verdict::Verdict;
 use crate::http::shown;
@@ -36,7 +37,7 @@ pub fn begin(
         environment: environment(),
         // What a run that is killed leaves behind must not read as a GO.
         verdict: Verdict {
-            exit_code: 30,
+            exit_code: Exit::INVALID,
             reasons: vec!["the run has not come to its end".into()],
             ..Verdict::default()
         },
@@ -87,7 +88,7 @@ fn command_line() -> String {
     std::iter::once("cutover".to_owned()).chain(shown).collect::<Vec<_>>().join(" ")
 }
 
-/// The machine we run on; a field stays empty where the system does not say.
+/// The machine we run on; a field stays empty if the system does not say.
 fn environment() -> Environment {
     let field = |path: &str, key: &str| {
         let text = std::fs::read_to_string(path).unwrap_or_default();

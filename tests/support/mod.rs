@@ -34,7 +34,7 @@ pub struct TestDatabase {
 }
 
 /// Makes a database, on the server of `CUTOVER_TEST_DATABASE_URL` or else on a temporary server that
-/// all tests of this file share. The rig's keeper stops that server when the test process ends.
+/// all tests of this file share. The rig's watchdog stops that server when the test process ends.
 pub fn database() -> TestDatabase {
     static MADE: AtomicU32 = AtomicU32::new(0);
     let number = MADE.fetch_add(1, Ordering::SeqCst);
@@ -55,10 +55,10 @@ pub async fn reference_database() -> TestDatabase {
 /// Puts the tables and rows of [`reference_database`] into an empty database.
 pub async fn fill(url: &str) {
     for sql in [
-        include_str!("../../src/platform/migrations/0001_tables.sql"),
-        include_str!("../../src/platform/migrations/0002_partitioned_twins.sql"),
-        include_str!("../../src/platform/migrations/0003_dual_write.sql"),
-        include_str!("../../src/platform/migrations/0005_carry_truncate.sql"),
+        include_str!("../../crates/platform/src/migrations/0001_tables.sql"),
+        include_str!("../../crates/platform/src/migrations/0002_partitioned_twins.sql"),
+        include_str!("../../crates/platform/src/migrations/0003_dual_write.sql"),
+        include_str!("../../crates/platform/src/migrations/0005_carry_truncate.sql"),
         cutover::drill::faults::BASE,
     ] {
         execute(url, sql).await;
@@ -118,7 +118,7 @@ fn server() -> &'static str {
 }
 
 fn own_server() -> &'static str {
-    // Statics are never dropped; the keeper sees the end of this process and clears the rig away.
+    // Statics are never dropped; the watchdog sees the end of this process and clears the rig away.
     static RIG: OnceLock<Stack> = OnceLock::new();
     RIG.get_or_init(start_server).database_url()
 }
@@ -151,7 +151,7 @@ pub async fn says_unfinished(url: &str) -> bool {
     let (tables, options) = (TablePair::reference(), diff::Options::default());
     let compared = diff::run(url, &tables, &options, out.path(), &ActContext::silent()).await;
     let findings = compared.expect("the tables are there").findings;
-    findings.iter().any(|finding| finding.class == "seed_unfinished")
+    findings.iter().any(|finding| finding.class.word() == "seed_unfinished")
 }
 
 /// Works in ordinary and in async tests: a runtime cannot be started on a thread that runs one.

@@ -7,7 +7,7 @@ use crate::cli::{Exit, Printer, verdict_text};
 use crate::drive::{self, CapacityOptions};
 use crate::error::{Error, Result};
 use crate::evidence::capacity::{Capacity, CapacityEvidence, LimitedBy};
-use crate::evidence::run_record::{Act, ActState, RunRecord};
+use crate::evidence::run_record::{Act, ActKind, ActState, RunRecord};
 use crate::evidence::verdict::{Kind, State};
 use crate::rehearsal;
 use crate::routing::Switch;
@@ -17,7 +17,7 @@ use crate::scenario::Scenario;
 /// Searches, records, and says what was found.
 ///
 /// # Errors
-/// Where the platform does not take the first requests, or Goose does not start.
+/// If the platform does not take the first requests, or Goose does not start.
 pub(super) async fn run(
     (folder, mut record): (RunFolder, RunRecord),
     (scenario, switch): (Arc<Scenario>, Switch),
@@ -38,7 +38,12 @@ pub(super) async fn run(
         return Err(Error::run(what, "is the platform up, and does the scenario fit it?"));
     }
     record.duration_s = begin.elapsed().as_secs_f64();
-    record.acts.push(Act { name: "drive".into(), state, duration_s: record.duration_s, note });
+    record.acts.push(Act {
+        name: ActKind::Drive.into(),
+        state,
+        duration_s: record.duration_s,
+        note,
+    });
     let sound = drive.complete && drive.wrong_mode == 0;
     let wrong_mode = drive.wrong_mode;
     record.drive = Some(drive);

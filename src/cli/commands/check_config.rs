@@ -52,8 +52,8 @@ struct Seen {
 /// Explains, and looks whether what is named is there.
 ///
 /// # Errors
-/// A usage error where configuration, scenario or seed profile are not valid or a table is not there; a
-/// run error where the database cannot be asked.
+/// A usage error if configuration, scenario or seed profile are not valid or a table is not there; a
+/// run error if the database cannot be asked.
 pub async fn run(args: &CheckConfigArgs, printer: &Printer) -> Result<Exit> {
     let mut config = args.target.read_config()?;
     if args.read_only {

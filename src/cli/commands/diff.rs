@@ -12,7 +12,7 @@ use crate::cli::{Exit, Printer, TargetArgs, intents, values};
 use crate::config::{Config, WritingAct};
 use crate::error::{Context, Error, Result};
 use crate::evidence::finding::{DiffEvidence, Finding, Severity};
-use crate::evidence::run_record::{Act, ActState, RunRecord};
+use crate::evidence::run_record::{Act, ActKind, RunRecord};
 use crate::evidence::shard::Shard;
 use crate::run_folder::RunFolder;
 use crate::{diff, pg, rehearsal};
@@ -79,7 +79,7 @@ pub struct DiffArgs {
     /// Read no faster, for example 50000rows/s or 20MB/s
     #[arg(long, value_name = "RATE")]
     pub throttle: Option<diff::Throttle>,
-    /// Give up where the server sends nothing for so long; 30 times that where it has to sum up or
+    /// Give up where the server sends nothing for so long; 30 times that if it has to sum up or
     /// sort first
     #[arg(long, value_name = "D", default_value = "2m", value_parser = values::duration)]
     pub stall_timeout: Duration,
@@ -154,20 +154,14 @@ pub async fn run(args: DiffArgs, printer: &Printer, stop: CancellationToken) -> 
     let mut record = rehearsal::begin_record(&folder, &config, None, args.target.rng_seed);
     let outcome = diff::run(database_url, &config.tables, &options, &out, &context).await;
     if outcome.is_err() {
-        // Removes it only where nothing is in it.
+        // Removes it only if nothing is in it.
         let _ = std::fs::remove_dir(&out);
     }
     let evidence = outcome?;
     record.target.database = Some(pg::describe(database_url));
     record.duration_s = evidence.duration_s;
     record.left_out = left_out;
-    let act = Act {
-        name: "diff".into(),
-        state: ActState::Done,
-        duration_s: record.duration_s,
-        note: String::new(),
-    };
-    record.acts.push(act);
+    record.acts.push(Act::done(ActKind::Diff, evidence.duration_s));
     record.diff = Some(evidence.clone());
     rehearsal::conclude(&folder, &mut record)?;
     printer.result(&summary(&evidence, &out));
@@ -179,7 +173,7 @@ pub async fn run(args: DiffArgs, printer: &Printer, stop: CancellationToken) -> 
 fn is_comparison(record: &RunRecord) -> bool {
     record.diff.is_some()
         && record.drive.is_none()
-        && record.acts.iter().all(|act| act.name == "diff")
+        && record.acts.iter().all(|act| act.name == ActKind::Diff)
 }
 
 /// The configuration, with the table pairs that are asked for.
@@ -234,7 +228,6 @@ fn summary(evidence: &DiffEvidence, out: &Path) -> String {
     for table in &evidence.tables {
         let classes = table.counts.by_class();
         let found: Vec<String> = classes
-            .iter()
             .filter(|(_, count)| *count > 0)
             .map(|(class, count)| format!("{count} {class}"))
             .collect();

@@ -62,7 +62,7 @@ impl DrillArgs {
 /// Runs the drills and says how each went.
 ///
 /// # Errors
-/// Where a drill is refused on the target, or the rig does not start.
+/// If a drill is refused on the target, or the rig does not start.
 pub async fn run(args: DrillArgs, printer: &Printer, stop: CancellationToken) -> Result<Exit> {
     if args.names.iter().any(|name| name == FAULTS) {
         return plant_faults(&args, printer, stop).await;
@@ -79,7 +79,7 @@ pub async fn run(args: DrillArgs, printer: &Printer, stop: CancellationToken) ->
     let folder = RunFolder::create(args.target.out.as_deref())?;
     let outcome = rehearsal::drill(&options, &folder, &printer.context(stop)).await;
     if outcome.is_err() {
-        // Removes it only where nothing is in it.
+        // Removes it only if nothing is in it.
         let _ = std::fs::remove_dir(folder.path());
     }
     let drills = outcome?;
@@ -121,7 +121,7 @@ async fn plant_faults(
     let folder = RunFolder::create(args.target.out.as_deref())?;
     let outcome = rehearsal::plant_faults(&options, &folder, &printer.context(stop)).await;
     if outcome.is_err() {
-        // Removes it only where nothing is in it.
+        // Removes it only if nothing is in it.
         let _ = std::fs::remove_dir(folder.path());
     }
     let faults = outcome?;
@@ -142,7 +142,7 @@ async fn plant_faults(
     })
 }
 
-/// A fault in a line; in a second one what it should have been, where it was not so.
+/// A fault in a line; in a second one what it should have been, if it was not so.
 fn score(fault: &PlantedFault) -> String {
     let word = match (fault.passed(), fault.expected.is_empty()) {
         (true, true) => "QUIET",

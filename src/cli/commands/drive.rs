@@ -15,8 +15,9 @@ use crate::cli::{Exit, Printer, TargetArgs, intents, values, verdict_text};
 use crate::config::{Config, RoutingConfig, RoutingKind};
 use crate::drive::CapacityOptions;
 use crate::error::{Error, Result};
-use crate::evidence::drive::{DriveEvidence, Mode};
-use crate::evidence::run_record::{Act, ActState};
+use crate::evidence::criterion::CriterionId;
+use crate::evidence::drive::{DriveEvidence, Side};
+use crate::evidence::run_record::{Act, ActKind, ActState};
 use crate::evidence::shard::Shard;
 use crate::evidence::verdict::{Criterion, Kind};
 use crate::http::without_secrets;
@@ -104,7 +105,7 @@ pub struct DriveArgs {
     pub capacity_step: Duration,
 }
 
-/// A plan needs some rate even where nobody keeps to it.
+/// A plan needs some rate even if nobody keeps to it.
 const NOMINAL_RATE_PER_S: f64 = 1000.0;
 /// Longer than a pair.
 const ONE_TURN: Duration = Duration::from_secs(86_400);
@@ -117,12 +118,12 @@ const MOST_CONNECTIONS: usize = 2000;
 
 impl DriveArgs {
     /// The modes to drive; refuses to compare what cannot be told apart.
-    fn modes(&self, routing: &RoutingConfig) -> Result<Vec<Mode>> {
+    fn modes(&self, routing: &RoutingConfig) -> Result<Vec<Side>> {
         let unrouted = routing.kind == RoutingKind::None;
         match &self.modes {
-            None if unrouted => Ok(vec![Mode::Legacy]),
-            None => Ok(Mode::ALL.to_vec()),
-            Some(values::Modes(modes)) if unrouted && modes.contains(&Mode::Partitioned) => {
+            None if unrouted => Ok(vec![Side::Legacy]),
+            None => Ok(Side::BOTH.to_vec()),
+            Some(values::Modes(modes)) if unrouted && modes.contains(&Side::Partitioned) => {
                 let what = "--modes: with [routing] kind = \"none\" only legacy can be asked";
                 Err(Error::usage(what, "give --modes legacy"))
             }
@@ -146,7 +147,7 @@ impl DriveArgs {
     }
 
     /// What `--find-capacity` looks for.
-    fn search(&self, modes: &[Mode], routing: &RoutingConfig) -> Result<CapacityOptions> {
+    fn search(&self, modes: &[Side], routing: &RoutingConfig) -> Result<CapacityOptions> {
         let values::Rate::PerSecond(first_per_s) = self.rate else {
             let what = "--rate max: a search of the capacity begins at a rate";
             return Err(Error::usage(what, "give a number, or leave --find-capacity out"));
@@ -172,7 +173,7 @@ impl DriveArgs {
 
     /// Refuses what several generators cannot share, and pairs that nobody compares.
     fn check_sharing(&self) -> Result<()> {
-        let compares = self.modes.as_ref().is_none_or(|modes| modes.0 == Mode::ALL);
+        let compares = self.modes.as_ref().is_none_or(|modes| modes.0 == Side::BOTH);
         if self.looks > 1 && (self.shard.is_some() || self.rate == values::Rate::Max || !compares) {
             let what =
                 "--looks: only a load of one generator that compares both modes can end early";
@@ -220,7 +221,7 @@ impl DriveArgs {
     }
 
     /// Size and pace of the load.
-    fn load(&self, routing: &RoutingConfig, modes: &[Mode]) -> Result<LoadShape> {
+    fn load(&self, routing: &RoutingConfig, modes: &[Side]) -> Result<LoadShape> {
         let rate_per_s = match self.rate {
             values::Rate::PerSecond(rate_per_s) => rate_per_s,
             values::Rate::Max => NOMINAL_RATE_PER_S,
@@ -241,7 +242,7 @@ impl DriveArgs {
 /// Drives, judges the measurement itself, and says what was measured.
 ///
 /// # Errors
-/// Where the platform is not named, does not take the first requests, or Goose does not start.
+/// If the platform is not named, does not take the first requests, or Goose does not start.
 pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) -> Result<Exit> {
     args.check_sharing()?;
     let mut config = args.target.read_config()?;
@@ -279,7 +280,7 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
         Err(error) => (ActState::Interrupted, error.to_string()),
     };
     record.duration_s = outcome.evidence.duration_s;
-    let act = Act { name: "drive".into(), state, duration_s: record.duration_s, note };
+    let act = Act { name: ActKind::Drive.into(), state, duration_s: record.duration_s, note };
     record.acts.push(act);
     let in_vain = in_vain(&outcome.evidence, &base_url).filter(|_| context.check_stop().is_ok());
     record.drive = Some(outcome.evidence);
@@ -290,7 +291,7 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
         return Err(error);
     }
     // The data was not looked at, so there is no verdict on the cut-over, only on the measurement.
-    let told = |c: &Criterion| c.kind != Kind::Integrity || c.evidence.starts_with("drive");
+    let told = |c: &Criterion| c.kind != Kind::Integrity || gate::is_of_load(c.id);
     record.criteria.retain(|c| told(c) && c.kind != Kind::Advice);
     if let Some(drive) = &record.drive {
         printer.result(&rates(drive));
@@ -301,7 +302,7 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
         return Ok(Exit::NO_GO_INTEGRITY);
     }
     // Of a shard nobody expects the whole plan.
-    record.criteria.retain(|c| args.shard.is_none() || c.id != gate::WHOLE_PLAN);
+    record.criteria.retain(|c| args.shard.is_none() || c.id != CriterionId::WholePlan);
     let as_asked = record.drive.as_ref().is_some_and(|drive| drive.closed_loop && drive.complete);
     if !as_asked && !gate::is_trustworthy(&record.criteria) {
         printer.result(

@@ -116,7 +116,7 @@ fn outside_evidence(record: &mut RunRecord, args: &GateArgs) -> Result<()> {
     Ok(())
 }
 
-/// The record with everything it is to be judged by; `None` where it cannot be trusted at all.
+/// The record with everything it is to be judged by; `None` if it cannot be trusted at all.
 fn read(args: &GateArgs, printer: &Printer) -> Result<Option<RunRecord>> {
     let read = run_folder::read_record(&args.run_dir).and_then(|mut record| {
         rehearsal::judge_steps(&args.run_dir, &mut record);
@@ -169,7 +169,7 @@ fn run_of_increment(args: &GateArgs) -> Result<Option<(PathBuf, Noted)>> {
 /// Judges the record, writes the verdict into it and into the pages, and says it.
 ///
 /// # Errors
-/// A usage error where a folder holds no run record, or none that can be compared.
+/// A usage error if a folder holds no run record, or none that can be compared.
 pub async fn run(args: &GateArgs, printer: &Printer) -> Result<Exit> {
     check_question(args)?;
     let Some((run_dir, noted)) = run_of_increment(args)? else {
@@ -204,8 +204,8 @@ async fn judge(args: &GateArgs, noted: Option<Noted>, printer: &Printer) -> Resu
     }
     record.altered.extend(noted.iter().flat_map(|noted| noted.altered.clone()));
     gate::judge(&mut record);
-    let refused = noted.map(|noted| noted.step).filter(|step| step.exit_code != 0);
-    let refused = refused.filter(|_| record.verdict.exit_code == 0);
+    let refused = noted.map(|noted| noted.step).filter(|step| step.exit_code != Exit::OK);
+    let refused = refused.filter(|_| record.verdict.exit_code == Exit::OK);
     if let Some(step) = &refused {
         // What the rollout saw around the load stands in no run of its own.
         record.verdict.decision = step.decision;
@@ -223,7 +223,7 @@ async fn judge(args: &GateArgs, noted: Option<Noted>, printer: &Printer) -> Resu
         printer.note(&format!("the verdict is not stored: {error}"));
     }
     printer.json(&record);
-    printer.result(&verdict_text::of(&record));
+    printer.result(&verdict_text::verdict(&record));
     notifier.tell(&record, &args.run_dir, printer).await;
-    Ok(Exit::from(&record.verdict))
+    Ok(record.verdict.exit_code)
 }

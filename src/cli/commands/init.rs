@@ -21,7 +21,7 @@ pub struct InitArgs {
     /// Caddy, Envoy), plain or gzip; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     pub from_access_log: Option<PathBuf>,
-    /// PostgreSQL to look for table pairs in, which is only read; CUTOVER_DATABASE_URL where no access
+    /// PostgreSQL to look for table pairs in, which is only read; CUTOVER_DATABASE_URL if no access
     /// log is named
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,
@@ -52,8 +52,8 @@ pub struct InitArgs {
 /// from.
 ///
 /// # Errors
-/// A usage error where nothing is named to start from, the log cannot be read, nothing in it can be
-/// driven, or a file is there already; a run error where the database cannot be asked. Nothing is
+/// A usage error if nothing is named to start from, the log cannot be read, nothing in it can be
+/// driven, or a file is there already; a run error if the database cannot be asked. Nothing is
 /// written then.
 pub async fn run(args: &InitArgs, printer: &Printer) -> Result<Exit> {
     let of_environment = || std::env::var("CUTOVER_DATABASE_URL").ok();
@@ -74,7 +74,7 @@ pub async fn run(args: &InitArgs, printer: &Printer) -> Result<Exit> {
     }
 }
 
-/// The files made of a database; the scenario of the access log where one is named.
+/// The files made of a database; the scenario of the access log if one is named.
 const FILES: [&str; 3] = ["cutover.toml", "seed.toml", "scenario.toml"];
 
 async fn of_database(

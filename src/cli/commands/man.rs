@@ -24,7 +24,7 @@ pub struct ManArgs {
 /// Prints a page, or writes them all.
 ///
 /// # Errors
-/// Where there is no such command, or a page cannot be written.
+/// If there is no such command, or a page cannot be written.
 pub fn run(args: &ManArgs, printer: &Printer) -> Result<Exit> {
     let mut root = Cli::command();
     root.build();

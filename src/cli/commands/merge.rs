@@ -13,7 +13,7 @@ use crate::error::{Context, Error, Result};
 use crate::evidence::drive::DriveEvidence;
 use crate::evidence::finding::DiffEvidence;
 use crate::evidence::observation::Observation;
-use crate::evidence::run_record::{Act, ActState, RunRecord};
+use crate::evidence::run_record::{Act, ActKind, RunRecord};
 use crate::evidence::verdict::{Criterion, Kind};
 use crate::run_folder::{self, RunFolder};
 use crate::{diff, drive, gate, pg, rehearsal};
@@ -43,7 +43,7 @@ pub struct MergeArgs {
 /// Puts shards together, looks what became of their writes, judges, and says what was measured.
 ///
 /// # Errors
-/// A usage error where the folders do not hold shards of one load and of one comparison.
+/// A usage error if the folders do not hold shards of one load and of one comparison.
 pub async fn run(args: &MergeArgs, printer: &Printer, stop: CancellationToken) -> Result<Exit> {
     let config = read_config(args.config.as_deref(), args.env.as_deref())?;
     let database_url = config.database_url(args.database_url.as_deref())?;
@@ -199,14 +199,14 @@ fn say(record: &mut RunRecord, folder: &RunFolder, printer: &Printer) -> Exit {
     let report = format!("report: {}", folder.path().join("report.html").display());
     if record.diff.is_some() && record.drive.is_some() {
         // Load and data: what a rehearsal would say.
-        printer.result(&verdict_text::of(record));
+        printer.result(&verdict_text::verdict(record));
         printer.result(&report);
-        return Exit::from(&record.verdict);
+        return record.verdict.exit_code;
     }
     // One of both alone is no verdict on the cut-over.
     let diff_alone = record.drive.is_none();
     let told = |c: &Criterion| {
-        let about_data = c.kind == Kind::Integrity && !c.evidence.starts_with("drive");
+        let about_data = c.kind == Kind::Integrity && !gate::is_of_load(c.id);
         about_data == diff_alone && c.kind != Kind::Advice
     };
     record.criteria.retain(told);
@@ -264,11 +264,7 @@ fn merged(runs: &[Run<'_>], folder: &RunFolder) -> RunRecord {
         ..first.clone()
     };
     record.target.database = database;
-    record.acts.push(Act {
-        name: "merge".into(),
-        state: ActState::Done,
-        duration_s: 0.0,
-        note: format!("{} runs", runs.len()),
-    });
+    let note = format!("{} runs", runs.len());
+    record.acts.push(Act { note, ..Act::done(ActKind::Merge, 0.0) });
     record
 }

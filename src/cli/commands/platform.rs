@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::{Exit, Printer, values};
 use crate::error::{Error, Result};
 use crate::platform::{self, FlagChange, Flags, Misbehaviour};
+use crate::rehearsal::reference::failure;
 
 /// Arguments of `platform`.
 #[derive(Debug, Args)]
@@ -50,7 +51,7 @@ pub struct PlatformArgs {
 /// Wrong arguments before anything is touched; else what the platform could not do.
 pub async fn run(args: PlatformArgs, printer: &Printer, stop: CancellationToken) -> Result<Exit> {
     let change = match &args.partitioned {
-        Some(text) => text.parse().map_err(|e: Error| named("--partitioned", &e))?,
+        Some(text) => text.parse().map_err(|e: platform::Error| named("--partitioned", &e))?,
         None => flags_of_environment()?,
     };
     let misbehave = args
@@ -66,15 +67,15 @@ pub async fn run(args: PlatformArgs, printer: &Printer, stop: CancellationToken)
         pooler_url: args.pooler_url,
         replica_pooler_url: args.replica_pooler_url,
         mode_header: args.mode_header,
-        flags: Flags::default().changed(change)?,
+        flags: Flags::default().changed(change).map_err(failure)?,
         misbehave,
     };
-    options.check()?;
-    platform::migrate(&options.database_url, Utc::now().date_naive()).await?;
+    options.check().map_err(failure)?;
+    platform::migrate(&options.database_url, Utc::now().date_naive()).await.map_err(failure)?;
     let ready = |address: SocketAddr| {
         printer.line_of_json(&json!({ "base_url": format!("http://{address}") }));
     };
-    platform::serve(options, ready, stop).await?;
+    platform::serve(options, ready, stop).await.map_err(failure)?;
     Ok(Exit::OK)
 }
 
@@ -103,6 +104,6 @@ fn flags_of_environment() -> Result<FlagChange> {
     Ok(change)
 }
 
-fn named(flag: &str, error: &Error) -> Error {
+fn named(flag: &str, error: &platform::Error) -> Error {
     Error::usage(format!("{flag}: {error}"), error.hint().unwrap_or_default())
 }

@@ -65,7 +65,7 @@ pub struct PilotArgs {
 /// Goes through the pre-rollout checklist.
 ///
 /// # Errors
-/// Where no target is named; what fails on it is an item of the list.
+/// If no target is named; what fails on it is an item of the list.
 pub async fn preflight(
     args: ChecklistArgs,
     printer: &Printer,
@@ -90,7 +90,7 @@ pub async fn preflight(
 /// Runs the smoke tests.
 ///
 /// # Errors
-/// Where no platform is named; what fails on it is an item of the list.
+/// If no platform is named; what fails on it is an item of the list.
 pub async fn smoke(
     args: ChecklistArgs,
     printer: &Printer,
@@ -108,7 +108,7 @@ pub async fn smoke(
 /// Goes through a post-rollout checklist.
 ///
 /// # Errors
-/// Where no target is named; what fails on it is an item of the list.
+/// If no target is named; what fails on it is an item of the list.
 pub async fn post_rollout(
     args: PostRolloutArgs,
     printer: &Printer,
@@ -159,7 +159,7 @@ fn show(list: &Checklist, out: Option<&Path>, printer: &Printer) -> Result<Exit>
 /// Selects the pilot orgs and writes them in every form that somebody needs.
 ///
 /// # Errors
-/// Where the database does not answer, no org fits, or the folder cannot be written.
+/// If the database does not answer, no org fits, or the folder cannot be written.
 pub async fn pilot(args: PilotArgs, printer: &Printer) -> Result<Exit> {
     let database_url = args.target.required_database_url()?;
     let environment = args.target.read_config()?.environment;

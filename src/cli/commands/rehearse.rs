@@ -13,7 +13,7 @@ use crate::cli::{Exit, NotifyArgs, Printer, TargetArgs, intents, values, verdict
 use crate::config::{Config, Intent, RoutingConfig, RoutingKind, WritingAct};
 use crate::drill;
 use crate::error::{Context, Error, Result};
-use crate::evidence::drive::Mode;
+use crate::evidence::drive::Side;
 use crate::evidence::run_record::RunRecord;
 use crate::platform::Misbehaviour;
 use crate::rehearsal::{self, LoadShape, Options, Overrides, RolloutOptions, SCHEDULE};
@@ -127,22 +127,22 @@ impl RehearseArgs {
             return Err(Error::usage(what, "leave out --database-url and --base-url"));
         }
         for misbehaviour in &self.misbehave {
-            misbehaviour.parse::<Misbehaviour>().map_err(|error| match error {
-                Error::Usage { what, hint } => Error::usage(format!("--misbehave: {what}"), hint),
-                other => other,
+            misbehaviour.parse::<Misbehaviour>().map_err(|error| {
+                let hint = error.hint().unwrap_or_default();
+                Error::usage(format!("--misbehave: {error}"), hint)
             })?;
         }
         Ok(())
     }
 
     /// Whether the rate follows what this machine can carry: not where somebody has named one, nor
-    /// where the load is held against others, which must be as fast.
+    /// if the load is held against others, which must be as fast.
     fn calibrates(&self, rig: bool) -> bool {
         let alone = self.baseline.is_none() && self.profile != Profile::Nightly && !self.rollout;
         rig && alone && self.rate.is_none()
     }
 
-    /// What to seed; `None` where the data is there already.
+    /// What to seed; `None` if the data is there already.
     fn seed_profile(&self, config: &Config, rig: bool) -> Result<Option<seed::Profile>> {
         let skip_seed = self.skip_seed || self.read_only;
         if skip_seed && rig {
@@ -173,7 +173,7 @@ impl RehearseArgs {
             looks: self.looks,
             window: None,
         };
-        LoadShape::resolve(shape, over, &Mode::ALL, routing)
+        LoadShape::resolve(shape, over, &Side::BOTH, routing)
     }
 
     /// Checks everything that can be checked before anything is touched.
@@ -284,7 +284,7 @@ pub async fn run(args: RehearseArgs, printer: &Printer, stop: CancellationToken)
     };
     if let Ok(record) = &outcome {
         printer.json(record);
-        printer.result(&verdict_text::of(record));
+        printer.result(&verdict_text::verdict(record));
     }
     let report = folder.path().join("report.html");
     if report.exists() {
@@ -293,7 +293,7 @@ pub async fn run(args: RehearseArgs, printer: &Printer, stop: CancellationToken)
     if let Ok(record) = &outcome {
         notifier.tell(record, folder.path(), printer).await;
     }
-    outcome.map(|record| Exit::from(&record.verdict))
+    outcome.map(|record| record.verdict.exit_code)
 }
 
 /// `25=torn-write=5%`: a percentage of the schedule, and a misbehaviour.

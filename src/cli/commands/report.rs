@@ -23,10 +23,10 @@ pub struct ReportArgs {
     pub open: bool,
 }
 
-/// Writes every report of the run, and shows the page where that was asked for.
+/// Writes every report of the run, and shows the page if that was asked for.
 ///
 /// # Errors
-/// Where there is no record that this version can read, a file cannot be written, or nothing can
+/// If there is no record that this version can read, a file cannot be written, or nothing can
 /// show the page.
 pub fn run(args: &ReportArgs, printer: &Printer) -> Result<Exit> {
     let mut record = read_record(&args.run_dir)?;

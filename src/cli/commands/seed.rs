@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::{Exit, Printer, TargetArgs, intents, values};
 use crate::error::{Error, Result};
 use crate::evidence::manifest::Manifest;
+use crate::rehearsal::reference::failure;
 use crate::run_folder::RunFolder;
 use crate::seed::{self, Existing, Options, Profile, Replicate, Shard};
 use crate::{pg, platform};
@@ -105,8 +106,8 @@ pub async fn run(args: SeedArgs, printer: &Printer, stop: CancellationToken) -> 
     }
     // Begun also counts: a kill may have come between two migrations.
     let reference = args.profile_file.is_none();
-    if reference && (pg::is_empty(url).await? || platform::is_begun(url).await?) {
-        platform::migrate(url, options.as_of).await?;
+    if reference && (pg::is_empty(url).await? || platform::is_begun(url).await.map_err(failure)?) {
+        platform::migrate(url, options.as_of).await.map_err(failure)?;
     }
     printer.note(&format!("rng seed {}, as of {}", options.rng_seed, options.as_of));
     let loaded = seed::run(url, &profile, &options, &printer.context(stop)).await;

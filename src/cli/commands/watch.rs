@@ -38,10 +38,10 @@ pub struct WatchArgs {
     pub target: TargetArgs,
 }
 
-/// Watches, and ends with a verdict where it came to its end.
+/// Watches, and ends with a verdict if it came to its end.
 ///
 /// # Errors
-/// Where no platform is named, or the file cannot be written.
+/// If no platform is named, or the file cannot be written.
 pub async fn run(args: WatchArgs, printer: &Printer, stop: CancellationToken) -> Result<Exit> {
     let config = args.target.read_config()?;
     let base_url = args.target.required_base_url(&config)?;

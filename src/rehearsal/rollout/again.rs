@@ -5,10 +5,10 @@ use std::path::Path;
 
 use super::Journey;
 use super::step::take;
+use crate::evidence::exit::Exit;
 use crate::evidence::ledger::LedgerEvidence;
 use crate::evidence::rollout::{RolloutEvidence, RolloutStep};
 use crate::evidence::run_record::RunRecord;
-use crate::gate::{INTEGRITY, PERFORMANCE};
 use crate::rig::Stack;
 use crate::run_folder::read_record;
 use crate::{drive, gate};
@@ -70,7 +70,7 @@ pub fn judge_steps(folder: &Path, record: &mut RunRecord) {
     }
     let RolloutEvidence { steps, .. } = rollout;
     let mut altered = Vec::new();
-    for step in steps.iter().filter(|step| !step.folder.is_empty()) {
+    for step in steps.iter_mut().filter(|step| !step.folder.is_empty()) {
         let name = &step.folder;
         let mut own = match read_record(&folder.join(name)) {
             Ok(own) => own,
@@ -83,15 +83,21 @@ pub fn judge_steps(folder: &Path, record: &mut RunRecord) {
         gate::judge(&mut own);
         let mut found = RolloutStep::default();
         take(&mut found, &own);
+        // What a rollout noted before there was a place for it.
+        if step.untested.is_empty() {
+            step.untested = std::mem::take(&mut found.untested);
+        }
         let same = (found.requests, found.orgs_checked, found.orgs_diverged)
             == (step.requests, step.orgs_checked, step.orgs_diverged);
         // A step that was refused for another reason than its load's is worse than its run, never
         // better.
         let verdict = match (found.exit_code, step.exit_code) {
-            (0, _) => true,
-            (INTEGRITY, noted) => noted == INTEGRITY,
-            (PERFORMANCE, noted) => noted == PERFORMANCE || noted == INTEGRITY,
-            (_, noted) => noted != 0,
+            (Exit::OK, _) => true,
+            (Exit::NO_GO_INTEGRITY, noted) => noted == Exit::NO_GO_INTEGRITY,
+            (Exit::NO_GO_PERFORMANCE, noted) => {
+                [Exit::NO_GO_PERFORMANCE, Exit::NO_GO_INTEGRITY].contains(&noted)
+            }
+            (_, noted) => noted != Exit::OK,
         };
         if !same || !verdict {
             let (now, then) = (found.decision.label(), step.decision.label());
@@ -128,8 +134,8 @@ pub(super) fn folder_of(percent: f64, attempt: u32) -> String {
 mod tests {
     use super::*;
     use crate::evidence::SCHEMA_VERSION;
-    use crate::evidence::finding::DiffEvidence;
-    use crate::evidence::run_record::{Act, ActState};
+    use crate::evidence::finding::{DiffEvidence, DiffPhase};
+    use crate::evidence::run_record::{Act, ActKind};
     use crate::run_folder::write_record;
 
     #[test]
@@ -138,9 +144,9 @@ mod tests {
         let mut of_step = RunRecord {
             schema_version: SCHEMA_VERSION,
             ended: true,
-            acts: vec![Act { name: "diff".into(), state: ActState::Done, ..Act::default() }],
+            acts: vec![Act::done(ActKind::Diff, 1.0)],
             diff: Some(DiffEvidence {
-                phase: "after".into(),
+                phase: DiffPhase::After,
                 complete: true,
                 orgs_checked: 9,
                 orgs_diverged: 3,
@@ -171,7 +177,12 @@ mod tests {
         let of_killed = taken_up(false);
         let step = &of_killed.steps[1];
         assert_eq!((step.percent, step.folder.as_str(), step.attempts), (5.0, "step-5-2", 2));
-        assert_eq!((step.exit_code, step.orgs_diverged), (11, 3), "{:?}", step.reasons);
+        assert_eq!(
+            (step.exit_code, step.orgs_diverged),
+            (Exit::NO_GO_INTEGRITY, 3),
+            "{:?}",
+            step.reasons
+        );
         assert_eq!(of_killed.flag_left_at, None);
         assert_eq!(taken_up(true), rollout);
     }

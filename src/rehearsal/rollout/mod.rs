@@ -7,6 +7,7 @@
 mod again;
 mod step;
 
+use crate::evidence::exit::Exit;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -19,14 +20,14 @@ use crate::act::ActContext;
 use crate::drill::{self, Target};
 use crate::error::{Error, Result};
 use crate::evidence::drill::Drill;
-use crate::evidence::limits::{OtherLimit, Phase};
+use crate::evidence::limits::{LimitId, OtherLimit, Phase};
 use crate::evidence::rollout::RolloutEvidence;
-use crate::evidence::run_record::{ActState, RunRecord};
+use crate::evidence::run_record::{ActKind, ActName, ActState, RunRecord};
 use crate::evidence::verdict::Decision;
-use crate::evidence::watch::Look;
+use crate::evidence::watch::Sample;
 use crate::http::without_secrets;
 use crate::rig::Stack;
-use crate::routing::{Percentage, ShareKeeper, sample};
+use crate::routing::{Percentage, ShareWatchdog, sample};
 use crate::run_folder::RunFolder;
 use crate::{gate, pg};
 
@@ -57,14 +58,14 @@ struct Journey<'a> {
     target: Target,
     flag: Percentage,
     /// Sets the share that held last, where we are killed.
-    keeper: Option<ShareKeeper>,
+    watchdog: Option<ShareWatchdog>,
     on_rig: bool,
     /// The orgs whose routing is watched.
     orgs: Vec<String>,
     /// Those that the largest percentage until now has let in.
     inside: BTreeSet<String>,
     /// What was seen of the routing, over all increments.
-    looks: Vec<Look>,
+    looks: Vec<Sample>,
     evidence: RolloutEvidence,
     /// What broke within the step under way.
     broken: Option<Error>,
@@ -73,7 +74,7 @@ struct Journey<'a> {
 /// Goes through the schedule as far as the verdicts let it; the record is whole after each step.
 ///
 /// # Errors
-/// Where a component was missing or broke and nothing worse was measured; the report is written all
+/// If a component was missing or broke and nothing worse was measured; the report is written all
 /// the same.
 pub async fn rollout(
     options: &RolloutOptions,
@@ -95,7 +96,7 @@ pub async fn rollout(
     run.record.duration_s = began.elapsed().as_secs_f64();
     conclude(folder, &mut run.record)?;
     match run.broken {
-        Some(error) if run.record.verdict.exit_code == 20 => Err(error),
+        Some(error) if run.record.verdict.exit_code == Exit::INCONCLUSIVE => Err(error),
         _ => Ok(run.record),
     }
 }
@@ -119,11 +120,12 @@ fn begin(options: &RolloutOptions, folder: &RunFolder) -> RunRecord {
 fn compressed(limits: &[OtherLimit]) -> Vec<OtherLimit> {
     let mut limits = limits.to_vec();
     let of_ours = |limit: &OtherLimit| {
-        limit.criterion == "watched" && limit.phase.is_none_or(|phase| phase == Phase::Increment)
+        limit.criterion == LimitId::Watched
+            && limit.phase.is_none_or(|phase| phase == Phase::Increment)
     };
     if !limits.iter().any(of_ours) {
         limits.push(OtherLimit {
-            criterion: "watched".into(),
+            criterion: LimitId::Watched,
             limit: 0.0,
             reason: "a rehearsal in compressed time drives each increment for minutes; before a \
                      real one, watch for 24 hours (cutover watch --for 24h)"
@@ -134,7 +136,7 @@ fn compressed(limits: &[OtherLimit]) -> Vec<OtherLimit> {
     limits
 }
 
-/// Rig, data, every increment, drills; `None` where it ended before the first increment.
+/// Rig, data, every increment, drills; `None` if it ended before the first increment.
 async fn travel(
     options: &RolloutOptions,
     run: &mut Run<'_>,
@@ -145,34 +147,34 @@ async fn travel(
     let (database_url, base_url) = match rehearsal.target.clone() {
         Some(target) => target,
         None => {
-            let (started, target) = run.act("rig", start_rig(rehearsal, context)).await?;
+            let (started, target) = run.act(ActKind::Rig, start_rig(rehearsal, context)).await?;
             *stack = Some(started);
             target
         }
     };
     run.record.target.database = Some(pg::describe(&database_url));
     run.record.target.base_url = Some(without_secrets(&base_url));
-    let on_rig = run.act("connect", first_look(options, &database_url)).await?;
+    let on_rig = run.act(ActKind::Connect, first_look(options, &database_url)).await?;
     run.record.target.rig = on_rig;
     run.record.target.postgres_version =
-        Some(run.act("version", pg::server_version(&database_url)).await?);
+        Some(run.act(ActKind::Version, pg::server_version(&database_url)).await?);
     if let Some(profile) = &rehearsal.seed_profile {
         let seed = fill(rehearsal, profile, folder, &database_url, context);
-        run.record.manifest = Some(run.act("seed", seed).await?);
+        run.record.manifest = Some(run.act(ActKind::Seed, seed).await?);
     }
     let replica_url = stack.as_ref().and_then(|stack| stack.urls().replica_url.clone());
     let config = rehearsal.config.clone();
     // A rig's platform ends with us.
-    let keeper = stack.is_none().then(|| rehearsal.executable.clone());
-    let target = Target { database_url, base_url, replica_url, config, keeper };
-    let (flag, keeper) = run.act("flag off", flag_off(options, &target)).await?;
+    let watchdog = stack.is_none().then(|| rehearsal.executable.clone());
+    let target = Target { database_url, base_url, replica_url, config, watchdog };
+    let (flag, watchdog) = run.act(ActKind::FlagOff, flag_off(options, &target)).await?;
     let mut journey = Journey {
         options,
         folder,
         context: context.clone(),
         target,
         flag,
-        keeper,
+        watchdog,
         on_rig,
         orgs: sample(rehearsal.orgs, SAMPLE, rehearsal.rng_seed),
         inside: BTreeSet::new(),
@@ -184,10 +186,11 @@ async fn travel(
     if arrived {
         run.record.drills = journey.drills(run, stack.as_mut()).await.unwrap_or_default();
     }
-    // Where nobody has seen where the flag stands, the keeper tries on after us.
-    if let Some(keeper) = journey.keeper.take().filter(|_| journey.evidence.flag_left_at.is_some())
+    // If nobody has seen where the flag stands, the watchdog tries on after us.
+    if let Some(watchdog) =
+        journey.watchdog.take().filter(|_| journey.evidence.flag_left_at.is_some())
     {
-        keeper.release();
+        watchdog.release();
     }
     if let Err(error) = journey.save(run, began) {
         run.broken.get_or_insert(error);
@@ -208,14 +211,14 @@ async fn first_look(options: &RolloutOptions, database_url: &str) -> Result<bool
 async fn flag_off(
     options: &RolloutOptions,
     target: &Target,
-) -> Result<(Percentage, Option<ShareKeeper>)> {
+) -> Result<(Percentage, Option<ShareWatchdog>)> {
     let flag = Percentage::new(&options.rehearsal.config, &target.base_url)?;
-    let keeper = match target.keeper.as_deref() {
-        Some(program) => Some(ShareKeeper::start(program, &flag).await?),
+    let watchdog = match target.watchdog.as_deref() {
+        Some(program) => Some(ShareWatchdog::start(program, &flag).await?),
         None => None,
     };
     flag.set(0.0).await?;
-    Ok((flag, keeper))
+    Ok((flag, watchdog))
 }
 
 impl Journey<'_> {
@@ -246,7 +249,7 @@ impl Journey<'_> {
             if let Some(error) = self.broken.take() {
                 run.broken.get_or_insert(error);
             }
-            run.push_act(&format!("increment {percent} %"), state, began.elapsed(), &note);
+            run.push_act(ActName::Increment(percent), state, began.elapsed(), &note);
             if let Err(error) = noted.and_then(|()| self.save(run, journey_began)) {
                 run.broken.get_or_insert(error);
                 return false;
@@ -280,7 +283,7 @@ impl Journey<'_> {
         percent
     }
 
-    /// Rehearses the drills on the same stage; `None` where one of them could not be.
+    /// Rehearses the drills on the same stage; `None` if one of them could not be.
     async fn drills(&mut self, run: &mut Run<'_>, stack: Option<&mut Stack>) -> Option<Vec<Drill>> {
         if self.options.drills.is_empty() {
             return None;
@@ -295,10 +298,10 @@ impl Journey<'_> {
             as_of: rehearsal.as_of,
             executable: rehearsal.executable.clone(),
         };
-        // Our own keeper has the flag.
-        let target = Target { keeper: None, ..self.target.clone() };
+        // Our own watchdog has the flag.
+        let target = Target { watchdog: None, ..self.target.clone() };
         let all = on_stage(&options, stack, &target, self.folder, &self.context);
-        let drills = run.act("drills", all).await;
+        let drills = run.act(ActKind::Drills, all).await;
         let passed = |drills: &Vec<Drill>| drills.iter().all(Drill::passed);
         if drills.as_ref().is_some_and(passed) {
             // The rollout is done.

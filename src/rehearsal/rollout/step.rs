@@ -12,10 +12,11 @@ use super::{Journey, PROPAGATION, compressed};
 use crate::act::ActContext;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::evidence::exit::Exit;
 use crate::evidence::rollout::{RolloutStep, Routing};
 use crate::evidence::run_record::RunRecord;
 use crate::evidence::verdict::{Action, Decision};
-use crate::evidence::watch::Look;
+use crate::evidence::watch::Sample;
 use crate::gate;
 use crate::http::{Site, TrustedRoots};
 use crate::routing::{Survey, survey};
@@ -31,14 +32,14 @@ impl Journey<'_> {
     pub(super) async fn step(&mut self, number: usize, percent: f64) -> RolloutStep {
         let began = Instant::now();
         self.context.note(format!("increment {percent} %"));
-        let mut step = RolloutStep { percent, exit_code: 30, ..RolloutStep::default() };
+        let mut step = RolloutStep { percent, exit_code: Exit::INVALID, ..RolloutStep::default() };
         if let Err(error) = self.increment(number, percent, &mut step).await {
             let interrupted = matches!(error, Error::Interrupted);
             if step.decision != Decision::NoGo {
                 // Nobody knows what it would have shown: hold. The flag is put back all the same.
                 step.decision =
                     if interrupted { Decision::Invalid } else { Decision::Inconclusive };
-                step.exit_code = if interrupted { 30 } else { 20 };
+                step.exit_code = if interrupted { Exit::INVALID } else { Exit::INCONCLUSIVE };
                 step.action = Action::Hold;
             }
             step.reasons.insert(0, error.to_string());
@@ -194,13 +195,13 @@ impl Journey<'_> {
     fn note_look(&mut self, percent: f64, survey: &Survey) {
         let (partitioned, legacy) = (survey.partitioned.len(), survey.legacy.len());
         let silent = survey.silent.len();
-        self.looks.push(Look {
+        self.looks.push(Sample {
             at: chrono::Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
             error: (silent > 0).then(|| format!("{silent} orgs without an answer")),
             percentage: Some(percent),
             routed_requests: Some((partitioned + legacy) as u64),
             routed_partitioned: Some(partitioned as u64),
-            ..Look::default()
+            ..Sample::default()
         });
     }
 
@@ -254,10 +255,10 @@ pub(in crate::rehearsal) async fn misbehave(
     }
 }
 
-/// Reads that are not where the flag says are a reason to roll back.
+/// Reads that are not if the flag says are a reason to roll back.
 fn refuse(step: &mut RolloutStep, why: String) {
     step.decision = Decision::NoGo;
-    (step.action, step.exit_code) = (Action::StandardRollback, 10);
+    (step.action, step.exit_code) = (Action::StandardRollback, Exit::NO_GO_PERFORMANCE);
     step.reasons = vec![why];
 }
 
@@ -267,6 +268,7 @@ pub(super) fn take(step: &mut RolloutStep, record: &RunRecord) {
     step.action = record.verdict.action;
     step.exit_code = record.verdict.exit_code;
     step.reasons = record.verdict.reasons.clone();
+    step.untested = gate::untested(record);
     let drive = record.drive.as_ref();
     step.requests = drive.map_or(0, |drive| drive.requests);
     step.p95_ratio = drive.and_then(|d| d.comparison.as_ref()).map(|c| c.p95_ratio);

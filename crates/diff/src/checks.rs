@@ -1,0 +1,154 @@
+//! What will lose rows or refuse writes tomorrow, though every row agrees today.
+
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::probe::Coverage;
+use super::schema::{PairPlan, Side, catalog_finding};
+use super::{partitions, sql, triggers};
+use cutover_error::Result;
+use cutover_evidence::class::CatalogClass;
+use cutover_evidence::finding::{Finding, Severity};
+use cutover_ground::pg::catalog::{Index, Leaf};
+use cutover_ground::pg::failure;
+
+/// Looks at triggers, partitions, indexes, sequences and row security of a pair.
+///
+/// # Errors
+/// A run error if the server fails.
+pub(super) async fn check(
+    connection: &mut PgConnection,
+    plan: &PairPlan,
+    coverage: &Coverage,
+) -> Result<Vec<Finding>> {
+    let carried = plan.table(Side::Legacy).triggers(connection).await?;
+    let mut findings = triggers::check(plan, &carried, coverage);
+    findings.extend(partitions::check(connection, plan).await?);
+    for leaf in plan.leaves(Side::Partitioned).iter().filter(|leaf| leaf.is_default()) {
+        findings.extend(default_rows(connection, plan, leaf).await?);
+    }
+    for side in Side::BOTH {
+        findings.extend(invalid_indexes(connection, plan, side).await?);
+        findings.extend(row_security(plan, side));
+        findings.extend(sequences(connection, plan, side).await?);
+    }
+    Ok(findings)
+}
+
+/// A seed that did not come to its end leaves triggers off, indexes out and rows missing.
+///
+/// # Errors
+/// A run error if the server fails.
+pub(super) async fn unfinished_seed(connection: &mut PgConnection) -> Result<Option<Finding>> {
+    for question in [sql::HAS_SEED, sql::SEED_UNFINISHED] {
+        let answer = sqlx::query_scalar(question).fetch_one(&mut *connection).await;
+        let yes: bool = answer.map_err(|e| failure("cannot ask for the state of the seed", &e))?;
+        if !yes {
+            return Ok(None);
+        }
+    }
+    let detail = "a `cutover seed` is at work here, was interrupted, or lacks a shard: rows are missing, \
+                  indexes and triggers may be; repeat it with --resume, or load the other shards";
+    Ok(Some(catalog_finding("all", CatalogClass::SeedUnfinished, Severity::Error, detail.into())))
+}
+
+async fn default_rows(
+    connection: &mut PgConnection,
+    plan: &PairPlan,
+    leaf: &Leaf,
+) -> Result<Option<Finding>> {
+    let rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql::count(leaf)))
+        .fetch_one(connection)
+        .await
+        .map_err(|e| failure(format!("cannot count {}", leaf.display), &e))?;
+    if rows == 0 {
+        return Ok(None);
+    }
+    let detail = format!(
+        "the DEFAULT partition {} holds {rows} rows: queries do not prune to them, and a partition \
+         for their range cannot be created; create it and move them",
+        leaf.display
+    );
+    let mut finding = plan.finding(CatalogClass::DefaultPartitionRows, Severity::Error, detail);
+    finding.partition = Some(leaf.display.clone());
+    Ok(Some(finding))
+}
+
+async fn invalid_indexes(
+    connection: &mut PgConnection,
+    plan: &PairPlan,
+    side: Side,
+) -> Result<Vec<Finding>> {
+    let table = plan.table(side);
+    let mut findings = Vec::new();
+    for index in table.indexes(connection).await?.into_iter().filter(|index| !index.valid) {
+        let mut lacking = Vec::new();
+        if index.direct && table.strategy.is_some() {
+            let leaves = sqlx::query_scalar(sql::LEAVES_WITHOUT_INDEX).bind(table.oid);
+            let leaves = leaves.bind(&index.name).fetch_all(&mut *connection).await;
+            lacking = leaves.map_err(|e| failure(format!("cannot read {}", index.name), &e))?;
+        }
+        findings.push(invalid_index(plan, index, &lacking));
+    }
+    Ok(findings)
+}
+
+fn invalid_index(plan: &PairPlan, index: Index, lacking: &[String]) -> Finding {
+    let Index { name, on_table, .. } = &index;
+    let mend = if lacking.is_empty() {
+        format!("REINDEX INDEX {name} or drop it")
+    } else {
+        format!("these partitions lack it: {}; create it there and attach it", lacking.join(", "))
+    };
+    let detail = format!(
+        "index {name} on {on_table} is invalid: no query uses it and, where it is unique, nothing is \
+         guarded; {mend}"
+    );
+    let mut finding = plan.finding(CatalogClass::InvalidIndex, Severity::Error, detail);
+    finding.partition = (!index.direct).then_some(index.on_table);
+    finding
+}
+
+fn row_security(plan: &PairPlan, side: Side) -> Option<Finding> {
+    let table = plan.table(side);
+    let detail = format!(
+        "row-level security is on for {}: this comparison sees every row, the application may \
+         not; check that both sides have the same policies",
+        table.name
+    );
+    table.row_security.then(|| plan.finding(CatalogClass::RowSecurity, Severity::Advice, detail))
+}
+
+/// A sequence behind the largest value hands out a number that is taken: the write fails.
+async fn sequences(
+    connection: &mut PgConnection,
+    plan: &PairPlan,
+    side: Side,
+) -> Result<Vec<Finding>> {
+    let table = plan.table(side);
+    let indexes = table.indexes(connection).await?;
+    // Without an index no number is refused, and looking for the largest would read every row.
+    let leads = |name: &String| indexes.iter().any(|i| i.direct && i.columns.first() == Some(name));
+    let mut findings = Vec::new();
+    for column in &table.columns {
+        let Some(sequence) = column.sequence.as_ref().filter(|_| leads(&column.name)) else {
+            continue;
+        };
+        let query = sql::sequence_behind(&table.name.to_string(), &column.name, sequence);
+        let behind = sqlx::query(AssertSqlSafe(query))
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(|e| failure(format!("cannot read sequence {sequence}"), &e))?;
+        let Some(row) = behind else { continue };
+        let (last, largest): (i64, i64) = (row.get(0), row.get(1));
+        let detail = format!(
+            "sequence {sequence} stands at {last}, the largest {}.{} is {largest}: the next insert \
+             takes a number that is taken; SELECT setval('{sequence}', {largest})",
+            table.name, column.name
+        );
+        let mut finding = plan.finding(CatalogClass::SequenceBehind, Severity::Error, detail);
+        finding.columns = vec![column.name.clone()];
+        findings.push(finding);
+    }
+    Ok(findings)
+}

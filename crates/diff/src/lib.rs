@@ -1,0 +1,41 @@
+//! Legacy against partitioned: for every org, is the twin the same, and if not, which rows, which
+//! columns, which values.
+//!
+//! A comparison goes down these files in order: [`run`] takes a snapshot and walks the table
+//! pairs; `schema` compares the catalogs and decides what is compared and how; `checks` looks at
+//! what will go wrong tomorrow though every row agrees today, `pruning` asks the planner what it reads,
+//! and `probe` tries the triggers; `scope`
+//! says which rows are asked for and `method` where they are hashed; [`scan`] sums a keyed hash of
+//! every row per org; `drill_down` reads the rows of diverging orgs side by side and `classify` names
+//! each difference; `outcome` counts and `output` writes the files, `repair` the statements that mend
+//! what was found; `wal` follows the log meanwhile, where asked for. `merge` puts the shards of a
+//! comparison together.
+
+mod checks;
+mod classify;
+mod drill_down;
+mod merge;
+mod method;
+mod options;
+mod outcome;
+mod output;
+mod partitions;
+mod probe;
+mod pruning;
+mod ranges;
+mod repair;
+mod run;
+mod scan;
+mod schema;
+mod scope;
+mod sql;
+mod triggers;
+mod wal;
+
+pub use cutover_evidence::shard::Shard;
+pub use merge::{Part, Shards};
+pub use method::Digest;
+pub use options::Options;
+pub use run::run;
+pub use scan::Throttle;
+pub use wal::{Oracle, follow};

@@ -1,0 +1,80 @@
+//! What to compare, and how.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::method::Digest;
+use super::scan::Throttle;
+use cutover_evidence::finding::DiffPhase;
+use cutover_evidence::finding::WalEvidence;
+use cutover_evidence::shard::Shard;
+
+/// What to compare, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `before` or `after` the load, or `alone`.
+    pub phase: DiffPhase,
+    /// Whether a pair without a row on either side counts as compared.
+    pub allow_empty: bool,
+    /// Whether `orgs.csv` lists orgs that agree, too.
+    pub all_orgs: bool,
+    /// Only these orgs, as PostgreSQL prints them; `None` for every org.
+    pub orgs: Option<Vec<String>>,
+    /// Only the orgs of this shard.
+    pub shard: Option<Shard>,
+    /// Only rows changed since then.
+    pub since: Option<DateTime<Utc>>,
+    /// Where rows are hashed.
+    pub digest: Digest,
+    /// Stop after so many findings.
+    pub max_findings: Option<u64>,
+    /// Stop after this time.
+    pub max_time: Option<Duration>,
+    /// Hold no snapshot for longer while whole tables are read.
+    pub snapshot_time: Duration,
+    /// Go on where a run that was killed left off.
+    pub resume: bool,
+    /// How often finished work is saved for such a run.
+    pub checkpoint_every: Duration,
+    /// Read no faster.
+    pub throttle: Option<Throttle>,
+    /// Give up where the server sends nothing for so long.
+    pub stall_timeout: Duration,
+    /// Whether triggers are tried on a row, in a transaction that is always undone.
+    pub probe: bool,
+    /// Whether `repair.sql` is written.
+    pub repair: bool,
+    /// Follow the write-ahead log for at least so long, where asked for.
+    pub wal: Option<Duration>,
+    /// What the log told until now, to be judged with what is found.
+    pub log: Option<WalEvidence>,
+    /// Connections that read at once.
+    pub connections: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            phase: DiffPhase::Alone,
+            allow_empty: false,
+            all_orgs: false,
+            orgs: None,
+            shard: None,
+            since: None,
+            digest: Digest::Auto,
+            max_findings: None,
+            max_time: None,
+            snapshot_time: Duration::from_secs(600),
+            resume: false,
+            checkpoint_every: Duration::from_secs(10),
+            throttle: None,
+            stall_timeout: Duration::from_secs(120),
+            probe: true,
+            repair: false,
+            wal: None,
+            log: None,
+            connections: 2,
+        }
+    }
+}

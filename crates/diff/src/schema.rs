@@ -1,0 +1,347 @@
+//! What is compared, column by column, and what the catalogs say against it.
+//!
+//! Columns are matched by name, never by position, and never are only the columns in common
+//! compared in silence: one that stands on one side only is a finding of its own.
+
+use std::collections::HashMap;
+
+use sqlx::postgres::PgConnection;
+
+use super::ranges::{Range, day, most_within, ranges};
+use cutover_error::{Error, Result};
+use cutover_evidence::class::CatalogClass;
+use cutover_evidence::finding::{Finding, Severity};
+pub(super) use cutover_evidence::side::Side;
+use cutover_ground::config::{TablePair, TableRead};
+use cutover_ground::pg::catalog::{Column, Leaf, Table};
+
+/// A table pair that is ready to be compared.
+#[derive(Debug, Clone)]
+pub(super) struct PairPlan {
+    pub(super) name: String,
+    pub(super) trigger: Option<String>,
+    /// Columns whose values are never shown, by their legacy names.
+    pub(super) secret: Vec<String>,
+    /// Whether the triggers may be tried.
+    pub(super) probe: bool,
+    /// Reads whose plans are asked for.
+    pub(super) reads: Vec<TableRead>,
+    tables: [Table; 2],
+    leaves: [Vec<Leaf>; 2],
+    ranges: HashMap<i64, Range>,
+    /// The org.
+    pub(super) org: ComparedColumn,
+    /// The column that says when a row was last changed.
+    pub(super) changed_at: Option<ComparedColumn>,
+    /// The columns that identify a row.
+    pub(super) key: Vec<ComparedColumn>,
+    /// Every column that is compared, org and key included.
+    pub(super) columns: Vec<ComparedColumn>,
+    /// Whether the org is an integer on both sides, which goes over the wire as it is.
+    pub(super) integer_org: bool,
+    /// Whether a key is unique only within its org, so that rows of two orgs never belong together.
+    pub(super) key_within_org: bool,
+}
+
+/// A column with its name on each side.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ComparedColumn {
+    names: [String; 2],
+    /// Whether the sides are compared as text, because their types differ or have no binary form.
+    pub(super) as_text: bool,
+    /// Whether each side refuses NULL.
+    pub(super) not_null: bool,
+}
+
+impl ComparedColumn {
+    /// Its name on one side; the legacy name is the one reports use.
+    pub(super) fn on(&self, side: Side) -> &str {
+        &self.names[side as usize]
+    }
+}
+
+impl PairPlan {
+    /// Reads the catalogs of both sides; returns what can be compared and what they disagree on.
+    ///
+    /// # Errors
+    /// A usage error for a table, column or key that is not there.
+    pub(super) async fn make(
+        connection: &mut PgConnection,
+        pair: &TablePair,
+        database_url: &str,
+    ) -> Result<(Self, Vec<Finding>)> {
+        let legacy = Table::find(connection, &pair.legacy_name()?, database_url).await?;
+        let twin = Table::find(connection, &pair.partitioned_name()?, database_url).await?;
+        check_names(pair, &legacy, &twin)?;
+        let leaves = [legacy.leaves(connection).await?, twin.leaves(connection).await?];
+        let mut known = ranges(connection, &legacy, &leaves[0]).await?;
+        known.extend(ranges(connection, &twin, &leaves[1]).await?);
+        let indexes = legacy.indexes(connection).await?;
+        let key_within_org = !indexes.iter().any(|index| {
+            index.direct
+                && index.is_unique
+                && index.columns.iter().all(|column| pair.key.contains(column))
+        });
+        let mut findings = Vec::new();
+        let columns = compare_columns(pair, &legacy, &twin, &mut findings);
+        let compared = |name: &str| {
+            let found = columns.iter().find(|column| column.on(Side::Legacy) == name);
+            found.cloned().expect("check_names has seen org and key on both sides")
+        };
+        let integer_org =
+            [(&legacy, pair.org.as_str()), (&twin, pair.partitioned_column(&pair.org))]
+                .iter()
+                .all(|(table, name)| table.column(name).is_some_and(Column::is_integer))
+                && !compared(&pair.org).as_text;
+        let plan = Self {
+            name: pair.name.clone(),
+            trigger: pair.trigger.clone(),
+            secret: pair.secret.clone(),
+            probe: pair.probe,
+            reads: pair.reads.clone(),
+            org: compared(&pair.org),
+            changed_at: pair.changed_at.as_deref().map(compared),
+            key: pair.key.iter().map(|name| compared(name)).collect(),
+            tables: [legacy, twin],
+            leaves,
+            ranges: known,
+            columns,
+            integer_org,
+            key_within_org,
+        };
+        Ok((plan, findings))
+    }
+
+    pub(super) fn table(&self, side: Side) -> &Table {
+        &self.tables[side as usize]
+    }
+
+    pub(super) fn leaves(&self, side: Side) -> &[Leaf] {
+        &self.leaves[side as usize]
+    }
+
+    /// The most partitions of the twin that so many days in a row lie in; `None` if its bounds are
+    /// not ranges of one column that holds a day or a time.
+    pub(super) fn partitions_of_days(&self, days: u32) -> Option<u64> {
+        let twin = self.table(Side::Partitioned);
+        let [name] = twin.partition_columns.as_slice() else { return None };
+        let length = day(&twin.column(name)?.type_name)?.checked_mul(i64::from(days))?;
+        let leaves = self.leaves(Side::Partitioned);
+        let ranges: Vec<Range> =
+            leaves.iter().filter_map(|leaf| self.ranges.get(&leaf.oid).copied()).collect();
+        // Days that no range takes are in DEFAULT.
+        let default = leaves.iter().filter(|leaf| leaf.is_default()).count() as u64;
+        (!ranges.is_empty()).then(|| most_within(&ranges, length) + default)
+    }
+
+    /// Where the rows of a leaf hold the value that its bounds are about, and the bounds, where we
+    /// can check them.
+    pub(super) fn range(&self, side: Side, leaf: &Leaf) -> Option<(usize, Range)> {
+        let range = *self.ranges.get(&leaf.oid)?;
+        let [name] = self.table(side).partition_columns.as_slice() else { return None };
+        let column = self.columns.iter().find(|c| c.on(side) == name && !c.as_text)?;
+        Some((self.field(column), range))
+    }
+
+    /// Which field of a row that is read, counted from 0, holds a compared column.
+    pub(super) fn field(&self, wanted: &ComparedColumn) -> usize {
+        // An org that is no integer comes as text before the columns.
+        let first = usize::from(!self.integer_org);
+        first + self.columns.iter().position(|column| column == wanted).unwrap_or_default()
+    }
+
+    /// The compared column with this legacy name.
+    pub(super) fn compared(&self, legacy_name: &str) -> Option<&ComparedColumn> {
+        self.columns.iter().find(|column| column.on(Side::Legacy) == legacy_name)
+    }
+
+    /// The columns that tell rows of the whole table apart.
+    pub(super) fn identity(&self) -> Vec<ComparedColumn> {
+        let org = (self.key_within_org && !self.key.contains(&self.org)).then(|| self.org.clone());
+        org.into_iter().chain(self.key.iter().cloned()).collect()
+    }
+
+    /// Whether its values are never shown.
+    pub(super) fn is_secret(&self, column: &ComparedColumn) -> bool {
+        self.secret.iter().any(|name| name == column.on(Side::Legacy))
+    }
+
+    /// The one column whose value picks the partition, of a twin that is divided by RANGE or LIST.
+    pub(super) fn partition_column(&self) -> Option<&ComparedColumn> {
+        let twin = self.table(Side::Partitioned);
+        let [name] = twin.partition_columns.as_slice() else { return None };
+        let by_value = ["r", "l"].contains(&twin.strategy.as_deref()?);
+        self.columns.iter().find(|column| by_value && column.on(Side::Partitioned) == name)
+    }
+
+    /// Whether `--since` can work with this pair.
+    ///
+    /// # Errors
+    /// A usage error if no column says when a row was changed, or one that holds no time.
+    pub(super) fn check_since(&self) -> Result<()> {
+        let Some(changed_at) = &self.changed_at else {
+            return Err(Error::usage(
+                format!("--since: [[tables]] `{}` does not say when a row was changed", self.name),
+                "name the column there, for example changed_at = \"updated_at\"",
+            ));
+        };
+        for side in Side::BOTH {
+            let column = self.table(side).column(changed_at.on(side));
+            let type_name = column.map_or("", |column| &column.type_name);
+            if type_name != "date" && !type_name.starts_with("timestamp") {
+                return Err(Error::usage(
+                    format!(
+                        "--since: [[tables]] `{}`: changed_at: {}.{} is {type_name}, not a time",
+                        self.name,
+                        self.table(side).name,
+                        changed_at.on(side)
+                    ),
+                    "name a column of type timestamptz, timestamp or date",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A finding about this pair's catalogs.
+    pub(super) fn finding(
+        &self,
+        class: CatalogClass,
+        severity: Severity,
+        detail: String,
+    ) -> Finding {
+        catalog_finding(&self.name, class, severity, detail)
+    }
+}
+
+/// A finding that is not about a row.
+pub(super) fn catalog_finding(
+    table: &str,
+    class: CatalogClass,
+    severity: Severity,
+    detail: String,
+) -> Finding {
+    let (severity, detail) = (Some(severity), Some(detail));
+    Finding { severity, detail, ..Finding::new(table, class) }
+}
+
+/// Every column that the configuration names must be there.
+fn check_names(pair: &TablePair, legacy: &Table, twin: &Table) -> Result<()> {
+    let must_be_in = |table: &Table, key: &str, name: &str| {
+        if table.column(name).is_some() {
+            return Ok(());
+        }
+        let there: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+        Err(Error::usage(
+            format!("[[tables]] `{}`: {key}: {} has no column `{name}`", pair.name, table.name),
+            format!("its columns: {}", there.join(", ")),
+        ))
+    };
+    let changed_at = pair.changed_at.iter().map(|name| ("changed_at", name));
+    for (key, name) in std::iter::once(("org", &pair.org))
+        .chain(pair.key.iter().map(|name| ("key", name)))
+        .chain(changed_at)
+    {
+        must_be_in(legacy, key, name)?;
+        must_be_in(twin, key, pair.partitioned_column(name))?;
+    }
+    for name in &pair.secret {
+        must_be_in(legacy, "secret", name)?;
+    }
+    for (from, to) in &pair.map {
+        must_be_in(legacy, "map", from)?;
+        must_be_in(twin, "map", to)?;
+    }
+    for name in &pair.ignore {
+        // A column that stands on one side only may be ignored too.
+        if twin.column(pair.partitioned_column(name)).is_none() {
+            must_be_in(legacy, "ignore", name)?;
+        }
+    }
+    Ok(())
+}
+
+fn compare_columns(
+    pair: &TablePair,
+    legacy: &Table,
+    twin: &Table,
+    findings: &mut Vec<Finding>,
+) -> Vec<ComparedColumn> {
+    let mut columns = Vec::new();
+    let mut tell = |class, severity, name: &str, detail: String| {
+        let mut finding = catalog_finding(&pair.name, class, severity, detail);
+        finding.columns = vec![name.to_owned()];
+        findings.push(finding);
+    };
+    for left in legacy.columns.iter().filter(|column| !pair.ignore.contains(&column.name)) {
+        let twin_name = pair.partitioned_column(&left.name);
+        let Some(right) = twin.column(twin_name) else {
+            let detail = format!(
+                "{} has column `{}` ({}), {} has no `{twin_name}`: its values are lost at the \
+                 cut-over; add it to the twin and to the trigger, or name it under `ignore`",
+                legacy.name, left.name, left.type_name, twin.name
+            );
+            tell(CatalogClass::ColumnMissing, Severity::Error, &left.name, detail);
+            continue;
+        };
+        let same_type = left.type_oid == right.type_oid;
+        if left.type_name != right.type_name {
+            let detail = format!(
+                "{}.{} is {}, {}.{} is {}; give both the same type",
+                legacy.name, left.name, left.type_name, twin.name, right.name, right.type_name
+            );
+            tell(CatalogClass::ColumnType, Severity::Error, &left.name, detail);
+        }
+        for (class, detail) in lesser_differences(left, right) {
+            tell(class, Severity::Advice, &left.name, detail);
+        }
+        columns.push(ComparedColumn {
+            names: [left.name.clone(), right.name.clone()],
+            as_text: !same_type || !left.has_binary_form,
+            not_null: left.not_null && right.not_null,
+        });
+    }
+    for right in &twin.columns {
+        let compared = columns.iter().any(|column| column.names[1] == right.name);
+        let ignored = pair.ignore.iter().any(|name| pair.partitioned_column(name) == right.name);
+        if !compared && !ignored {
+            let detail = format!(
+                "{} has column `{}` ({}), {} has no such column: nothing fills it from legacy; \
+                 add it to legacy, drop it, map it, or name it under `ignore`",
+                twin.name, right.name, right.type_name, legacy.name
+            );
+            tell(CatalogClass::ColumnExtra, Severity::Error, &right.name, detail);
+        }
+    }
+    columns
+}
+
+/// Differences under which rows are still carried over whole.
+fn lesser_differences(left: &Column, right: &Column) -> Vec<(CatalogClass, String)> {
+    let mut found = Vec::new();
+    let mut differ = |class, what: &str, legacy: &str, twin: &str| {
+        if legacy != twin {
+            found.push((class, format!("{what}: `{legacy}` in legacy, `{twin}` in the twin")));
+        }
+    };
+    let null = |column: &Column| if column.not_null { "NOT NULL" } else { "NULL allowed" };
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".into());
+    differ(CatalogClass::ColumnNullability, "nullability", null(left), null(right));
+    differ(
+        CatalogClass::ColumnCollation,
+        "collation",
+        &text(&left.collation),
+        &text(&right.collation),
+    );
+    // A side that numbers rows or computes values by itself differs in its default by design.
+    let by_itself = |c: &Column| c.identity || c.generated || c.sequence.is_some();
+    if !by_itself(left) && !by_itself(right) {
+        differ(
+            CatalogClass::ColumnDefault,
+            "default",
+            &text(&left.default_value),
+            &text(&right.default_value),
+        );
+    }
+    found
+}

@@ -1,0 +1,121 @@
+//! What a database tells of itself to somebody who is about to use `cutover` on it: which tables are
+//! pairs, what ties them, and the files to start from. It only reads catalogs.
+
+mod columns;
+mod config;
+mod pairs;
+mod scenario;
+mod seed;
+
+use sqlx::Connection;
+
+pub use pairs::Pair;
+
+use cutover_error::Result;
+use cutover_ground::pg::catalog::{self, Choices, ForeignKey, Table};
+use cutover_ground::pg::{self, QualifiedName, describe};
+
+/// What was found in a database.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// `host:port/database`.
+    pub database: String,
+    /// The table pairs.
+    pub pairs: Vec<Pair>,
+    /// Partitioned tables for which no legacy table was found, and why not.
+    pub alone: Vec<String>,
+    /// Tables that pairs refer to, each with its foreign keys' target column.
+    referred: Vec<Referred>,
+}
+
+/// A table that holds one row per org, because the pairs' org column refers to it.
+#[derive(Debug, Clone)]
+struct Referred {
+    table: Table,
+    key: String,
+    unique: Vec<String>,
+    choices: Vec<Choices>,
+    foreign_keys: Vec<ForeignKey>,
+}
+
+/// Asks a database for its table pairs.
+///
+/// # Errors
+/// A run error if it cannot be reached or refuses.
+pub async fn look(database_url: &str) -> Result<Found> {
+    let mut connection = pg::connect_reading(database_url).await?;
+    let listed = catalog::all_tables(&mut connection).await?;
+    let (matches, alone) = pairs::matches(&listed);
+    let mut pairs = Vec::new();
+    for (legacy, twin) in matches {
+        pairs.push(Pair::look(&mut connection, &legacy, &twin, database_url).await?);
+    }
+    pairs::name(&mut pairs);
+    pairs::choose_org(&mut pairs);
+    let mut referred: Vec<Referred> = Vec::new();
+    for pair in &pairs {
+        let Some(key) = pair.org_refers_to() else { continue };
+        let name = QualifiedName { schema: key.schema.clone(), name: key.name.clone() };
+        if referred.iter().any(|referred| referred.table.name == name) {
+            continue;
+        }
+        let table = Table::find(&mut connection, &name, database_url).await?;
+        let choices = table.choices(&mut connection).await?;
+        let foreign_keys = table.foreign_keys(&mut connection).await?;
+        let unique = pairs::unique(&table.indexes(&mut connection).await?);
+        let key = key.referred[0].clone();
+        referred.push(Referred { table, key, unique, choices, foreign_keys });
+    }
+    // Nothing was changed; how the goodbye fares changes nothing.
+    drop(connection.close().await);
+    Ok(Found { database: describe(database_url), pairs, alone, referred })
+}
+
+impl Found {
+    /// A commented `cutover.toml`.
+    pub fn config(&self) -> String {
+        config::text(self)
+    }
+
+    /// A seed profile.
+    pub fn seed_profile(&self) -> String {
+        seed::text(self)
+    }
+
+    /// A scenario; its paths have to be replaced by the platform's.
+    pub fn scenario(&self) -> String {
+        scenario::text(self)
+    }
+
+    /// What was found, for people: a line or two a pair.
+    pub fn told(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.pairs.iter().flat_map(Pair::told).collect();
+        lines.extend(self.alone.iter().cloned());
+        lines
+    }
+}
+
+/// A text of TOML, quoted.
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+/// A list of texts of TOML.
+fn list<'t>(texts: impl IntoIterator<Item = &'t String>) -> String {
+    let texts: Vec<String> = texts.into_iter().map(|text| quoted(text)).collect();
+    format!("[{}]", texts.join(", "))
+}
+
+/// Text of others within a comment: on one line, whatever is in it.
+fn comment(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A table's name as a configuration writes it.
+fn written(name: &QualifiedName) -> String {
+    let part = |part: &str| {
+        let plain = part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if plain { part.to_owned() } else { format!("\"{}\"", part.replace('"', "\"\"")) }
+    };
+    format!("{}.{}", part(&name.schema), part(&name.name))
+}

@@ -1,0 +1,46 @@
+//! Load that can be trusted: an arrival plan drained in open loop, every answer checked.
+//!
+//! A pacer thread lets arrivals go at the moment they are due ([`pacer`]); Goose users, one
+//! connection each, take them, send, read and check ([`worker`], [`request`]); each leaves one
+//! [`recorder::Sample`] per arrival. A collector thread writes samples to disk and counts them
+//! ([`collector`], [`tally`]), so that the memory of a load does not grow with its length. Goose's
+//! own ways are dealt with in [`attack`] alone.
+
+mod attack;
+mod capacity;
+mod collector;
+mod database;
+mod flag;
+mod isolation;
+mod latency;
+mod ledger;
+mod live;
+mod looks;
+mod machine;
+mod merge;
+mod org_sizes;
+mod pacer;
+mod parity;
+mod post_load;
+mod priority;
+mod recorder;
+mod request;
+mod rows;
+mod run;
+mod sampler;
+mod samples;
+mod sql;
+mod tally;
+mod timeline;
+mod unique;
+mod usage;
+mod windows;
+mod worker;
+
+pub use capacity::{CapacityOptions, find_capacity};
+pub use database::org_sizes;
+pub use ledger::reconcile;
+pub use looks::Judge;
+pub use merge::{Part, Shards, merged_ledger};
+pub use org_sizes::OrgSizes;
+pub use run::{Options, Outcome, run};

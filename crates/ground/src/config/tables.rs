@@ -1,0 +1,147 @@
+//! Table pairs: what is called legacy, what is called partitioned, and how rows are told apart.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::TableRead;
+use crate::pg::QualifiedName;
+use cutover_error::{Error, Result};
+
+/// A legacy table and its partitioned twin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TablePair {
+    /// What reports call it.
+    pub name: String,
+    /// The table that has always been there, `schema.table`.
+    pub legacy: String,
+    /// Its partitioned twin, `schema.table`.
+    pub partitioned: String,
+    /// The column that holds the org, by its legacy name.
+    #[serde(default = "default_org")]
+    pub org: String,
+    /// The columns that identify a row, by their legacy names.
+    #[serde(default = "default_key")]
+    pub key: Vec<String>,
+    /// Columns that may differ, by their legacy names.
+    #[serde(default)]
+    pub ignore: Vec<String>,
+    /// Legacy column → the twin's column, where the names differ.
+    #[serde(default)]
+    pub map: BTreeMap<String, String>,
+    /// The column that says when a row was last changed, by its legacy name; `diff --since` needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_at: Option<String>,
+    /// The trigger on the legacy table that writes the twin; looked for if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<String>,
+    /// Columns whose values are never shown, by their legacy names.
+    #[serde(default)]
+    pub secret: Vec<String>,
+    /// Whether the diff may try the triggers on a row, in a transaction that is always undone.
+    #[serde(default = "yes")]
+    pub probe: bool,
+    /// Reads of the platform whose plans are asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<TableRead>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn default_org() -> String {
+    "org_id".into()
+}
+
+fn default_key() -> Vec<String> {
+    vec!["id".into()]
+}
+
+impl TablePair {
+    /// The pairs of the reference schema.
+    pub fn reference() -> Vec<Self> {
+        let transactions = |name: &str| Self {
+            name: name.into(),
+            legacy: format!("public.{name}_transactions"),
+            partitioned: format!("public.{name}_transactions_partitioned"),
+            org: default_org(),
+            key: default_key(),
+            ignore: Vec::new(),
+            map: BTreeMap::new(),
+            changed_at: Some("updated_at".into()),
+            trigger: Some(format!("{name}_transactions_dual_write_trigger")),
+            secret: Vec::new(),
+            probe: true,
+            reads: TableRead::of_transactions(),
+        };
+        let balances = Self {
+            name: "cash_balance".into(),
+            legacy: "public.daily_cash_balances".into(),
+            partitioned: "public.daily_cash_balances_partitioned".into(),
+            org: default_org(),
+            key: vec!["org_id".into(), "property_id".into(), "balance_date".into()],
+            // The twin numbers its rows itself; the natural key is what ties the two.
+            ignore: vec!["id".into()],
+            map: BTreeMap::new(),
+            changed_at: Some("updated_at".into()),
+            trigger: Some("daily_cash_balances_dual_write_trigger".into()),
+            secret: Vec::new(),
+            probe: true,
+            reads: TableRead::of_balances(),
+        };
+        vec![transactions("revenue"), transactions("expense"), balances]
+    }
+
+    /// The legacy table's name.
+    ///
+    /// # Errors
+    /// A usage error if it is not a table name.
+    pub fn legacy_name(&self) -> Result<QualifiedName> {
+        QualifiedName::parse(&self.legacy)
+    }
+
+    /// The twin's name.
+    ///
+    /// # Errors
+    /// A usage error if it is not a table name.
+    pub fn partitioned_name(&self) -> Result<QualifiedName> {
+        QualifiedName::parse(&self.partitioned)
+    }
+
+    /// What the twin calls a legacy column.
+    pub fn partitioned_column<'a>(&'a self, legacy_column: &'a str) -> &'a str {
+        self.map.get(legacy_column).map_or(legacy_column, String::as_str)
+    }
+
+    /// Whether the description makes sense by itself, before any database is asked.
+    pub(super) fn check(&self) -> Result<()> {
+        let refuse = |key: &str, why: String| {
+            Err(Error::usage(format!("[[tables]] `{}`: {key}: {why}", self.name), ""))
+        };
+        if self.name.is_empty() {
+            return refuse("name", "must not be empty".into());
+        }
+        self.legacy_name()?;
+        self.partitioned_name()?;
+        if self.legacy == self.partitioned {
+            return refuse("partitioned", "is the same table as legacy".into());
+        }
+        if self.key.is_empty() {
+            return refuse("key", "needs at least one column".into());
+        }
+        if let Some(column) = self.ignore.iter().find(|c| self.key.contains(c) || **c == self.org) {
+            return refuse("ignore", format!("`{column}` is the org or part of the key"));
+        }
+        if let Some(column) = self.secret.iter().find(|c| self.key.contains(c) || **c == self.org) {
+            let why = "is the org or part of the key, which findings have to name";
+            return refuse("secret", format!("`{column}` {why}"));
+        }
+        if let Some(column) = self.changed_at.as_ref().filter(|c| self.ignore.contains(c)) {
+            // Rows that differ in it alone would be told apart and yet agree.
+            return refuse("changed_at", format!("`{column}` is among `ignore`"));
+        }
+        self.reads.iter().try_for_each(|read| read.check(&self.name))
+    }
+}

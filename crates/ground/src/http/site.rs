@@ -1,0 +1,77 @@
+//! Single questions to a platform: what checks, drills and watches ask, one at a time.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
+use hyper::{Method, Request};
+use serde_json::Value;
+use url::Url;
+
+use super::client::{Answer, Client};
+use super::endpoint::Endpoint;
+use super::failure::Failure;
+use super::tls::TrustedRoots;
+use cutover_error::Result;
+
+/// A platform, by its base URL, on a connection that is kept.
+pub struct Site {
+    endpoint: Endpoint,
+    client: Client,
+}
+
+impl Site {
+    /// A platform that need not be there yet; each question may take `timeout`.
+    ///
+    /// # Errors
+    /// A usage error if the URL cannot be spoken to.
+    pub fn new(base_url: &Url, roots: &TrustedRoots, timeout: Duration) -> Result<Self> {
+        let endpoint = Endpoint::new(base_url, roots)?;
+        Ok(Self { client: Client::new(endpoint.clone(), 0, timeout), endpoint })
+    }
+
+    /// Scheme, host and port, for messages.
+    pub fn authority(&self) -> String {
+        self.endpoint.authority()
+    }
+
+    /// Asks once; an empty `body` is none, any other is JSON.
+    ///
+    /// # Errors
+    /// If there is no complete answer. A path that is no path counts as a failure of our own.
+    pub async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Answer, Failure> {
+        let body = body.into();
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.endpoint.base_path))
+            .header(HOST, self.endpoint.host_header.clone());
+        if !body.is_empty() {
+            request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body)).map_err(|_| Failure::Local)?;
+        self.client.send(request).await
+    }
+
+    /// Reads JSON.
+    ///
+    /// # Errors
+    /// In words: no answer, another status than 200, or no JSON.
+    pub async fn json(&mut self, path: &str) -> Result<Value, String> {
+        let answer = self.send(Method::GET, path, "", &[]).await;
+        let answer = answer.map_err(|failure| failure.name().to_owned())?;
+        match answer.status {
+            200 => serde_json::from_slice(&answer.body).map_err(|_| "not_json".to_owned()),
+            status => Err(format!("http_{status}")),
+        }
+    }
+}

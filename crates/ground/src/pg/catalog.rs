@@ -1,0 +1,404 @@
+//! Tables as the catalogs describe them: columns, leaves, triggers, indexes.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+
+use super::{Bound, QualifiedName, describe, failure, sql};
+use cutover_error::{Context, Error, Result};
+
+/// A table and its columns.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Table {
+    /// Schema and name.
+    #[serde(skip, default = "QualifiedName::nowhere")]
+    pub name: QualifiedName,
+    /// Object identifier.
+    pub oid: i64,
+    /// `r` an ordinary table, `p` a partitioned one.
+    pub kind: String,
+    /// Whether row-level security is on.
+    pub row_security: bool,
+    /// Whether the current role may read it.
+    pub readable: bool,
+    /// Whether other tables inherit from it without being partitions.
+    pub inherited: bool,
+    /// `r` RANGE, `l` LIST, `h` HASH; `None` if it is not partitioned.
+    pub strategy: Option<String>,
+    /// The partition columns; expressions are not among them.
+    pub partition_columns: Vec<String>,
+    /// The live columns, by position.
+    #[serde(skip)]
+    pub columns: Vec<Column>,
+}
+
+/// A column.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Column {
+    /// Name.
+    pub name: String,
+    /// Type with its modifier, as PostgreSQL prints it.
+    pub type_name: String,
+    /// Object identifier of the type.
+    pub type_oid: i64,
+    /// The type with its schema and without its modifier, for casts that cut nothing off.
+    pub bare_type: String,
+    /// Whether NULL is refused.
+    pub not_null: bool,
+    /// Whether its value is computed from other columns.
+    pub generated: bool,
+    /// Whether it numbers rows itself.
+    pub identity: bool,
+    /// Whether COPY can send it in binary.
+    pub has_binary_form: bool,
+    /// Default expression.
+    pub default_value: Option<String>,
+    /// Collation, of types that have one.
+    pub collation: Option<String>,
+    /// The sequence it owns.
+    pub sequence: Option<String>,
+}
+
+/// A relation that holds rows: a leaf of a partitioned table, or an ordinary table itself.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Leaf {
+    /// Object identifier.
+    pub oid: i64,
+    /// Schema.
+    pub schema: String,
+    /// Name.
+    pub name: String,
+    /// What `tableoid::regclass` prints.
+    pub display: String,
+    /// `r` an ordinary table, `f` a foreign one.
+    pub kind: String,
+    /// Whether the current role may read it directly.
+    pub readable: bool,
+    /// Rows as the planner believes.
+    pub rows_estimate: f64,
+    /// The file that holds it; another one after a rewrite such as VACUUM FULL.
+    pub file: i64,
+    /// Its blocks, where it is stored in PostgreSQL's own row format.
+    pub heap_blocks: Option<u64>,
+    /// `FOR VALUES …` or `DEFAULT`; empty if it is not a partition.
+    pub bound: String,
+    /// What a row of it must fulfil, the bounds of its parents included.
+    pub partition_constraint: Option<String>,
+    /// How many partitioned tables it is below.
+    pub depth: u32,
+}
+
+/// A partitioned table: the root of a tree or one of its inner nodes.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Level {
+    /// Object identifier.
+    pub oid: i64,
+    /// What `oid::regclass` prints.
+    pub name: String,
+    /// The partitioned table it is a partition of; `None` for the root.
+    pub parent: Option<i64>,
+    /// `r` RANGE, `l` LIST, `h` HASH.
+    pub strategy: String,
+    /// The columns it is divided by, expressions left out.
+    pub columns: Vec<String>,
+    /// How many expressions it is divided by.
+    pub expressions: i64,
+    bound: Option<String>,
+    child_bounds: Vec<String>,
+}
+
+impl Level {
+    /// The bounds of its direct partitions.
+    pub fn bounds(&self) -> Vec<Bound> {
+        self.child_bounds.iter().filter_map(|bound| Bound::parse(bound)).collect()
+    }
+
+    /// What its parent sends to it; `None` for the root.
+    pub fn own_bound(&self) -> Option<Bound> {
+        Bound::parse(self.bound.as_ref()?)
+    }
+}
+
+/// A trigger.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Trigger {
+    /// Name.
+    pub name: String,
+    /// `O` in ordinary sessions, `A` always, `R` in replicas only, `D` never.
+    pub enabled: String,
+    /// The bits of `pg_trigger.tgtype`.
+    pub kind: i32,
+    /// Whether it has a WHEN clause.
+    pub conditional: bool,
+    /// The function it calls.
+    pub function: String,
+    /// The function's source.
+    pub source: String,
+    /// The columns of `UPDATE OF`; empty if any update fires it.
+    pub columns: Vec<String>,
+}
+
+/// An index of a table or of one of its partitions.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Index {
+    /// Name.
+    pub name: String,
+    /// The table it is on.
+    pub on_table: String,
+    /// Whether queries can use it.
+    pub valid: bool,
+    /// Whether it makes its columns unique over all rows.
+    pub is_unique: bool,
+    /// Whether it is on the table asked about rather than on a partition.
+    pub direct: bool,
+    /// Its key columns.
+    pub columns: Vec<String>,
+}
+
+/// A table as a list of all tables shows it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Listed {
+    /// Schema.
+    pub schema: String,
+    /// Name.
+    pub name: String,
+    /// `r` an ordinary table, `p` a partitioned one.
+    pub kind: String,
+    /// Whether the current role may read it.
+    pub readable: bool,
+    /// Its columns, by position.
+    pub columns: Vec<String>,
+}
+
+/// A foreign key of a table.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ForeignKey {
+    /// The columns that refer.
+    pub columns: Vec<String>,
+    /// Schema of the table that is referred to.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// The columns that are referred to.
+    pub referred: Vec<String>,
+}
+
+/// A column that takes one of a few texts: an enumeration, or a CHECK that lists them.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Choices {
+    /// The column.
+    pub column: String,
+    /// The texts of an enumeration.
+    pub labels: Vec<String>,
+    /// The CHECK, as PostgreSQL prints it.
+    pub condition: Option<String>,
+}
+
+/// Every table outside the system's own schemas that is no partition.
+///
+/// # Errors
+/// A run error if the server fails.
+pub async fn all_tables(connection: &mut PgConnection) -> Result<Vec<Listed>> {
+    list(connection, &QualifiedName::nowhere(), sql::ALL_TABLES, |query| query).await
+}
+
+impl Column {
+    /// Whether it is one of the integer types.
+    pub fn is_integer(&self) -> bool {
+        ["smallint", "integer", "bigint"].contains(&self.type_name.as_str())
+    }
+}
+
+impl Trigger {
+    const ROW: i32 = 1;
+    const EVENTS: [(&str, i32); 4] =
+        [("INSERT", 4), ("UPDATE", 16), ("DELETE", 8), ("TRUNCATE", 32)];
+
+    /// Whether it fires for each row.
+    pub fn per_row(&self) -> bool {
+        self.kind & Self::ROW != 0
+    }
+
+    /// Whether its function names this table, as a word of its own.
+    pub fn mentions(&self, table: &str) -> bool {
+        let part_of_name = |c: char| c.is_alphanumeric() || c == '_';
+        self.source.match_indices(table).any(|(at, _)| {
+            !self.source[..at].ends_with(part_of_name)
+                && !self.source[at + table.len()..].starts_with(part_of_name)
+        })
+    }
+
+    /// Whether it fires in ordinary sessions.
+    pub fn is_enabled(&self) -> bool {
+        ["O", "A"].contains(&self.enabled.as_str())
+    }
+
+    /// Whether `event` (`INSERT`, `UPDATE`, `DELETE`, `TRUNCATE`) fires it.
+    pub fn fires_on(&self, event: &str) -> bool {
+        Self::EVENTS.iter().any(|(name, bit)| *name == event && self.kind & bit != 0)
+    }
+}
+
+impl Leaf {
+    /// Schema and name.
+    pub fn qualified(&self) -> QualifiedName {
+        QualifiedName { schema: self.schema.clone(), name: self.name.clone() }
+    }
+
+    /// Whether it takes the rows that no other partition takes.
+    pub fn is_default(&self) -> bool {
+        self.bound == "DEFAULT"
+    }
+}
+
+impl Table {
+    /// Looks a table up.
+    ///
+    /// # Errors
+    /// A usage error if it is not there (the message names the tables that are) or is something
+    /// else, a run error if the role may not read it.
+    pub async fn find(
+        connection: &mut PgConnection,
+        name: &QualifiedName,
+        url: &str,
+    ) -> Result<Self> {
+        let found = list::<Self>(connection, name, sql::TABLE, |query| {
+            query.bind(name.schema.clone()).bind(name.name.clone())
+        });
+        let Some(mut table) = found.await?.pop() else {
+            return Err(not_there(connection, name, url).await);
+        };
+        table.name = name.clone();
+        if !["r", "p"].contains(&table.kind.as_str()) {
+            return Err(Error::usage(format!("{name} is not a table"), "views cannot be compared"));
+        }
+        if !table.readable {
+            return Err(Error::run(
+                format!("this role may not read {name} in {}", describe(url)),
+                format!("GRANT SELECT ON {name} TO the role of the database URL"),
+            ));
+        }
+        table.columns = list(connection, name, sql::COLUMNS, |query| {
+            query.bind(table.oid).bind(name.to_string())
+        })
+        .await?;
+        Ok(table)
+    }
+
+    /// A column by name.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// The relations that hold its rows.
+    ///
+    /// # Errors
+    /// A run error if the server fails.
+    pub async fn leaves(&self, connection: &mut PgConnection) -> Result<Vec<Leaf>> {
+        self.below(connection, sql::LEAVES).await
+    }
+
+    /// The partitioned tables of its tree, itself included.
+    ///
+    /// # Errors
+    /// A run error if the server fails.
+    pub async fn levels(&self, connection: &mut PgConnection) -> Result<Vec<Level>> {
+        self.below(connection, sql::LEVELS).await
+    }
+
+    /// Its triggers.
+    ///
+    /// # Errors
+    /// A run error if the server fails.
+    pub async fn triggers(&self, connection: &mut PgConnection) -> Result<Vec<Trigger>> {
+        self.below(connection, sql::TRIGGERS).await
+    }
+
+    /// Its indexes and those of its partitions.
+    ///
+    /// # Errors
+    /// A run error if the server fails.
+    pub async fn indexes(&self, connection: &mut PgConnection) -> Result<Vec<Index>> {
+        self.below(connection, sql::INDEXES).await
+    }
+
+    /// Its foreign keys.
+    ///
+    /// # Errors
+    /// A run error if the server fails.
+    pub async fn foreign_keys(&self, connection: &mut PgConnection) -> Result<Vec<ForeignKey>> {
+        self.below(connection, sql::FOREIGN_KEYS).await
+    }
+
+    /// Its columns that take one of a few texts.
+    ///
+    /// # Errors
+    /// A run error if the server fails.
+    pub async fn choices(&self, connection: &mut PgConnection) -> Result<Vec<Choices>> {
+        self.below(connection, sql::CHOICES).await
+    }
+
+    async fn below<T: DeserializeOwned>(
+        &self,
+        connection: &mut PgConnection,
+        query: &'static str,
+    ) -> Result<Vec<T>> {
+        list(connection, &self.name, query, |query| query.bind(self.oid)).await
+    }
+}
+
+type Query<'q> = sqlx::query::QueryScalar<'q, sqlx::Postgres, String, sqlx::postgres::PgArguments>;
+
+/// Runs a catalog query; its rows come as JSON, so that a struct's fields name its columns.
+async fn list<T: DeserializeOwned>(
+    connection: &mut PgConnection,
+    name: &QualifiedName,
+    query: &str,
+    bind: impl for<'q> FnOnce(Query<'q>) -> Query<'q>,
+) -> Result<Vec<T>> {
+    let what = || format!("cannot read the catalog of {name}");
+    let query = sqlx::query_scalar(AssertSqlSafe(sql::as_json(query)));
+    let rows: Vec<String> =
+        bind(query).fetch_all(connection).await.map_err(|e| failure(what(), &e))?;
+    rows.iter().map(|row| serde_json::from_str(row).or_run(what(), "")).collect()
+}
+
+async fn not_there(connection: &mut PgConnection, name: &QualifiedName, url: &str) -> Error {
+    let there: Vec<String> = sqlx::query_scalar(sql::TABLES_OF_SCHEMA)
+        .bind(&name.schema)
+        .fetch_all(connection)
+        .await
+        .unwrap_or_default();
+    let hint = if there.is_empty() {
+        format!("the schema `{}` holds no tables", name.schema)
+    } else {
+        format!("tables of schema `{}`: {}", name.schema, there.join(", "))
+    };
+    Error::usage(format!("there is no table {name} in {}", describe(url)), hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Trigger;
+
+    #[test]
+    fn a_table_is_mentioned_only_as_a_word() {
+        let mentions = |source: &str| {
+            let trigger = Trigger {
+                name: "t".into(),
+                enabled: "O".into(),
+                kind: 0,
+                conditional: false,
+                function: "f".into(),
+                source: source.into(),
+                columns: Vec::new(),
+            };
+            trigger.mentions("orders_twin")
+        };
+        assert!(mentions("INSERT INTO public.orders_twin (id)"));
+        assert!(mentions("insert into \"orders_twin\""));
+        assert!(!mentions("INSERT INTO orders_twin_old (id)"));
+        assert!(!mentions("INSERT INTO my_orders_twin"));
+    }
+}

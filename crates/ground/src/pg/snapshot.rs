@@ -1,0 +1,135 @@
+//! One state of the database, seen alike by several connections.
+//!
+//! A legacy write and its trigger's write commit together, so any single snapshot sees both or
+//! neither. Two statements that each look at their own moment report differences that never were.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor};
+
+use super::connect::{CONNECT_TIMEOUT, reading_options};
+use super::copy::{CopyConnection, Link};
+use super::shortcut::shortcut;
+use super::wire::Relayed;
+use super::{QualifiedName, connect_reading, failure, sql};
+use cutover_error::{Context, Error, Result};
+
+/// A read-only transaction whose snapshot others can take; it lasts as long as this value.
+pub struct Snapshot {
+    connection: PgConnection,
+    /// How readers reach the server.
+    readers: PgConnectOptions,
+    id: String,
+}
+
+impl Snapshot {
+    /// Locks `tables` against being emptied or altered, then takes the snapshot.
+    ///
+    /// The locks come first: TRUNCATE heeds no snapshot, so a table emptied between the two would
+    /// look as if it had been empty all along.
+    ///
+    /// # Errors
+    /// A run error if the server cannot be reached or refuses.
+    pub async fn take(database_url: &str, tables: &[QualifiedName]) -> Result<Self> {
+        let mut connection = connect_reading(database_url).await?;
+        let options = reading_options(database_url)?;
+        let readers = shortcut(&options, &mut connection).await.unwrap_or(options);
+        let id = begin(&mut connection, tables).await?;
+        Ok(Self { connection, readers, id })
+    }
+
+    /// Takes another in its place. The locks of the old one are gone before those of the new one are asked
+    /// for: a change of a table that waits between the two would otherwise wait for us, and we for it.
+    ///
+    /// # Errors
+    /// A run error if the old one was lost, or the new one is refused.
+    pub async fn renew(&mut self, tables: &[QualifiedName]) -> Result<()> {
+        in_time("the snapshot was lost", self.connection.execute(sql::END_SNAPSHOT)).await?;
+        self.id = begin(&mut self.connection, tables).await?;
+        Ok(())
+    }
+
+    /// The connection that holds the snapshot, for statements on it.
+    pub fn connection(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+
+    /// A further connection that sees exactly this state, for reading by COPY; its readers give up
+    /// if nothing comes for `stall`.
+    ///
+    /// # Errors
+    /// A run error if the server cannot be reached or no longer knows the snapshot.
+    pub async fn reader(&self, stall: Duration) -> Result<CopyConnection> {
+        reader(&self.readers, stall, Some(self)).await
+    }
+
+    async fn share(&self, connection: &mut PgConnection) -> Result<()> {
+        for statement in [sql::BEGIN_SNAPSHOT.to_owned(), sql::set_snapshot(&self.id)] {
+            in_time("cannot share the snapshot", connection.execute(AssertSqlSafe(statement)))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Lets go of the snapshot, having asked whether it was held until now: a lost holder makes
+    /// everything void that was read after it.
+    ///
+    /// # Errors
+    /// A run error if it was lost.
+    pub async fn close(mut self) -> Result<()> {
+        in_time("the snapshot was lost", self.connection.ping()).await?;
+        // Nothing was changed and all was read; how the goodbye fares changes nothing.
+        drop(self.connection.close().await);
+        Ok(())
+    }
+}
+
+/// Begins the transaction; what its snapshot is called.
+async fn begin(connection: &mut PgConnection, tables: &[QualifiedName]) -> Result<String> {
+    let refused = |error: sqlx::Error| failure("cannot take a snapshot", &error);
+    connection.execute(sql::BEGIN_SNAPSHOT).await.map_err(refused)?;
+    if !tables.is_empty() {
+        let lock = AssertSqlSafe(sql::lock_tables(tables));
+        connection.execute(lock).await.map_err(|e| failure("cannot lock the tables", &e))?;
+    }
+    sqlx::query_scalar(sql::EXPORT_SNAPSHOT).fetch_one(connection).await.map_err(refused)
+}
+
+/// A connection for reading by COPY on which every statement sees the state of its own moment.
+///
+/// # Errors
+/// A run error if the server cannot be reached.
+pub async fn lone_reader(database_url: &str, stall: Duration) -> Result<CopyConnection> {
+    reader(&reading_options(database_url)?, stall, None).await
+}
+
+async fn reader(
+    options: &PgConnectOptions,
+    stall: Duration,
+    snapshot: Option<&Snapshot>,
+) -> Result<CopyConnection> {
+    let relayed = Relayed::connect(options).await;
+    let Some(mut relayed) = relayed.map_err(|e| failure("cannot connect a reader", &e))? else {
+        let connection = PgConnection::connect_with(options);
+        let mut connection = in_time("cannot connect a reader", connection).await?;
+        if let Some(snapshot) = snapshot {
+            snapshot.share(&mut connection).await?;
+        }
+        return Ok(CopyConnection::new(Link::Sqlx(connection), stall));
+    };
+    if let Some(snapshot) = snapshot {
+        snapshot.share(&mut relayed.connection).await?;
+    }
+    let wire = relayed.take().await;
+    let wire = wire.ok_or_else(|| Error::run("the connection of a reader was lost", ""))?;
+    Ok(CopyConnection::new(Link::Wire(wire), stall))
+}
+
+/// Does what takes no time on a healthy server.
+async fn in_time<T>(what: &str, asked: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
+    tokio::time::timeout(CONNECT_TIMEOUT, asked)
+        .await
+        .or_run(what, "the server does not answer: is it frozen?")?
+        .map_err(|error| failure(what, &error))
+}

@@ -1,0 +1,216 @@
+//! What this module asks of the server, its catalogs and transactions.
+
+use super::QualifiedName;
+
+/// Begins a transaction that sees one state of the database and can change nothing.
+pub const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// Lets go of the transaction's snapshot, and of its locks.
+pub(super) const END_SNAPSHOT: &str = "COMMIT";
+
+/// Names the transaction's snapshot, so that other connections can take it too.
+pub const EXPORT_SNAPSHOT: &str = "SELECT pg_export_snapshot()";
+
+/// Whether the server replays another's log, how far it has come, and when what it replayed last
+/// was committed.
+pub(super) const REPLAY_POSITION: &str = "
+SELECT pg_last_wal_replay_lsn()::text, pg_last_xact_replay_timestamp()::text
+ WHERE pg_is_in_recovery()";
+
+/// Whether the role may ask for [`SYSTEM_IDENTIFIER`].
+pub(super) const MAY_ASK_IDENTIFIER: &str =
+    "SELECT has_function_privilege('pg_control_system()', 'EXECUTE')";
+
+/// The number a cluster was given when it was made; its physical copies, replicas among them, have
+/// the same.
+pub(super) const SYSTEM_IDENTIFIER: &str =
+    "SELECT system_identifier::text FROM pg_control_system()";
+
+/// Where the server listens on this machine (if it does not tell, the usual places), and what tells the session at hand from any other.
+pub(super) const THIS_SESSION: &str = "
+SELECT coalesce((SELECT setting FROM pg_settings WHERE name = 'unix_socket_directories'),
+                '/var/run/postgresql, /tmp'),
+       current_setting('port'), pid, backend_start::text
+  FROM pg_stat_activity
+ WHERE pid = pg_backend_pid()";
+
+/// Whether the server has a certain session.
+pub(super) const KNOWS_SESSION: &str = "
+SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND backend_start::text = $2)";
+
+/// A text of 2 MiB, to see how fast it comes.
+pub(super) const WIRE_PROBE: &str = "SELECT repeat('probe of the wire', 123362)";
+
+/// Takes a snapshot that another transaction exported.
+pub fn set_snapshot(id: &str) -> String {
+    format!("SET TRANSACTION SNAPSHOT '{}'", id.replace('\'', "''"))
+}
+
+/// Keeps tables from being emptied, altered or dropped while they are read.
+pub fn lock_tables(tables: &[QualifiedName]) -> String {
+    let names: Vec<String> = tables.iter().map(ToString::to_string).collect();
+    format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "))
+}
+
+/// One table by schema and name.
+pub const TABLE: &str = "
+SELECT c.oid::bigint AS oid, c.relkind::text AS kind, c.relrowsecurity AS row_security,
+       has_table_privilege(c.oid, 'SELECT') AS readable,
+       c.relhassubclass AND c.relkind = 'r' AS inherited,
+       p.partstrat::text AS strategy,
+       ARRAY(SELECT a.attname::text
+               FROM unnest(p.partattrs::int2[]) WITH ORDINALITY AS k (attnum, nth)
+               JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+              ORDER BY k.nth) AS partition_columns
+  FROM pg_class c
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_partitioned_table p ON p.partrelid = c.oid
+ WHERE n.nspname = $1 AND c.relname = $2";
+
+/// The tables of a schema, for a message about one that is not there.
+pub const TABLES_OF_SCHEMA: &str = "
+SELECT c.relname::text
+  FROM pg_class c
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+ ORDER BY c.relname LIMIT 20";
+
+/// The live columns of a table, by position.
+pub const COLUMNS: &str = "
+SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type_name,
+       a.atttypid::bigint AS type_oid, format('%I.%I', tn.nspname, t.typname) AS bare_type,
+       a.attnotnull AS not_null,
+       a.attgenerated <> '' AS generated, a.attidentity <> '' AS identity,
+       t.typsend::oid <> 0 AS has_binary_form,
+       pg_get_expr(d.adbin, d.adrelid) AS default_value,
+       CASE WHEN a.attcollation <> 0 THEN a.attcollation::regcollation::text END AS collation,
+       pg_get_serial_sequence($2, a.attname) AS sequence
+  FROM pg_attribute a
+  JOIN pg_type t ON t.oid = a.atttypid
+  JOIN pg_namespace tn ON tn.oid = t.typnamespace
+  LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+ WHERE a.attrelid = $1::bigint::oid AND a.attnum > 0 AND NOT a.attisdropped
+ ORDER BY a.attnum";
+
+/// The relations that hold a table's rows: its leaves, or the table itself.
+pub const LEAVES: &str = "
+SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
+       c.oid::regclass::text AS display, c.relkind::text AS kind,
+       has_table_privilege(c.oid, 'SELECT') AS readable,
+       greatest(c.reltuples, 0)::float8 AS rows_estimate,
+       coalesce(pg_relation_filenode(c.oid), 0)::bigint AS file,
+       CASE WHEN c.relam = (SELECT oid FROM pg_am WHERE amname = 'heap')
+            THEN pg_relation_size(c.oid) / current_setting('block_size')::bigint END AS heap_blocks,
+       coalesce(pg_get_expr(c.relpartbound, c.oid), '') AS bound,
+       pg_get_partition_constraintdef(c.oid) AS partition_constraint, t.level AS depth
+  FROM (SELECT relid, level FROM pg_partition_tree($1::bigint::oid::regclass) WHERE isleaf
+        UNION
+        SELECT oid, 0 FROM pg_class WHERE oid = $1::bigint::oid AND relkind = 'r') t
+  JOIN pg_class c ON c.oid = t.relid
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ ORDER BY c.relname";
+
+/// The partitioned tables of a tree, the root first.
+pub const LEVELS: &str = "
+SELECT c.oid::bigint AS oid, c.oid::regclass::text AS name,
+       (SELECT i.inhparent::bigint FROM pg_inherits i
+         WHERE i.inhrelid = c.oid AND c.oid <> $1::bigint::oid) AS parent,
+       p.partstrat::text AS strategy,
+       ARRAY(SELECT a.attname::text
+               FROM unnest(p.partattrs::int2[]) WITH ORDINALITY AS k (attnum, nth)
+               JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+              ORDER BY k.nth) AS columns,
+       (SELECT count(*) FROM unnest(p.partattrs::int2[]) AS k WHERE k = 0) AS expressions,
+       pg_get_expr(c.relpartbound, c.oid) AS bound,
+       ARRAY(SELECT pg_get_expr(b.relpartbound, b.oid)
+               FROM pg_inherits i JOIN pg_class b ON b.oid = i.inhrelid
+              WHERE i.inhparent = c.oid AND NOT i.inhdetachpending) AS child_bounds
+  FROM pg_partition_tree($1::bigint::oid::regclass) AS t
+  JOIN pg_class c ON c.oid = t.relid
+  JOIN pg_partitioned_table p ON p.partrelid = c.oid
+ ORDER BY t.level, c.relname";
+
+/// The triggers of a table that people made, with what their functions say.
+pub const TRIGGERS: &str = "
+SELECT t.tgname::text AS name, t.tgenabled::text AS enabled, t.tgtype::int AS kind,
+       t.tgqual IS NOT NULL AS conditional, p.oid::regproc::text AS function, p.prosrc AS source,
+       ARRAY(SELECT a.attname::text FROM unnest(t.tgattr::int2[]) AS k (attnum)
+               JOIN pg_attribute a ON a.attrelid = t.tgrelid AND a.attnum = k.attnum
+              ORDER BY a.attnum) AS columns
+  FROM pg_trigger t
+  JOIN pg_proc p ON p.oid = t.tgfoid
+ WHERE t.tgrelid = $1::bigint::oid AND NOT t.tgisinternal
+ ORDER BY t.tgname";
+
+/// The indexes of a table and of everything below it.
+pub const INDEXES: &str = "
+SELECT i.indexrelid::regclass::text AS name, i.indrelid::regclass::text AS on_table,
+       i.indisvalid AND i.indisready AS valid,
+       i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL AS is_unique,
+       i.indrelid = $1::bigint::oid AS direct,
+       ARRAY(SELECT a.attname::text
+               FROM unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) AS k (attnum)
+               JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum) AS columns
+  FROM pg_index i
+ WHERE i.indrelid = $1::bigint::oid
+    OR i.indrelid IN (SELECT relid FROM pg_partition_tree($1::bigint::oid::regclass))
+ ORDER BY 1";
+
+/// Every table outside the system's own schemas that is no partition.
+pub const ALL_TABLES: &str = "
+SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
+       has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AS readable,
+       ARRAY(SELECT a.attname::text FROM pg_attribute a
+              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+              ORDER BY a.attnum) AS columns
+  FROM pg_class c
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
+   AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
+ ORDER BY 1, 2";
+
+/// The foreign keys of a table.
+pub const FOREIGN_KEYS: &str = "
+SELECT ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY AS u (attnum, nth)
+               JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.attnum
+              ORDER BY u.nth) AS columns,
+       n.nspname::text AS schema, r.relname::text AS name,
+       ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY AS u (attnum, nth)
+               JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.attnum
+              ORDER BY u.nth) AS referred
+  FROM pg_constraint k
+  JOIN pg_class r ON r.oid = k.confrelid
+  JOIN pg_namespace n ON n.oid = r.relnamespace
+ WHERE k.conrelid = $1::bigint::oid AND k.contype = 'f'
+ ORDER BY k.conname";
+
+/// The columns of a table that take one of a few texts.
+pub const CHOICES: &str = "
+SELECT a.attname::text AS \"column\",
+       ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = a.atttypid
+              ORDER BY e.enumsortorder) AS labels,
+       (SELECT pg_get_constraintdef(k.oid) FROM pg_constraint k
+         WHERE k.conrelid = a.attrelid AND k.contype = 'c' AND k.conkey = ARRAY[a.attnum]
+         ORDER BY k.conname LIMIT 1) AS condition
+  FROM pg_attribute a
+ WHERE a.attrelid = $1::bigint::oid AND a.attnum > 0 AND NOT a.attisdropped
+ ORDER BY a.attnum";
+
+/// The rows of a query, each as one JSON object.
+pub fn as_json(query: &str) -> String {
+    format!("SELECT to_jsonb(q)::text FROM ({query}) AS q")
+}
+
+/// The server's version as it states it.
+pub(super) const SERVER_VERSION: &str = "SELECT version()";
+
+/// Whether no ordinary or partitioned table stands outside the system's own schemas.
+pub(super) const IS_EMPTY: &str = "
+    SELECT NOT EXISTS (
+        SELECT 1
+          FROM pg_class c
+          JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.relkind IN ('r', 'p')
+           AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+           AND n.nspname NOT LIKE 'pg\\_toast%'
+           AND n.nspname NOT LIKE 'pg\\_temp%')";

@@ -1,0 +1,138 @@
+//! The handbook's monitoring loop: looks at the platform, and at its database if one is named, again
+//! and again, applies the alert thresholds without flapping, tells whoever has to know, and leaves a line
+//! per look.
+//!
+//! An endpoint that is down, slow or talks nonsense is an observation, never the end of the watch.
+
+mod alerts;
+mod database;
+mod metrics;
+mod notify;
+mod poll;
+mod reads;
+mod sql;
+mod view;
+
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use chrono::{SecondsFormat, Utc};
+use serde::Serialize;
+use url::Url;
+
+pub use notify::Notify;
+
+use alerts::Alerts;
+use cutover_error::{Context, Result};
+use cutover_evidence::watch::{AlarmLevel, Metric};
+use cutover_ground::act::{ActContext, Event};
+use cutover_ground::config::Config;
+use cutover_ground::http::without_secrets;
+use poll::Poll;
+use view::View;
+
+/// The file of the looks, a line each, in the order in which they were taken.
+const FILE: &str = "watch.jsonl";
+
+/// How to watch.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Time between the beginnings of two looks.
+    pub every: Duration,
+    /// The platform's database, to be looked at as well.
+    pub database_url: Option<String>,
+    /// How long; without end if absent.
+    pub length: Option<Duration>,
+    /// Whom to tell.
+    pub notify: Vec<Notify>,
+}
+
+/// What the watch came to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Summary {
+    /// Looks.
+    pub looks: u64,
+    /// Of those, looks that were answered.
+    pub answered: u64,
+    /// How often an alarm was raised.
+    pub warnings: u64,
+    /// How often one became critical.
+    pub criticals: u64,
+    /// What was critical at the last look, with no further one to say whether it stays so.
+    pub open: Vec<Metric>,
+    /// Seconds watched.
+    pub watched_s: f64,
+    /// Whether it came to the end it was given.
+    pub to_the_end: bool,
+    /// Why, one sentence each.
+    pub reasons: Vec<String>,
+}
+
+/// Watches until the time is over or a signal comes; either way what was seen is kept.
+///
+/// # Errors
+/// A usage error if a URL cannot be used; a run error if the file cannot be written.
+pub async fn watch(
+    config: &Config,
+    base_url: &Url,
+    options: &Options,
+    out: &Path,
+    context: &ActContext,
+) -> Result<Summary> {
+    let path = out.join(FILE);
+    let place = format!("cannot write {}", path.display());
+    std::fs::create_dir_all(out).or_usage(&place, "give --out a writable folder")?;
+    let file = std::fs::File::options().create(true).append(true).open(&path);
+    let mut file = file.or_usage(&place, "give --out a writable folder")?;
+    let source = without_secrets(base_url);
+    let mut poll = Poll::new(config, base_url, options.database_url.as_deref())?;
+    let (mut alerts, mut view) = (Alerts::default(), View::default());
+    let mut summary = Summary::default();
+    let began = Instant::now();
+    context.started("watch", None, "looks");
+    loop {
+        let after = options.every * u32::try_from(summary.looks).unwrap_or(u32::MAX);
+        // The last look is at the very end: what lies between the looks is what was watched.
+        let after = options.length.map_or(after, |length| after.min(length));
+        let due = began + after;
+        tokio::select! {
+            () = context.stop.cancelled() => break,
+            () = tokio::time::sleep_until(due.into()) => {}
+        }
+        let at = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
+        let mut look = poll.look().await;
+        look.base_url = Some(source.clone());
+        look.at = at;
+        let changes = alerts.take(&look);
+        look.alarms = alerts.raised();
+        summary.looks += 1;
+        summary.answered += u64::from(look.error.is_none());
+        for change in &changes {
+            summary.warnings += u64::from(change.level == AlarmLevel::Warning);
+            summary.criticals += u64::from(change.level == AlarmLevel::Critical);
+            context.note(change.text());
+            if change.level == AlarmLevel::Critical {
+                summary.reasons.push(format!("{}: {}", look.at, change.text()));
+            }
+            for notify in &options.notify {
+                if let Err(why) = notify.tell(change, &source).await {
+                    context.note(format!("nobody was told of it: {why}"));
+                }
+            }
+        }
+        let mut line = serde_json::to_string(&look).or_run(&place, "")?;
+        line.push('\n');
+        file.write_all(line.as_bytes()).or_run(&place, "is the disk full?")?;
+        context.emit(Event::Advanced(1));
+        context.emit(Event::Status(view.take(&look)));
+        summary.watched_s = began.elapsed().as_secs_f64();
+        if options.length.is_some_and(|length| after >= length) {
+            summary.to_the_end = true;
+            break;
+        }
+    }
+    context.emit(Event::Finished);
+    summary.open = alerts.open();
+    Ok(summary)
+}

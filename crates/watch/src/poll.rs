@@ -1,0 +1,146 @@
+//! One look: the platform's metrics, a few reads of our own, the database.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use hyper::Method;
+use serde_json::Value;
+use url::Url;
+
+use super::database::Database;
+use super::reads::OwnReads;
+use cutover_error::Result;
+use cutover_evidence::observation::still_filling;
+use cutover_evidence::watch::Sample;
+use cutover_ground::config::Config;
+use cutover_ground::http::{Site, TrustedRoots};
+
+/// How long one answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Reads of our own at each look.
+const READS: i64 = 25;
+/// Looks over which the hit rate is taken, and look-ups below which it says nothing.
+const HIT_LOOKS: usize = 12;
+const LOOKUPS_ENOUGH: u64 = 200;
+
+/// What is remembered between two looks.
+pub(super) struct Poll {
+    site: Site,
+    header: String,
+    test_org: i64,
+    reads: OwnReads,
+    database: Option<Database>,
+    /// Hits and look-ups as the platform counts them.
+    cache: VecDeque<(u64, u64)>,
+}
+
+impl Poll {
+    pub(super) fn new(config: &Config, base_url: &Url, database_url: Option<&str>) -> Result<Self> {
+        let roots = TrustedRoots::with_file(config.tls.ca_file.as_deref())?;
+        Ok(Self {
+            site: Site::new(base_url, &roots, ANSWER_TIMEOUT)?,
+            header: config.routing.served_by_header.clone(),
+            test_org: config.preflight.test_org,
+            reads: OwnReads::default(),
+            database: database_url.map(|url| Database::new(config, url)).transpose()?,
+            cache: VecDeque::new(),
+        })
+    }
+
+    pub(super) async fn look(&mut self) -> Sample {
+        let mut look = match self.site.json("/monitoring/unified/metrics").await {
+            Ok(said) => self.interpret(&said),
+            Err(why) => Sample { error: Some(why), ..Sample::default() },
+        };
+        let (routed, partitioned) = self.read().await;
+        (look.routed_requests, look.routed_partitioned) = (Some(routed), Some(partitioned));
+        look.error_rate_percent = self.reads.error_rate_percent();
+        look.p95_ms = self.reads.p95_us().map(|us| us as f64 / 1000.0);
+        look.p95_more_percent = self.reads.p95_more_percent();
+        if let Some(database) = &mut self.database {
+            database.add_to(&mut look).await;
+        }
+        look
+    }
+
+    /// Metrics of any shape: what is not there is `None`, what is no object is an error.
+    fn interpret(&mut self, said: &Value) -> Sample {
+        if said.pointer("/system/status").and_then(Value::as_str).is_none() {
+            return Sample { error: Some("no /system/status".into()), ..Sample::default() };
+        }
+        let number = |pointer: &str| said.pointer(pointer).and_then(Value::as_f64);
+        let count = |pointer: &str| said.pointer(pointer).and_then(Value::as_u64);
+        let tables = said.pointer("/partitions/tables").and_then(Value::as_array);
+        let deltas =
+            tables.into_iter().flatten().filter_map(|table| table["rowCountDelta"].as_f64());
+        let (pool_in_use, pool_max) = fullest_pool(said).unzip();
+        Sample {
+            system_status: said["system"]["status"].as_str().map(str::to_owned),
+            critical_alerts: count("/alerts/critical"),
+            replica_lag_s: number("/database/maxReplicaLag"),
+            hit_rate_percent: self.hit_rate(count("/cache/hits"), count("/cache/lookups")),
+            cache_filling: still_filling(self.cache.make_contiguous()).is_some(),
+            row_delta: deltas.map(f64::abs).reduce(f64::max),
+            pool_in_use,
+            pool_max,
+            ..Sample::default()
+        }
+    }
+
+    /// Of the look-ups of late: a rate since the platform's start forgets nothing and sees nothing.
+    fn hit_rate(&mut self, hits: Option<u64>, lookups: Option<u64>) -> Option<f64> {
+        let newest = (hits?, lookups?);
+        if self.cache.back().is_some_and(|last| last.1 > newest.1) {
+            // It was restarted.
+            self.cache.clear();
+        }
+        self.cache.push_back(newest);
+        if self.cache.len() > HIT_LOOKS {
+            self.cache.pop_front();
+        }
+        let oldest = self.cache.front()?;
+        let (hits, lookups) = (newest.0.checked_sub(oldest.0)?, newest.1 - oldest.1);
+        (lookups >= LOOKUPS_ENOUGH).then(|| hits as f64 * 100.0 / lookups as f64)
+    }
+
+    /// A few reads of our own; how many said which side they came from, and how many of those the
+    /// partitioned one.
+    async fn read(&mut self) -> (u64, u64) {
+        let (mut routed, mut partitioned) = (0, 0);
+        let mut reads = Vec::new();
+        for number in 0..READS {
+            let path = format!("/finance/revenue?orgId={}&limit=20", self.test_org + number);
+            let sent = Instant::now();
+            let answer = self.site.send(Method::GET, &path, "", &[]).await.ok();
+            let good = answer.filter(|answer| (200..300).contains(&answer.status));
+            let took_us = sent.elapsed().as_micros() as u64;
+            if let Some(side) = good.as_ref().and_then(|good| good.headers.get(&self.header)) {
+                routed += 1;
+                partitioned += u64::from(side.as_bytes() == b"partitioned");
+            }
+            reads.push(good.map(|_| took_us));
+        }
+        self.reads.take(&reads);
+        (routed, partitioned)
+    }
+}
+
+/// Of the pools that are named, the one with the largest share in use.
+fn fullest_pool(said: &Value) -> Option<(u64, u64)> {
+    let pools = said.pointer("/database/pool")?.as_object()?;
+    let figures = pools.values().filter_map(|pool| {
+        let (in_use, max) = (pool.get("inUse")?.as_u64()?, pool.get("max")?.as_u64()?);
+        (max > 0).then_some((in_use, max))
+    });
+    figures.max_by(|a, b| (a.0 * b.1).cmp(&(b.0 * a.1)))
+}
+
+/// A look in one line.
+pub(super) fn words(look: &Sample) -> String {
+    if let Some(why) = &look.error {
+        return format!("no answer: {why}");
+    }
+    let status = look.system_status.as_deref().unwrap_or("says nothing of its status");
+    let p95 = look.p95_ms.map_or("not known yet".to_owned(), |p95| format!("{p95:.1} ms"));
+    format!("{status} · p95 of our reads {p95} · alarms {}", look.alarms.len())
+}
