@@ -28,7 +28,7 @@ pub struct Global {
     /// Say less: only errors and the result
     #[arg(short, long, help_heading = "Everywhere", global = true)]
     pub quiet: bool,
-    /// Say what is decided; twice: each request and statement
+    /// Say what is decided; twice: each request and read of the database
     #[arg(short, long, help_heading = "Everywhere", global = true, conflicts_with = "quiet", action = ArgAction::Count)]
     pub verbose: u8,
     /// Colours on stderr and stdout

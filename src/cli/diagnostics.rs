@@ -12,8 +12,8 @@ use tracing_subscriber::{Layer, fmt};
 use super::Printer;
 use crate::error::{Error, Result};
 
-/// Our own crates, all of whose names begin so.
-const OURS: &str = "cutover";
+/// Our own crates, all of whose names begin so, and the statements of connections that only read.
+const SHOWN: [&str; 2] = ["cutover", "sqlx::query"];
 
 /// Shows events from here on: decisions with one `-v`, each request and statement with two, whatever
 /// `RUST_LOG` names if it is set, nothing otherwise.
@@ -28,8 +28,8 @@ pub(super) fn install(verbosity: u8, printer: &Printer) -> Result<()> {
             Error::usage(format!("RUST_LOG: {error}"), hint)
         })?,
         (None, 0) => return Ok(()),
-        (None, 1) => Targets::new().with_target(OURS, LevelFilter::DEBUG),
-        (None, _) => Targets::new().with_target(OURS, LevelFilter::TRACE),
+        (None, 1) => Targets::new().with_targets(SHOWN.map(|name| (name, LevelFilter::DEBUG))),
+        (None, _) => Targets::new().with_targets(SHOWN.map(|name| (name, LevelFilter::TRACE))),
     };
     let printer = printer.clone();
     let lines = fmt::layer()

@@ -103,7 +103,7 @@ pub struct Increment {
     /// Percent of the orgs.
     pub percent: f64,
     /// How requests without a wish of their own were routed.
-    pub looks: Vec<Sample>,
+    pub samples: Vec<Sample>,
 }
 
 /// A run in progress.
@@ -137,8 +137,8 @@ pub async fn run(options: &Options, folder: &RunFolder, context: &ActContext) ->
     if let Some(increment) = &options.increment {
         record.increment_percent = Some(increment.percent);
         record.phase = Phase::Increment;
-        record.watch = Some(gate::watched(&increment.looks, None));
-        folder.write_looks(&increment.looks)?;
+        record.watch = Some(gate::watched(&increment.samples, None));
+        folder.write_samples(&increment.samples)?;
     }
     record.target.rig = options.on_rig;
     let mut run = Run { options, folder, context, record, broken: None };

@@ -157,6 +157,14 @@ fn only_in(words: &[&str], belongs: impl Fn(&Source) -> bool, rule: &str) {
 }
 
 #[test]
+fn what_lies_below_does_not_know_what_lies_above_it_in_the_same_crate() {
+    let below = |room: &'static str| move |source: &Source| source.room() != room;
+    only_in(&["crate::cli", "super::cli"], below("rehearsal"), "the acts know no command line");
+    only_in(&["crate::report"], below("gate"), "the gate knows no report");
+    only_in(&["crate::gate"], below("report"), "reports know no gate");
+}
+
+#[test]
 fn arguments_and_printing_live_in_the_command_line() {
     let words = ["clap", "println!", "print!(", "eprint!(", "dbg!(", "std::io::stdout"];
     only_in(&words, |source| source.room() == "cli", "clap and printing in cli only");

@@ -119,17 +119,7 @@ words! {
 }
 
 /// The class of a finding, one word in files: a row's, a write's, an answer's or the catalog's.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, schemars::JsonSchema)]
 #[serde(untagged)]
 pub enum FindingClass {
     /// A row of the twin is not as in legacy.
@@ -143,6 +133,15 @@ pub enum FindingClass {
 }
 
 impl FindingClass {
+    /// All of them, in the order of reports.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let rows = RowClass::ALL.iter().map(|class| Self::Row(*class));
+        let writes = WriteFault::ALL.iter().map(|fault| Self::Write(*fault));
+        let answers = AnswerFault::ALL.iter().map(|fault| Self::Answer(*fault));
+        let catalog = CatalogClass::ALL.iter().map(|class| Self::Catalog(*class));
+        rows.chain(writes).chain(answers).chain(catalog)
+    }
+
     /// Its word in files.
     pub const fn word(self) -> &'static str {
         match self {
@@ -151,6 +150,15 @@ impl FindingClass {
             Self::Answer(fault) => fault.word(),
             Self::Catalog(class) => class.word(),
         }
+    }
+}
+
+/// By its word; one that nobody knows is named in the error.
+impl<'de> serde::Deserialize<'de> for FindingClass {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let word = <std::borrow::Cow<'_, str>>::deserialize(from)?;
+        let known = Self::all().find(|class| class.word() == word);
+        known.ok_or_else(|| serde::de::Error::custom(format!("no finding is of class `{word}`")))
     }
 }
 
@@ -190,12 +198,8 @@ mod tests {
 
     #[test]
     fn a_class_is_one_word_and_an_unknown_word_is_refused() {
-        let all = RowClass::ALL.iter().copied().map(FindingClass::from);
-        let all = all.chain(WriteFault::ALL.iter().copied().map(FindingClass::from));
-        let all = all.chain(AnswerFault::ALL.iter().copied().map(FindingClass::from));
-        let all = all.chain(CatalogClass::ALL.iter().copied().map(FindingClass::from));
         let mut words = std::collections::BTreeSet::new();
-        for class in all {
+        for class in FindingClass::all() {
             let text = serde_json::to_string(&class).expect("a word");
             assert_eq!(text, format!("\"{class}\""));
             assert_eq!(serde_json::from_str::<FindingClass>(&text).expect("its own word"), class);

@@ -45,7 +45,7 @@ impl WholeFile {
         &self.path
     }
 
-    /// Gives it its name. It survives a power cut from here on.
+    /// Gives it its name, once its content is on the disk.
     ///
     /// # Errors
     /// If the disk is full or the folder cannot be written.
@@ -53,7 +53,10 @@ impl WholeFile {
         let file = self.writer.into_inner().map_err(std::io::IntoInnerError::into_error)?;
         file.as_file().sync_all()?;
         file.persist(&self.path).map_err(Error::from)?;
-        File::open(folder(&self.path))?.sync_all()
+        // Keeps the name through a power cut, too. Not every folder may be opened or synced, and the
+        // file stands in it all the same.
+        let _ = File::open(folder(&self.path)).and_then(|folder| folder.sync_all());
+        Ok(())
     }
 }
 

@@ -95,7 +95,7 @@ fn outside_evidence(record: &mut RunRecord, args: &GateArgs) -> Result<()> {
             "give one that holds drills.json, faults.json or watch.jsonl",
         ));
     }
-    let mut looks = Vec::new();
+    let mut samples = Vec::new();
     for folder in std::iter::once(&args.run_dir).chain(&args.evidence) {
         let found = run_folder::read_outside(folder)?;
         let fresh: Vec<_> =
@@ -104,14 +104,14 @@ fn outside_evidence(record: &mut RunRecord, args: &GateArgs) -> Result<()> {
         let fresh: Vec<_> =
             found.faults.into_iter().filter(|fault| !record.faults.contains(fault)).collect();
         record.faults.extend(fresh);
-        looks.extend(found.looks);
+        samples.extend(found.samples);
         let own = *folder == args.run_dir;
         let unlisted = found.files.into_iter().filter(|file| own && !record.files.contains(file));
         let unlisted: Vec<_> = unlisted.collect();
         record.files.extend(unlisted);
     }
-    if !looks.is_empty() {
-        record.watch = Some(gate::watched(&looks, record.target.base_url.as_deref()));
+    if !samples.is_empty() {
+        record.watch = Some(gate::watched(&samples, record.target.base_url.as_deref()));
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::Journey;
+use super::Rollout;
 use super::step::take;
 use crate::evidence::exit::Exit;
 use crate::evidence::ledger::LedgerEvidence;
@@ -16,7 +16,7 @@ use crate::{drive, gate};
 /// What a load wrote.
 const LEDGER: &str = "ledger.jsonl";
 
-impl Journey<'_> {
+impl Rollout<'_> {
     /// Starts again what ended by itself, so that the flag can be put back and the step's writes be
     /// looked up.
     pub(super) async fn revive(&self, stack: &mut Stack, step: &mut RolloutStep) {
@@ -185,5 +185,25 @@ mod tests {
         );
         assert_eq!(of_killed.flag_left_at, None);
         assert_eq!(taken_up(true), rollout);
+    }
+
+    #[test]
+    fn what_an_older_rollout_noted_in_words_alone_is_taken_from_the_steps_own_run() {
+        let out = tempfile::tempdir().expect("a folder");
+        let name = folder_of(1.0, 1);
+        let left_out = vec!["writes".to_owned()];
+        let own = RunRecord {
+            schema_version: SCHEMA_VERSION,
+            left_out,
+            ended: true,
+            ..RunRecord::default()
+        };
+        std::fs::create_dir(out.path().join(&name)).expect("our own folder");
+        write_record(&out.path().join(&name), &own).expect("our own folder");
+        let step = RolloutStep { percent: 1.0, folder: name, ..RolloutStep::default() };
+        let rollout = RolloutEvidence { steps: vec![step], ..RolloutEvidence::default() };
+        let mut record = RunRecord { ended: true, rollout: Some(rollout), ..RunRecord::default() };
+        judge_steps(out.path(), &mut record);
+        assert_eq!(gate::untested(&record), ["writes"]);
     }
 }

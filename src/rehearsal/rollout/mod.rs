@@ -2,7 +2,7 @@
 //! go on, hold, or roll back by the verdict.
 //!
 //! Each increment is a run of its own in a folder below, judged as the handbook's Phase 4 wants it;
-//! the journey's own record holds what they came to, and is judged by that.
+//! the rollout's own record holds what they came to, and is judged by that.
 
 mod again;
 mod step;
@@ -50,8 +50,8 @@ pub struct RolloutOptions {
     pub drills: Vec<drill::Name>,
 }
 
-/// A journey under way.
-struct Journey<'a> {
+/// A rollout under way.
+struct Rollout<'a> {
     options: &'a RolloutOptions,
     folder: &'a RunFolder,
     context: ActContext,
@@ -65,7 +65,7 @@ struct Journey<'a> {
     /// Those that the largest percentage until now has let in.
     inside: BTreeSet<String>,
     /// What was seen of the routing, over all increments.
-    looks: Vec<Sample>,
+    samples: Vec<Sample>,
     evidence: RolloutEvidence,
     /// What broke within the step under way.
     broken: Option<Error>,
@@ -168,7 +168,7 @@ async fn travel(
     let watchdog = stack.is_none().then(|| rehearsal.executable.clone());
     let target = Target { database_url, base_url, replica_url, config, watchdog };
     let (flag, watchdog) = run.act(ActKind::FlagOff, flag_off(options, &target)).await?;
-    let mut journey = Journey {
+    let mut rollout = Rollout {
         options,
         folder,
         context: context.clone(),
@@ -178,21 +178,21 @@ async fn travel(
         on_rig,
         orgs: sample(rehearsal.orgs, SAMPLE, rehearsal.rng_seed),
         inside: BTreeSet::new(),
-        looks: Vec::new(),
+        samples: Vec::new(),
         evidence: run.record.rollout.clone().unwrap_or_default(),
         broken: None,
     };
-    let arrived = journey.increments(run, stack.as_mut(), began).await;
+    let arrived = rollout.increments(run, stack.as_mut(), began).await;
     if arrived {
-        run.record.drills = journey.drills(run, stack.as_mut()).await.unwrap_or_default();
+        run.record.drills = rollout.drills(run, stack.as_mut()).await.unwrap_or_default();
     }
     // If nobody has seen where the flag stands, the watchdog tries on after us.
     if let Some(watchdog) =
-        journey.watchdog.take().filter(|_| journey.evidence.flag_left_at.is_some())
+        rollout.watchdog.take().filter(|_| rollout.evidence.flag_left_at.is_some())
     {
         watchdog.release();
     }
-    if let Err(error) = journey.save(run, began) {
+    if let Err(error) = rollout.save(run, began) {
         run.broken.get_or_insert(error);
     }
     Some(())
@@ -221,13 +221,13 @@ async fn flag_off(
     Ok((flag, watchdog))
 }
 
-impl Journey<'_> {
+impl Rollout<'_> {
     /// Every increment in turn; whether all of them are behind us.
     async fn increments(
         &mut self,
         run: &mut Run<'_>,
         mut stack: Option<&mut Stack>,
-        journey_began: Instant,
+        rollout_began: Instant,
     ) -> bool {
         let mut reached = 0.0;
         for (number, percent) in SCHEDULE.into_iter().enumerate() {
@@ -244,13 +244,13 @@ impl Journey<'_> {
             // Written down before anything is done about it: whoever kills us meanwhile has the finding.
             self.evidence.flag_left_at = None;
             self.evidence.steps.push(step);
-            let noted = self.save(run, journey_began);
+            let noted = self.save(run, rollout_began);
             let left = self.act_on_it(reached).await;
             if let Some(error) = self.broken.take() {
                 run.broken.get_or_insert(error);
             }
             run.push_act(ActName::Increment(percent), state, began.elapsed(), &note);
-            if let Err(error) = noted.and_then(|()| self.save(run, journey_began)) {
+            if let Err(error) = noted.and_then(|()| self.save(run, rollout_began)) {
                 run.broken.get_or_insert(error);
                 return false;
             }
@@ -324,9 +324,9 @@ impl Journey<'_> {
         run.record.increment_percent = self.evidence.steps.last().map(|step| step.percent);
         run.record.rollout = Some(self.evidence.clone());
         run.record.duration_s = began.elapsed().as_secs_f64();
-        if !self.looks.is_empty() {
-            run.record.watch = Some(gate::watched(&self.looks, None));
-            self.folder.write_looks(&self.looks)?;
+        if !self.samples.is_empty() {
+            run.record.watch = Some(gate::watched(&self.samples, None));
+            self.folder.write_samples(&self.samples)?;
         }
         self.folder.write_record(&run.record)
     }

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::super::{Increment, Options, run};
 use super::again::{folder_of, is_accounted_for};
-use super::{Journey, PROPAGATION, compressed};
+use super::{PROPAGATION, Rollout, compressed};
 use crate::act::ActContext;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -27,7 +27,7 @@ const READ: &str = "/finance/revenue?orgId={{org}}&limit=5";
 /// How long after a request that was not taken the next one is sent.
 const BEFORE_ANOTHER_TRY: Duration = Duration::from_secs(1);
 
-impl Journey<'_> {
+impl Rollout<'_> {
     /// One increment: its own run in a folder of its own.
     pub(super) async fn step(&mut self, number: usize, percent: f64) -> RolloutStep {
         let began = Instant::now();
@@ -57,7 +57,7 @@ impl Journey<'_> {
     ) -> Result<()> {
         self.context.check_stop()?;
         self.flag.set(percent).await?;
-        let seen_before = self.looks.len();
+        let seen_before = self.samples.len();
         step.routing = self.prove(percent).await?;
         if !step.routing.proven {
             refuse(step, format!("reads are not routed as {percent} % asks for"));
@@ -68,8 +68,8 @@ impl Journey<'_> {
             step.attempts += 1;
             step.folder = folder_of(percent, step.attempts);
             let mut options = self.step_options(number, step.attempts);
-            let looks = self.looks[seen_before..].to_vec();
-            options.increment = Some(Increment { percent, looks });
+            let samples = self.samples[seen_before..].to_vec();
+            options.increment = Some(Increment { percent, samples });
             let own = RunFolder::create(Some(&self.folder.path().join(&step.folder)))?;
             let (record, broke) = match run(&options, &own, &self.context).await {
                 Ok(record) => (record, None),
@@ -132,8 +132,8 @@ impl Journey<'_> {
             if !proven && Instant::now() < end {
                 continue;
             }
-            self.note_look(percent, &one);
-            self.note_look(percent, &other);
+            self.note_sample(percent, &one);
+            self.note_sample(percent, &other);
             if proven {
                 self.inside = other.partitioned;
             }
@@ -152,7 +152,7 @@ impl Journey<'_> {
     /// After a load that went well: is every org still where it was?
     async fn look_again(&mut self, percent: f64, step: &mut RolloutStep) -> Result<()> {
         let last = self.survey().await?;
-        self.note_look(percent, &last);
+        self.note_sample(percent, &last);
         let wavering = self.inside.symmetric_difference(&last.partitioned).count();
         let silent = last.silent.len();
         step.routing.silent += silent as u64;
@@ -192,10 +192,10 @@ impl Journey<'_> {
     }
 
     /// What the gate reads of a survey.
-    fn note_look(&mut self, percent: f64, survey: &Survey) {
+    fn note_sample(&mut self, percent: f64, survey: &Survey) {
         let (partitioned, legacy) = (survey.partitioned.len(), survey.legacy.len());
         let silent = survey.silent.len();
-        self.looks.push(Sample {
+        self.samples.push(Sample {
             at: chrono::Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
             error: (silent > 0).then(|| format!("{silent} orgs without an answer")),
             percentage: Some(percent),

@@ -176,6 +176,30 @@ async fn the_command_tells_identical_different_empty_and_wrong_apart() {
     run(&["--table", "cash_balance", "--allow-empty"]).code(0);
 }
 
+/// Whoever looks inside sees statements, and no value of a row or of the URL.
+#[tokio::test]
+async fn statements_are_shown_without_values_to_whoever_asks_twice() {
+    let database = reference_database().await;
+    support::execute(
+        &database.url,
+        "UPDATE revenue_transactions_partitioned SET customer = 'guest 9' WHERE id = 1",
+    )
+    .await;
+    let said = |arguments: &[&str]| {
+        let out = tempfile::tempdir().expect("a folder");
+        let mut command = support::cutover();
+        command.env("CUTOVER_DATABASE_URL", &database.url).env_remove("RUST_LOG");
+        command.args(["diff", "--out"]).arg(out.path()).args(arguments);
+        String::from_utf8_lossy(&command.assert().code(11).get_output().stderr).into_owned()
+    };
+    let (decided, all) = (said(&["-v"]), said(&["-vv"]));
+    assert!(decided.contains("reading") && !decided.contains("SELECT"), "{decided}");
+    assert!(all.contains("sqlx::query") && all.contains("SELECT"), "{all}");
+    assert!(!all.contains("guest 9"), "{all}");
+    let url = url::Url::parse(&database.url).expect("a URL");
+    assert!(url.password().is_none_or(|password| !all.contains(password)), "{all}");
+}
+
 #[tokio::test]
 async fn what_cannot_be_compared_is_said_and_leaves_no_file() {
     let database = reference_database().await;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::digest::{Digests, OrgDigest, OrgKey, Secret, Totals};
 use cutover_error::{Context, Error, Result};
-use cutover_ground::whole_file::WholeFile;
+use cutover_ground::whole_file::{WholeFile, remove_drafts};
 
 /// The folder inside the run's folder.
 const FOLDER: &str = "checkpoint";
@@ -50,6 +50,8 @@ impl Checkpoints {
         }
         let mut found = Vec::new();
         if folder.exists() {
+            // A draft that was never put in place is no checkpoint.
+            remove_drafts(&folder);
             let place = || format!("cannot read {}", folder.display());
             for entry in std::fs::read_dir(&folder).or_usage(place(), HINT)? {
                 found.push(entry.or_usage(place(), HINT)?.path());
@@ -58,10 +60,6 @@ impl Checkpoints {
         let mut checkpoints = Self { folder, identity, every, made: found.len(), found };
         let mut secret = None;
         for path in std::mem::take(&mut checkpoints.found) {
-            // A draft that was never put in place is no checkpoint.
-            if path.extension().is_some() {
-                continue;
-            }
             let (_, its) = checkpoints.start_reading(&path)?;
             secret.get_or_insert(its);
             checkpoints.found.push(path);
@@ -294,5 +292,23 @@ mod tests {
         for length in 0..bytes.len() {
             assert!(read::<i64>(&mut &bytes[..length]).is_err(), "{length}");
         }
+    }
+
+    #[test]
+    fn a_draft_of_a_run_that_was_killed_is_no_checkpoint() {
+        let out = tempfile::tempdir().expect("a folder");
+        let folder = out.path().join(FOLDER);
+        std::fs::create_dir(&folder).expect("our own folder");
+        // As a kill leaves it, whose destructors never run.
+        let mut draft = WholeFile::create(folder.join("0-1")).expect("our own folder");
+        draft.write_all(b"half of i").expect("our own folder");
+        draft.flush().expect("our own folder");
+        std::mem::forget(draft);
+        let left = || std::fs::read_dir(&folder).expect("our own folder").count();
+        assert_eq!(left(), 1);
+        let (checkpoints, _) = Checkpoints::open(out.path(), true, 7, Duration::ZERO)
+            .expect("there is nothing to read");
+        assert!(!checkpoints.resumes());
+        assert_eq!(left(), 0);
     }
 }

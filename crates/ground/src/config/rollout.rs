@@ -150,6 +150,10 @@ mod tests {
                  [[limits]]\ncriterion = \"error_rate\"\nlimit = 0.001\nreason = \"b\"",
                 "[[limits]]: `error_rate` stands twice",
             ),
+            (
+                "[[limits]]\ncriterion = \"error_rte\"\nlimit = 0.002\nreason = \"a\"",
+                "unknown variant `error_rte`, expected one of `p95_overall`",
+            ),
         ];
         for (text, words) in cases {
             let error = Config::parse("config x", text).expect_err(text).to_string();

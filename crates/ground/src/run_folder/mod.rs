@@ -104,13 +104,13 @@ impl RunFolder {
         write_whole(&self.path.join(name), bytes)
     }
 
-    /// Writes what was seen of the platform, a line per look.
+    /// Writes what was seen of the platform, a line per sample.
     ///
     /// # Errors
     /// If the folder cannot be written.
-    pub fn write_looks(&self, looks: &[Sample]) -> Result<()> {
-        let lines = looks.iter().map(|look| {
-            let mut line = serde_json::to_string(look).or_run(WATCH, "")?;
+    pub fn write_samples(&self, samples: &[Sample]) -> Result<()> {
+        let lines = samples.iter().map(|sample| {
+            let mut line = serde_json::to_string(sample).or_run(WATCH, "")?;
             line.push('\n');
             Ok(line)
         });

@@ -22,7 +22,7 @@ pub struct Outside {
     /// Of `faults.json`.
     pub faults: Vec<PlantedFault>,
     /// Of `watch.jsonl`.
-    pub looks: Vec<Sample>,
+    pub samples: Vec<Sample>,
     /// The files that were there.
     pub files: Vec<EvidenceFile>,
 }
@@ -45,7 +45,7 @@ pub fn read_outside(folder: &Path) -> Result<Outside> {
         for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
             let place = format!("{}:{} is damaged", folder.join(WATCH).display(), number + 1);
             let hint = "each line is one look, as `cutover watch` writes them";
-            outside.looks.push(serde_json::from_str(line).or_run(place, hint)?);
+            outside.samples.push(serde_json::from_str(line).or_run(place, hint)?);
         }
     }
     Ok(outside)
