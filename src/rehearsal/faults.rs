@@ -17,9 +17,10 @@ use crate::act::ActContext;
 use crate::config::Config;
 use crate::drill::faults::{self, Case};
 use crate::error::{Context, Error, Result};
+use crate::evidence::class::FindingClass;
 use crate::evidence::criterion::CriterionId;
-use crate::evidence::fault::PlantedFault;
-use crate::evidence::finding::DiffPhase;
+use crate::evidence::fault::{PlantedFault, Sight};
+use crate::evidence::finding::{DiffPhase, Finding};
 use crate::evidence::limits::{LimitId, OtherLimit};
 use crate::evidence::run_record::{ActKind, RunRecord};
 use crate::evidence::verdict::{Kind, State};
@@ -184,16 +185,15 @@ impl Play<'_> {
         conclude(&own, &mut run.record)?;
         self.context.check_stop()?;
         note_verdict(&run.record, fault);
-        let after_s = |criterion: &str| {
-            let compared = OF_THE_COMPARISON.iter().any(|known| known.word() == criterion);
-            let end = match compared || criterion == PlantedFault::REFUSAL {
-                true => compared_at,
-                false => load_ended,
+        let after_s = |sight: &Sight| {
+            let end = match sight {
+                Sight::Criterion(id) if !OF_THE_COMPARISON.contains(id) => load_ended,
+                Sight::Criterion(_) | Sight::Comparison(_) => compared_at,
             };
             end.saturating_duration_since(planted).as_secs_f64()
         };
-        let all = fault.expected.iter().all(|criterion| fault.seen_by.contains(criterion));
-        let times = fault.expected.iter().map(|criterion| after_s(criterion));
+        let all = fault.expected.iter().all(|sight| fault.seen_by.contains(sight));
+        let times = fault.expected.iter().map(after_s);
         fault.seen_after_s = times.reduce(f64::max).filter(|_| all);
         fault.classes_missed = self.classes_missed(own.path());
         Ok(())
@@ -296,22 +296,21 @@ impl Play<'_> {
         if let (Some(why), Err(error)) = (&self.case.refused, compared)
             && error.to_string().contains(why)
         {
-            fault.seen_by.push(PlantedFault::REFUSAL.to_owned());
+            fault.seen_by.push(Sight::REFUSAL);
         }
     }
 
     /// Classes that the case names and the comparison did not find.
-    fn classes_missed(&self, folder: &Path) -> Vec<String> {
+    fn classes_missed(&self, folder: &Path) -> Vec<FindingClass> {
         let text = std::fs::read_to_string(folder.join("findings.jsonl")).unwrap_or_default();
-        let found: Vec<serde_json::Value> =
-            text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        let is_there = |class: &str| found.iter().any(|finding| finding["class"] == class);
-        self.case
-            .classes()
-            .into_iter()
-            .filter(|class| !is_there(class))
-            .map(str::to_owned)
-            .collect()
+        let found: Vec<FindingClass> = text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Finding>(line).ok())
+            .map(|finding| finding.class)
+            .collect();
+        let mut missed = self.case.classes();
+        missed.retain(|class| !found.contains(class));
+        missed
     }
 }
 
@@ -319,7 +318,7 @@ fn note_verdict(record: &RunRecord, fault: &mut PlantedFault) {
     let failed =
         record.criteria.iter().filter(|c| c.state == State::Fail && c.kind != Kind::Advice);
     let failed = failed.filter(|c| !OF_THE_MACHINE.contains(&c.id));
-    fault.seen_by.extend(failed.map(|criterion| criterion.id.word().to_owned()));
+    fault.seen_by.extend(failed.map(|criterion| Sight::Criterion(criterion.id)));
     fault.decision = Some(record.verdict.decision);
     fault.exit_code = Some(record.verdict.exit_code);
     fault.action = Some(record.verdict.action);

@@ -3,6 +3,9 @@
 use std::str::FromStr;
 
 use cutover_error::Error;
+use cutover_evidence::policy::{
+    DISABLE_ORG_S, EMERGENCY_ROLLBACK_S, ESCALATION_S, STANDARD_ROLLBACK_S,
+};
 
 /// A drill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,15 +64,23 @@ impl Name {
     /// Seconds it may take, and who says so.
     pub fn limit(self) -> (f64, &'static str) {
         match self {
-            Self::StandardRollback => (900.0, "handbook: standard rollback, ~15 minutes"),
-            Self::EmergencyRollback => (1800.0, "handbook: emergency rollback, ~30 minutes"),
-            Self::Restore => (1800.0, "handbook: emergency rollback with restore, ~30 minutes"),
-            Self::DisableOrg => (300.0, "handbook: decision matrix, single org affected, 5 min"),
+            Self::StandardRollback => {
+                (STANDARD_ROLLBACK_S, "handbook: standard rollback, ~15 minutes")
+            }
+            Self::EmergencyRollback => {
+                (EMERGENCY_ROLLBACK_S, "handbook: emergency rollback, ~30 minutes")
+            }
+            Self::Restore => {
+                (EMERGENCY_ROLLBACK_S, "handbook: emergency rollback with restore, ~30 minutes")
+            }
+            Self::DisableOrg => {
+                (DISABLE_ORG_S, "handbook: decision matrix, single org affected, 5 min")
+            }
             Self::RedisDown
             | Self::ReplicaLag
             | Self::PgbouncerRestart
             | Self::PrimaryRestart
-            | Self::MissingPartition => (900.0, ESCALATION),
+            | Self::MissingPartition => (ESCALATION_S, ESCALATION),
         }
     }
 

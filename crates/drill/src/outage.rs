@@ -9,13 +9,11 @@ use super::script::Script;
 use super::sql;
 use super::target::{DrillTarget, Part};
 use cutover_error::{Error, Result};
+use cutover_evidence::limits::{LimitId, Limits};
+use cutover_evidence::policy::REPLICA_LAG_WARNING_S;
 
-/// The handbook's warning for the lag of a replica, seconds.
-const LAG_WARNING_S: f64 = 10.0;
 /// A replica that is this near counts as there again, seconds.
 const LAG_OVER_S: f64 = 1.0;
-/// Share of requests that may fail while something has a fallback: the success criterion.
-const FAILED: f64 = 0.001;
 
 const CACHE: &str = "/monitoring/cache/invalidation-metrics";
 const LAG: &str = "/database/replica/lag";
@@ -65,7 +63,9 @@ pub(super) async fn replica_lag<S: DrillTarget>(
     let from = Instant::now();
     sql::replay(&replica_url, true).await?;
     script.did("replay paused on the replica", "");
-    let far = |said: &Value| said["maxReplicaLag"].as_f64().is_some_and(|lag| lag > LAG_WARNING_S);
+    let far = |said: &Value| {
+        said["maxReplicaLag"].as_f64().is_some_and(|lag| lag > REPLICA_LAG_WARNING_S)
+    };
     let (holds, said) = scene.until(LAG, SETTLE_TIMEOUT, far).await;
     script.prove("the lag is seen, beyond the warning of 10 s", holds, said.to_string());
     let warned = |said: &Value| said["alerts"]["warning"].as_u64().is_some_and(|count| count > 0);
@@ -131,7 +131,10 @@ async fn goes_on<S: DrillTarget>(scene: &Scene<'_, S>, script: &mut Script<'_>, 
     let since = Instant::now();
     let enough = scene.traffic.reads_since(since, PROOF_READS, SETTLE_TIMEOUT).await;
     let seen = scene.traffic.between(from, Instant::now());
-    let holds = enough && seen.failed as f64 <= FAILED * seen.requests as f64;
+    let limits = Limits { own: &scene.target.config.limits, phase: None };
+    // What has a fallback is held to the success criterion.
+    let most = limits.value(LimitId::ErrorRate) * seen.requests as f64;
+    let holds = enough && seen.failed as f64 <= most;
     script.prove("requests go on without it", holds, seen.seen());
 }
 

@@ -142,6 +142,11 @@ impl FindingClass {
         rows.chain(writes).chain(answers).chain(catalog)
     }
 
+    /// The class of this word, if there is one.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::all().find(|class| class.word() == word)
+    }
+
     /// Its word in files.
     pub const fn word(self) -> &'static str {
         match self {
@@ -157,8 +162,8 @@ impl FindingClass {
 impl<'de> serde::Deserialize<'de> for FindingClass {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let word = <std::borrow::Cow<'_, str>>::deserialize(from)?;
-        let known = Self::all().find(|class| class.word() == word);
-        known.ok_or_else(|| serde::de::Error::custom(format!("no finding is of class `{word}`")))
+        Self::of_word(&word)
+            .ok_or_else(|| serde::de::Error::custom(format!("no finding is of class `{word}`")))
     }
 }
 

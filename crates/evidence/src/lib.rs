@@ -20,6 +20,7 @@ pub mod limits;
 pub mod machine;
 pub mod manifest;
 pub mod observation;
+pub mod policy;
 pub mod rollout;
 pub mod run_record;
 pub mod shard;

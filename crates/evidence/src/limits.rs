@@ -207,3 +207,55 @@ pub struct OtherLimit {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
 }
+
+/// The limits that hold: the handbook's, unless their owner gave a reason for another.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits<'a> {
+    /// Those that are not the handbook's.
+    pub own: &'a [OtherLimit],
+    /// The phase that is judged; `None` for what belongs to no phase, which heeds no limit of a
+    /// single one and takes the handbook's value for staging.
+    pub phase: Option<Phase>,
+}
+
+impl<'a> Limits<'a> {
+    /// The value that holds, in the unit of [`Limit::unit`].
+    pub fn value(&self, id: LimitId) -> f64 {
+        let handbook = || id.limit().in_phase(self.phase.unwrap_or_default());
+        self.other(id).map_or_else(handbook, |other| other.limit)
+    }
+
+    /// The changed limit: one for this phase before one for every phase. A value that is no number
+    /// within the range is not heeded, wherever it comes from.
+    pub fn other(&self, id: LimitId) -> Option<&'a OtherLimit> {
+        let (lowest, highest) = id.limit().range;
+        let fits = |other: &&OtherLimit| {
+            other.criterion == id && (lowest..=highest).contains(&other.limit)
+        };
+        let of = |phase| self.own.iter().filter(fits).find(|other| other.phase == phase);
+        self.phase.and_then(|phase| of(Some(phase))).or_else(|| of(None))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_the_phase_goes_before_one_of_every_phase_and_nonsense_before_none() {
+        let other = |limit, phase| OtherLimit {
+            criterion: LimitId::ErrorRate,
+            limit,
+            reason: "measured behind a proxy".into(),
+            phase,
+        };
+        let value = |own: &[OtherLimit], phase| Limits { own, phase }.value(LimitId::ErrorRate);
+        assert_eq!(value(&[], Some(Phase::Staging)), 0.001);
+        let own = [other(0.002, None), other(0.003, Some(Phase::Staging))];
+        assert_eq!(value(&own, Some(Phase::Staging)), 0.003);
+        assert_eq!(value(&own, Some(Phase::Pilot)), 0.002);
+        assert_eq!(value(&own, None), 0.002);
+        let nonsense = [other(f64::NAN, None), other(7.0, None)];
+        assert_eq!(value(&nonsense, Some(Phase::Pilot)), 0.001);
+    }
+}

@@ -6,13 +6,12 @@ use sqlx::postgres::PgConnection;
 use super::{backup, item, sql, unknown};
 use cutover_error::Result;
 use cutover_evidence::checklist::Item;
+use cutover_evidence::limits::{LimitId, Limits};
 use cutover_ground::config::{Config, TablePair};
 use cutover_ground::pg::connect_reading;
 
 /// The handbook's oldest server.
 const OLDEST: i32 = 150_000;
-/// The handbook's limit: fewer rows apart than this.
-const ROW_DELTA: i64 = 10;
 
 pub(super) async fn items(config: &Config, database_url: &str) -> Result<Vec<Item>> {
     let title = "PostgreSQL 15+ answers";
@@ -23,11 +22,12 @@ pub(super) async fn items(config: &Config, database_url: &str) -> Result<Vec<Ite
             return Ok(vec![item("server_version", title, false, error.to_string(), &advice)]);
         }
     };
+    let row_delta = Limits { own: &config.limits, phase: None }.value(LimitId::RowDelta);
     let mut items = vec![version(&mut connection, title).await];
     for pair in &config.tables {
         items.push(tables(&mut connection, pair).await);
         items.push(trigger(&mut connection, pair).await);
-        items.push(parity(&mut connection, pair).await);
+        items.push(parity(&mut connection, pair, row_delta).await);
     }
     items.push(backup::age(config, &mut connection).await);
     items.push(log(config));
@@ -86,16 +86,17 @@ pub(super) async fn trigger(connection: &mut PgConnection, pair: &TablePair) -> 
     }
 }
 
-pub(super) async fn parity(connection: &mut PgConnection, pair: &TablePair) -> Item {
+/// `limit` is the difference of row counts that is too large.
+pub(super) async fn parity(connection: &mut PgConnection, pair: &TablePair, limit: f64) -> Item {
     let id = format!("row_delta_{}", pair.name);
-    let title = format!("{}: row count delta < {ROW_DELTA}", pair.name);
+    let title = format!("{}: row count delta < {limit}", pair.name);
     match sql::counts(connection, pair).await {
         // Two empty tables agree about nothing.
         Ok((0, 0)) => unknown(&id, &title, "both sides are empty", "seed or backfill first"),
         Ok((legacy, twin)) => {
             let seen = format!("{legacy} legacy, {twin} partitioned");
             let advice = "cutover diff --repair says which rows, and mends them";
-            item(&id, &title, (legacy - twin).abs() < ROW_DELTA, seen, advice)
+            item(&id, &title, ((legacy - twin).abs() as f64) < limit, seen, advice)
         }
         Err(why) => unknown(&id, &title, why, "are the tables there?"),
     }

@@ -10,15 +10,13 @@ use url::Url;
 use super::{item, sql, unknown};
 use cutover_error::Result;
 use cutover_evidence::checklist::Item;
+use cutover_evidence::limits::{LimitId, Limits};
+use cutover_evidence::policy::REPLICA_LAG_WARNING_S;
 use cutover_ground::config::{Config, WritingAct};
 use cutover_ground::http::{Site, TrustedRoots};
 use cutover_ground::pg::{connect, connect_reading};
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// The handbook's limit: fewer rows apart than this.
-const ROW_DELTA: u64 = 10;
-/// The handbook's warning for the lag of a replica, seconds.
-const LAG_S: f64 = 10.0;
 
 pub(super) async fn items(
     config: &Config,
@@ -27,7 +25,8 @@ pub(super) async fn items(
 ) -> Result<Vec<Item>> {
     let roots = TrustedRoots::with_file(config.tls.ca_file.as_deref())?;
     let mut site = Site::new(base_url, &roots, ANSWER_TIMEOUT)?;
-    let mut items = vec![health(&mut site).await, partitions(&mut site).await];
+    let row_delta = Limits { own: &config.limits, phase: None }.value(LimitId::RowDelta);
+    let mut items = vec![health(&mut site).await, partitions(&mut site, row_delta).await];
     items.push(recent_writes(config, database_url, &mut site).await);
     items.push(cache(&mut site).await);
     items.push(replicas(&mut site).await);
@@ -59,8 +58,10 @@ pub(super) async fn health(site: &mut Site) -> Item {
     }
 }
 
-pub(super) async fn partitions(site: &mut Site) -> Item {
-    let (id, title) = ("partition_metrics", "every table synced, row count delta < 10");
+/// `limit` is the difference of row counts that is too large.
+pub(super) async fn partitions(site: &mut Site, limit: f64) -> Item {
+    let title = format!("every table synced, row count delta < {limit}");
+    let (id, title) = ("partition_metrics", title.as_str());
     match site.json("/monitoring/partitions/metrics").await {
         Ok(said) => {
             let tables = said["tables"].as_array().cloned().unwrap_or_default();
@@ -68,7 +69,8 @@ pub(super) async fn partitions(site: &mut Site) -> Item {
                 .iter()
                 .filter(|table| {
                     let delta = table["rowCountDelta"].as_u64();
-                    table["status"] != "synced" || delta.is_none_or(|delta| delta >= ROW_DELTA)
+                    let apart = delta.is_none_or(|delta| delta as f64 >= limit);
+                    table["status"] != "synced" || apart
                 })
                 .map(Value::to_string)
                 .collect();
@@ -164,7 +166,7 @@ pub(super) async fn replicas(site: &mut Site) -> Item {
             Some(0) => unknown(id, title, "there is none", "nothing, where none is used"),
             Some(_) => {
                 let lag_s = said["maxReplicaLag"].as_f64();
-                let holds = lag_s.is_some_and(|lag_s| lag_s < LAG_S);
+                let holds = lag_s.is_some_and(|lag_s| lag_s < REPLICA_LAG_WARNING_S);
                 item(id, title, holds, said.to_string(), "fix the replica before you begin")
             }
             None => unknown(id, title, "the platform does not say", "ask the replica for its lag"),

@@ -13,6 +13,8 @@ use url::Url;
 use super::{backup, database, item, now, platform, sql, unknown};
 use cutover_error::Result;
 use cutover_evidence::checklist::{Checklist, Item};
+use cutover_evidence::limits::{LimitId, Limits, Phase};
+use cutover_evidence::policy::LOOKUPS_ENOUGH;
 use cutover_ground::act::{ActContext, Event};
 use cutover_ground::config::{Config, TablePair};
 use cutover_ground::http::{Site, TrustedRoots};
@@ -21,9 +23,6 @@ use cutover_ground::pg::connect_reading;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Reads of our own, each of another org.
 const READS: i64 = 200;
-/// The handbook's limit, a share of all look-ups, and how few of them say nothing.
-const HIT_RATE: f64 = 0.70;
-const LOOKUPS_ENOUGH: u64 = 200;
 /// Dependants that are named.
 const NAMED: usize = 10;
 
@@ -67,12 +66,13 @@ async fn database_items(config: &Config, milestone: Milestone, database_url: &st
             return vec![item("database", "PostgreSQL answers", false, error.to_string(), &advice)];
         }
     };
+    let row_delta = limits(config).value(LimitId::RowDelta);
     let mut items = Vec::new();
     for pair in &config.tables {
         // Without it there is no way back; who has done without by now knows.
         let trigger = database::trigger(&mut connection, pair).await;
         items.push(Item { optional: milestone == Milestone::Month1, ..trigger });
-        items.push(database::parity(&mut connection, pair).await);
+        items.push(database::parity(&mut connection, pair, row_delta).await);
         match milestone {
             Milestone::Day1 => {}
             Milestone::Week1 => items.push(leaves(&mut connection, pair).await),
@@ -87,14 +87,19 @@ async fn database_items(config: &Config, milestone: Milestone, database_url: &st
     items
 }
 
+fn limits(config: &Config) -> Limits<'_> {
+    Limits { own: &config.limits, phase: Some(Phase::PostRollout) }
+}
+
 async fn platform_items(config: &Config, base_url: &Url) -> Result<Vec<Item>> {
     let roots = TrustedRoots::with_file(config.tls.ca_file.as_deref())?;
     let mut site = Site::new(base_url, &roots, ANSWER_TIMEOUT)?;
+    let limits = limits(config);
     Ok(vec![
         platform::health(&mut site).await,
-        platform::partitions(&mut site).await,
+        platform::partitions(&mut site, limits.value(LimitId::RowDelta)).await,
         // Before our own reads, which are of orgs that nobody may have asked for of late.
-        hit_rate(&mut site).await,
+        hit_rate(&mut site, limits.value(LimitId::CacheHitRate)).await,
         reads(config, &mut site).await,
         alerts(&mut site).await,
         platform::replicas(&mut site).await,
@@ -219,8 +224,11 @@ async fn reads(config: &Config, site: &mut Site) -> Item {
     item(id, title, failed + elsewhere == 0, seen, "is the flag at 100 %, and no org disabled?")
 }
 
-async fn hit_rate(site: &mut Site) -> Item {
-    let (id, title) = ("hit_rate", "cache hit rate > 70 %, since the platform started");
+/// `least` is a share of look-ups.
+async fn hit_rate(site: &mut Site, least: f64) -> Item {
+    let percent = LimitId::CacheHitRate.limit().shown(least);
+    let title = format!("cache hit rate > {percent} %, since the platform started");
+    let (id, title) = ("hit_rate", title.as_str());
     let said = match site.json("/monitoring/cache/invalidation-metrics").await {
         Ok(said) => said,
         Err(why) => return unknown(id, title, why, "is the platform up?"),
@@ -231,7 +239,7 @@ async fn hit_rate(site: &mut Site) -> Item {
             let lookups = hits.saturating_add(misses);
             let rate = hits as f64 / lookups as f64;
             let seen = format!("{:.1} % of {lookups} look-ups", rate * 100.0);
-            item(id, title, rate > HIT_RATE, seen, "investigate the cache's configuration")
+            item(id, title, rate > least, seen, "investigate the cache's configuration")
         }
         (Some(_), Some(_)) => unknown(id, title, "too few look-ups to tell", "ask again later"),
         _ => unknown(id, title, "the platform does not say", "ask the cache itself"),

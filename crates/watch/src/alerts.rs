@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use cutover_evidence::policy::Threshold;
 use cutover_evidence::watch::{Alarm, AlarmLevel, Metric, Sample};
 
-use super::metrics::{THRESHOLDS, value};
+use super::metrics::value;
 
 /// Looks in a row that raise an alarm, and that clear it.
 const RAISED_BY: usize = 2;
@@ -28,16 +29,21 @@ struct Memory {
 }
 
 /// Every metric's memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Alerts {
+    thresholds: Vec<Threshold>,
     memory: BTreeMap<Metric, Memory>,
 }
 
 impl Alerts {
+    pub(super) fn new(thresholds: Vec<Threshold>) -> Self {
+        Self { thresholds, memory: BTreeMap::new() }
+    }
+
     /// Takes a look; returns the alarms that changed.
     pub(super) fn take(&mut self, look: &Sample) -> Vec<Alarm> {
         let mut changed = Vec::new();
-        for (metric, warning, critical, action) in THRESHOLDS {
+        for Threshold { metric, warning, critical, action } in self.thresholds.iter().copied() {
             // What nobody said is neither good nor bad.
             let Some(value) = value(metric, look) else { continue };
             let memory = self.memory.entry(metric).or_default();
@@ -58,7 +64,8 @@ impl Alerts {
 
     /// The alarms that stand.
     pub(super) fn raised(&self) -> Vec<Alarm> {
-        let action = |metric| THRESHOLDS.iter().find(|(m, ..)| *m == metric).map_or("", |t| t.3);
+        let of = |metric| self.thresholds.iter().find(|threshold| threshold.metric == metric);
+        let action = |metric| of(metric).map_or("", |threshold| threshold.action);
         let raised = self.memory.iter().filter(|(_, memory)| memory.level > AlarmLevel::Clear);
         raised
             .map(|(metric, memory)| Alarm {
@@ -117,10 +124,16 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cutover_evidence::limits::Limits;
+    use cutover_evidence::policy::thresholds;
+
+    fn alerts() -> Alerts {
+        Alerts::new(thresholds(&Limits::default()))
+    }
 
     /// The levels after looks with these lags; `None` is a look that does not say.
     fn levels(lags_s: &[Option<f64>]) -> Vec<AlarmLevel> {
-        let mut alerts = Alerts::default();
+        let mut alerts = alerts();
         let mut level = AlarmLevel::Clear;
         let step = |lag: &Option<f64>| {
             let look = Sample { replica_lag_s: *lag, ..Sample::default() };
@@ -154,7 +167,7 @@ mod tests {
 
     #[test]
     fn what_the_last_look_saw_is_open_until_another_has_seen_it() {
-        let mut alerts = Alerts::default();
+        let mut alerts = alerts();
         let off = Sample { triggers_off: Some(1), ..Sample::default() };
         alerts.take(&off);
         assert_eq!(alerts.open(), [Metric::Triggers]);
@@ -165,7 +178,7 @@ mod tests {
     #[test]
     fn a_platform_that_calls_itself_ill_is_an_alarm() {
         let level = |status: &str| {
-            let mut alerts = Alerts::default();
+            let mut alerts = alerts();
             let look = Sample { system_status: Some(status.into()), ..Sample::default() };
             alerts.take(&look);
             alerts.take(&look);
@@ -200,7 +213,7 @@ mod tests {
     #[test]
     fn a_cache_that_still_fills_rings_no_bell_and_one_that_stays_empty_does() {
         let raised = |filling: &[bool]| {
-            let mut alerts = Alerts::default();
+            let mut alerts = alerts();
             for cache_filling in filling {
                 let look = Sample {
                     hit_rate_percent: Some(40.0),
@@ -217,7 +230,7 @@ mod tests {
 
     #[test]
     fn an_endpoint_that_is_down_is_an_alarm() {
-        let mut alerts = Alerts::default();
+        let mut alerts = alerts();
         let down = Sample { error: Some("refused".into()), ..Sample::default() };
         assert!(alerts.take(&down).is_empty());
         let raised = alerts.take(&down);

@@ -25,6 +25,8 @@ pub use notify::Notify;
 
 use alerts::Alerts;
 use cutover_error::{Context, Result};
+use cutover_evidence::limits::Limits;
+use cutover_evidence::policy::thresholds;
 use cutover_evidence::watch::{AlarmLevel, Metric};
 use cutover_ground::act::{ActContext, Event};
 use cutover_ground::config::Config;
@@ -87,7 +89,8 @@ pub async fn watch(
     let mut file = file.or_usage(&place, "give --out a writable folder")?;
     let source = without_secrets(base_url);
     let mut poll = Poll::new(config, base_url, options.database_url.as_deref())?;
-    let (mut alerts, mut view) = (Alerts::default(), View::default());
+    let thresholds = thresholds(&Limits { own: &config.limits, phase: None });
+    let (mut alerts, mut view) = (Alerts::new(thresholds.clone()), View::new(thresholds));
     let mut summary = Summary::default();
     let began = Instant::now();
     context.started("watch", None, "looks");

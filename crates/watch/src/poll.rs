@@ -11,6 +11,7 @@ use super::database::Database;
 use super::reads::OwnReads;
 use cutover_error::Result;
 use cutover_evidence::observation::still_filling;
+use cutover_evidence::policy::LOOKUPS_ENOUGH;
 use cutover_evidence::watch::Sample;
 use cutover_ground::config::Config;
 use cutover_ground::http::{Site, TrustedRoots};
@@ -21,7 +22,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const READS: i64 = 25;
 /// Looks over which the hit rate is taken, and look-ups below which it says nothing.
 const HIT_LOOKS: usize = 12;
-const LOOKUPS_ENOUGH: u64 = 200;
 
 /// What is remembered between two looks.
 pub(super) struct Poll {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use cutover_evidence::policy::Threshold;
 use cutover_evidence::watch::{AlarmLevel, Metric, Sample};
 
 use super::{metrics, poll};
@@ -12,16 +13,21 @@ const DRAWN: usize = 30;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// The figures of the last looks; `None` if nobody said.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct View {
+    thresholds: Vec<Threshold>,
     last: BTreeMap<Metric, VecDeque<Option<f64>>>,
 }
 
 impl View {
+    pub(super) fn new(thresholds: Vec<Threshold>) -> Self {
+        Self { thresholds, last: BTreeMap::new() }
+    }
+
     /// Takes a look; returns what is to be seen now: a sentence, then a line per metric.
     pub(super) fn take(&mut self, look: &Sample) -> String {
         let mut lines = vec![poll::words(look)];
-        for (metric, warning, critical) in metrics::limits() {
+        for Threshold { metric, warning, critical, .. } in self.thresholds.iter().copied() {
             let last = self.last.entry(metric).or_default();
             last.push_back(metrics::value(metric, look));
             if last.len() > DRAWN {
@@ -58,10 +64,14 @@ fn bar(value: Option<f64>, critical: f64) -> char {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cutover_evidence::limits::Limits;
+    use cutover_evidence::policy::thresholds;
 
     #[test]
     fn a_line_per_metric_says_figure_course_and_alarm() {
-        let (mut view, mut memory) = (View::default(), super::super::alerts::Alerts::default());
+        let thresholds = thresholds(&Limits::default());
+        let mut view = View::new(thresholds.clone());
+        let mut memory = super::super::alerts::Alerts::new(thresholds.clone());
         let mut shown = String::new();
         for lag_s in [Some(0.0), None, Some(15.0), Some(40.0), Some(40.0), Some(40.0), Some(40.0)] {
             let mut look = Sample { replica_lag_s: lag_s, ..Sample::default() };
@@ -73,12 +83,12 @@ mod tests {
         assert!(lag.contains(" 40.0 s      ▁ ▅████") && lag.ends_with("  CRITICAL"), "{lag}");
         let pool = shown.lines().find(|line| line.contains("pool")).expect("a line");
         assert!(pool.contains(" ? %") && pool.ends_with("critical > 99.9"), "{pool}");
-        assert_eq!(shown.lines().count(), 1 + metrics::limits().count());
+        assert_eq!(shown.lines().count(), 1 + thresholds.len());
     }
 
     #[test]
     fn only_the_last_looks_are_drawn() {
-        let mut view = View::default();
+        let mut view = View::new(thresholds(&Limits::default()));
         let look = Sample { row_delta: Some(2000.0), ..Sample::default() };
         let shown = (0..100).map(|_| view.take(&look)).last().expect("a hundred");
         assert_eq!(shown.matches('█').count(), DRAWN);

@@ -154,14 +154,14 @@ fn score(fault: &PlantedFault) -> String {
     let after = fault.seen_after_s.map_or(String::new(), |after_s| format!("{after_s:.1} s"));
     let decision = fault.decision.map_or("no verdict", Decision::label);
     let action = fault.action.map_or("", Action::label);
-    let by = fault.seen_by.join(", ");
+    let by = words(&fault.seen_by);
     let name = &fault.name;
     let mut text = format!("{word:<9} {name:<34} {after:>7}  {decision}: {action}  {by}");
     if !fault.passed() {
-        let (expected, action) = (fault.expected.join(", "), fault.expected_action.label());
+        let (expected, action) = (words(&fault.expected), fault.expected_action.label());
         let _ = write!(text, "\n          expected: {expected} and {action}");
         if !fault.classes_missed.is_empty() {
-            let _ = write!(text, "; not found: {}", fault.classes_missed.join(", "));
+            let _ = write!(text, "; not found: {}", words(&fault.classes_missed));
         }
         if !fault.broke.is_empty() {
             let _ = write!(text, "; {}", fault.broke);
@@ -184,4 +184,8 @@ fn line(drill: &Drill) -> String {
         let _ = write!(text, "\n           {}", drill.note);
     }
     text
+}
+
+fn words(of: &[impl ToString]) -> String {
+    of.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

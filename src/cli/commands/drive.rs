@@ -17,6 +17,7 @@ use crate::drive::CapacityOptions;
 use crate::error::{Error, Result};
 use crate::evidence::criterion::CriterionId;
 use crate::evidence::drive::{DriveEvidence, Side};
+use crate::evidence::limits::{LimitId, Limits};
 use crate::evidence::run_record::{Act, ActKind, ActState};
 use crate::evidence::shard::Shard;
 use crate::evidence::verdict::{Criterion, Kind};
@@ -109,8 +110,6 @@ pub struct DriveArgs {
 const NOMINAL_RATE_PER_S: f64 = 1000.0;
 /// Longer than a pair.
 const ONE_TURN: Duration = Duration::from_secs(86_400);
-/// The handbook's share of requests that may fail.
-const ERROR_LIMIT: f64 = 0.001;
 /// Failed over passed rate at which a search of the capacity ends.
 const CAPACITY_PRECISION: f64 = 1.05;
 /// As many as a machine takes without a word to its administrator.
@@ -147,21 +146,21 @@ impl DriveArgs {
     }
 
     /// What `--find-capacity` looks for.
-    fn search(&self, modes: &[Side], routing: &RoutingConfig) -> Result<CapacityOptions> {
+    fn search(&self, modes: &[Side], config: &Config) -> Result<CapacityOptions> {
         let values::Rate::PerSecond(first_per_s) = self.rate else {
             let what = "--rate max: a search of the capacity begins at a rate";
             return Err(Error::usage(what, "give a number, or leave --find-capacity out"));
         };
         // A flag that is switched needs its time before each step.
-        let settle = match routing.switches_a_flag() {
-            true => routing.settle(),
+        let settle = match config.routing.switches_a_flag() {
+            true => config.routing.settle(),
             false => Duration::ZERO,
         };
         Ok(CapacityOptions {
             modes: modes.to_vec(),
             first_per_s,
             p95_limit: self.p95_limit,
-            error_limit: ERROR_LIMIT,
+            error_limit: Limits { own: &config.limits, phase: None }.value(LimitId::ErrorRate),
             step: self.capacity_step,
             warm_up: settle.max(Duration::from_secs(1)),
             precision: CAPACITY_PRECISION,
@@ -254,7 +253,7 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
     let intents = intents::drive(&scenario, &config);
     intents::announce(printer, &config.environment, &place, &intents, &left_out)?;
     let (modes, rng_seed) = (args.modes(&config.routing)?, args.target.rng_seed);
-    let search = args.find_capacity.then(|| args.search(&modes, &config.routing)).transpose()?;
+    let search = args.find_capacity.then(|| args.search(&modes, &config)).transpose()?;
     let load = args.load(&config.routing, &modes)?;
     let plan = Plan::new(&scenario, &load.plan_options(&modes, args.orgs, rng_seed))?;
     let folder = RunFolder::create(args.target.out.as_deref())?;

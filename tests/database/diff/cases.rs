@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use cutover::drill::faults::{self, Case};
+use cutover::evidence::class::FindingClass;
 use cutover::evidence::finding::{Finding, Severity};
 
 use crate::support;
@@ -71,8 +72,8 @@ fn days_from_today(value: &str) -> Option<String> {
 }
 
 /// Which check sees findings of a class.
-fn check_of(class: &str) -> &'static str {
-    match class {
+fn check_of(class: FindingClass) -> &'static str {
+    match class.word() {
         "missing" | "extra" | "mismatched" | "duplicate" | "wrong_org" | "misrouted"
         | "null_org" | "null_key" => "rows",
         "trigger_column_missing" | "trigger_swallows_errors" | "trigger_coverage_unknown" => {
@@ -97,7 +98,7 @@ pub fn scoreboard(cases: &[Case]) -> String {
     );
     for case in cases {
         let classes = case.classes();
-        let mut checks: Vec<&str> = classes.iter().map(|class| check_of(class)).collect();
+        let mut checks: Vec<&str> = classes.iter().map(|class| check_of(*class)).collect();
         checks.sort_unstable();
         checks.dedup();
         let seen = match (&case.refused, checks.is_empty()) {
@@ -107,15 +108,19 @@ pub fn scoreboard(cases: &[Case]) -> String {
             (None, false) => checks.join(", "),
         };
         let how = case.planted();
-        let under_load = case.under_load.seen_by.join(", ");
+        let under_load = words(&case.under_load.seen_by);
         let action = case.under_load.action.label();
         let fault = case.fault.replace('|', "\\|");
         text += &format!(
             "| {fault} | {how}: [{name}](../fixtures/faults/{name}.toml) | {seen} | {} | {under_load} \
              | {action} |\n",
-            classes.join(", "),
+            words(&classes),
             name = case.name
         );
     }
     text
+}
+
+fn words(of: &[impl ToString]) -> String {
+    of.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

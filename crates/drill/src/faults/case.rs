@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
-use cutover_error::{Context, Result};
+use cutover_error::{Context, Error, Result};
+use cutover_evidence::class::FindingClass;
+use cutover_evidence::fault::Sight;
 use cutover_evidence::verdict::Action;
 use cutover_ground::config::TablePair;
 
@@ -42,8 +44,8 @@ pub struct Case {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
-    /// Criteria that have to fail; none if nothing is wrong.
-    pub seen_by: Vec<String>,
+    /// What has to see it; nothing if nothing is wrong.
+    pub seen_by: Vec<Sight>,
     /// What the verdict has to ask for.
     pub action: Action,
     /// More statements that plant it, for what only a load can show.
@@ -82,14 +84,20 @@ impl Case {
     /// A usage error that names it.
     pub fn parse(name: &str, text: &str) -> Result<Self> {
         let case: Self = toml::from_str(text).or_usage(format!("fault {name}"), "")?;
+        if let Some(line) = case.expect.iter().find(|line| class_of(line).is_none()) {
+            return Err(Error::usage(
+                format!("fault {name}: no finding is of the class in `{line}`"),
+                "",
+            ));
+        }
         Ok(Self { name: name.to_owned(), ..case })
     }
 
     /// Classes that a comparison at rest finds, each once.
-    pub fn classes(&self) -> Vec<&str> {
-        let mut classes: Vec<&str> =
-            self.expect.iter().filter_map(|line| line.split(' ').nth(1)).collect();
-        classes.sort_unstable();
+    pub fn classes(&self) -> Vec<FindingClass> {
+        let mut classes: Vec<FindingClass> =
+            self.expect.iter().filter_map(|line| class_of(line)).collect();
+        classes.sort_unstable_by_key(|class| class.word());
         classes.dedup();
         classes
     }
@@ -105,4 +113,9 @@ impl Case {
             (_, misbehave) => format!("platform: {}", misbehave.join(", ")),
         }
     }
+}
+
+/// A line that is expected names a table, then the class.
+fn class_of(line: &str) -> Option<FindingClass> {
+    FindingClass::of_word(line.split(' ').nth(1)?)
 }

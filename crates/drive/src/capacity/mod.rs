@@ -18,6 +18,7 @@ use cutover_error::{Context, Error, Result};
 use cutover_evidence::answers::IsolationEvidence;
 use cutover_evidence::capacity::{CapacityEvidence, CapacityStep, StepOutcome};
 use cutover_evidence::drive::{DriveEvidence, Side};
+use cutover_evidence::policy::GENERATOR_CPU_LIMIT;
 use cutover_ground::act::{ActContext, Event};
 use cutover_ground::routing::Switch;
 use cutover_scenario::{Plan, PlanOptions, Scenario, Shape};
@@ -55,8 +56,6 @@ const LEAST_REQUESTS: f64 = 100.0;
 const GROWTH: f64 = 0.25;
 /// What a target gets to recover from a step that was too much for it.
 const RECOVERY: Duration = Duration::from_secs(5);
-/// As the judge of a load has it: see `gate::validity`.
-const GENERATOR_CPU_LIMIT: f64 = 0.8;
 
 /// Searches the capacity of each mode, every step in a folder of its own below `out`.
 ///

@@ -3,21 +3,18 @@
 
 use super::catalogue::criterion;
 use super::limits;
-use super::watched::LONGEST_GAP_S;
 use cutover_evidence::criterion::CriterionId;
 use cutover_evidence::drill::Drill;
 use cutover_evidence::fault::PlantedFault;
 use cutover_evidence::finding::Pruning;
 use cutover_evidence::limits::LimitId;
+use cutover_evidence::policy::{EMERGENCY_ROLLBACK_S, LONGEST_GAP_S, STANDARD_ROLLBACK_S};
 use cutover_evidence::run_record::RunRecord;
 use cutover_evidence::verdict::{Criterion, State};
 use cutover_evidence::watch::RoutedShare;
 
 /// With fewer requests a share says nothing.
 const MIN_REQUESTS: u64 = 100;
-/// Handbook, rollback procedures: about 15 and about 30 minutes.
-const STANDARD_ROLLBACK_S: f64 = 900.0;
-const EMERGENCY_ROLLBACK_S: f64 = 1800.0;
 /// How many standard deviations a share may be off by chance.
 const CHANCE: f64 = 3.0;
 

@@ -3,6 +3,7 @@
 use super::sql;
 use cutover_evidence::criterion::CriterionId;
 use cutover_evidence::finding::Severity;
+use cutover_evidence::policy::SCHEDULE;
 use cutover_evidence::run_record::{RunRecord, TargetPair};
 use cutover_evidence::verdict::{Action, Criterion, Decision, Kind, State};
 
@@ -40,9 +41,6 @@ fn stay(record: &RunRecord) -> String {
         _ => "Stay where you are.".into(),
     }
 }
-
-/// Percentages of the handbook's schedule (Phase 4).
-const SCHEDULE: [f64; 6] = [1.0, 5.0, 10.0, 25.0, 50.0, 100.0];
 
 fn proceed(record: &RunRecord) -> Vec<String> {
     if record.target.rig {

@@ -6,12 +6,9 @@ use super::load::{NO_LOAD, milliseconds, percent};
 use super::statistics::{MIN_PAIRS, as_felt, confidence_of, without_own_lag};
 use cutover_evidence::criterion::CriterionId;
 use cutover_evidence::drive::{DriveEvidence, Side, Window};
+use cutover_evidence::policy::{GENERATOR_CPU_LIMIT, SKIPPED_LIMIT};
 use cutover_evidence::verdict::Criterion;
 
-/// Arrivals that nobody could send.
-const SKIPPED_LIMIT: f64 = 0.001;
-/// Share of the processors the generator may use itself.
-const GENERATOR_CPU_LIMIT: f64 = 0.8;
 /// A lag whose p95 is above this share of the baseline's p95 is most of what was measured.
 const DOMINANT_LAG: f64 = 0.5;
 /// A shorter lag, or difference of lags, is told by the comparison without it alone: there are targets

@@ -4,10 +4,8 @@ use std::collections::BTreeSet;
 
 use chrono::DateTime;
 
+use cutover_evidence::policy::LONGEST_GAP_S;
 use cutover_evidence::watch::{AlarmLevel, Metric, RoutedShare, Sample, WatchEvidence};
-
-/// Between looks farther apart nobody watched: the handbook looks every hour at least.
-pub(super) const LONGEST_GAP_S: f64 = 3900.0;
 
 /// The sum of all looks at the platform of a run, whatever their order. One at another platform counts
 /// for nothing, nor does one whose time is no time.

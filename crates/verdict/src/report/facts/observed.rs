@@ -2,16 +2,9 @@
 
 use super::Tone;
 use crate::report::text::{count, counted, number};
+use cutover_evidence::limits::{LimitId, Limits};
 use cutover_evidence::observation::Observation;
-
-/// Handbook, "Alert Thresholds": a cache hit rate below this is a warning, in percent.
-pub const HIT_RATE_WARNING_PERCENT: f64 = 70.0;
-/// Handbook, "Alert Thresholds": a cache hit rate below this is critical, in percent.
-pub const HIT_RATE_CRITICAL_PERCENT: f64 = 50.0;
-/// Handbook, "Alert Thresholds": replica lag above this is a warning, in seconds.
-const REPLICA_LAG_WARNING_S: f64 = 10.0;
-/// Handbook, "Alert Thresholds": replica lag above this is critical, in seconds.
-const REPLICA_LAG_CRITICAL_S: f64 = 30.0;
+use cutover_evidence::policy::{HIT_RATE_CRITICAL, REPLICA_LAG_WARNING_S};
 
 /// One sentence with how good its news is.
 pub struct Said {
@@ -63,7 +56,7 @@ pub fn lost_spans(observations: &[Observation]) -> Vec<(f64, f64)> {
 }
 
 /// Everything worth saying about the observations, in sentences.
-pub fn observed(observations: &[Observation]) -> Vec<Said> {
+pub fn observed(observations: &[Observation], limits: &Limits<'_>) -> Vec<Said> {
     if observations.is_empty() {
         let text = "The platform was not observed, so nothing is known of its cache, its alerts \
                     or its replica lag. That is not good news.";
@@ -73,9 +66,9 @@ pub fn observed(observations: &[Observation]) -> Vec<Said> {
         answers(observations),
         health(observations),
         external_cache(observations),
-        hit_rate(observations),
+        hit_rate(observations, limits),
         alerts(observations),
-        replica_lag(observations),
+        replica_lag(observations, limits),
     ]
 }
 
@@ -130,7 +123,7 @@ fn external_cache(observations: &[Observation]) -> Said {
     Said { tone: Tone::Bad, text }
 }
 
-fn hit_rate(observations: &[Observation]) -> Said {
+fn hit_rate(observations: &[Observation], limits: &Limits<'_>) -> Said {
     let CacheRates { source, points } = cache_rates(observations);
     let lowest = points.iter().map(|(_, rate)| *rate).reduce(f64::min);
     let (Some(lowest), Some((_, last))) = (lowest, points.last()) else {
@@ -138,8 +131,8 @@ fn hit_rate(observations: &[Observation]) -> Said {
         return Said { tone: Tone::Doubtful, text };
     };
     let tone = match *last {
-        rate if rate < HIT_RATE_CRITICAL_PERCENT => Tone::Bad,
-        rate if rate <= HIT_RATE_WARNING_PERCENT => Tone::Doubtful,
+        rate if rate < HIT_RATE_CRITICAL * 100.0 => Tone::Bad,
+        rate if rate <= limits.value(LimitId::CacheHitRate) * 100.0 => Tone::Doubtful,
         _ => Tone::Good,
     };
     let text = format!(
@@ -168,14 +161,14 @@ fn alerts(observations: &[Observation]) -> Said {
     Said { tone, text }
 }
 
-fn replica_lag(observations: &[Observation]) -> Said {
+fn replica_lag(observations: &[Observation], limits: &Limits<'_>) -> Said {
     let lags = observations.iter().filter_map(|o| o.replica_lag_s).filter(|lag| lag.is_finite());
     let Some(worst) = lags.reduce(f64::max) else {
         let text = "No replica lag was reported: there is no replica, or nobody asked.".to_owned();
         return Said { tone: Tone::Plain, text };
     };
     let tone = match worst {
-        lag if lag > REPLICA_LAG_CRITICAL_S => Tone::Bad,
+        lag if lag > limits.value(LimitId::ReplicaLag) => Tone::Bad,
         lag if lag > REPLICA_LAG_WARNING_S => Tone::Doubtful,
         _ => Tone::Good,
     };

@@ -82,7 +82,7 @@ pub fn render(record: &RunRecord) -> String {
         head: run::head(record),
         decision,
         performance: record.drive.as_ref().map(performance::view),
-        platform: run::platform(&record.observations),
+        platform: run::platform(record),
         integrity: integrity::view(record),
         plans: record.diff.as_ref().map(plans::rows).unwrap_or_default(),
         ledger: record.drive.as_ref().and_then(|drive| drive.ledger.as_ref()).map(ledger::view),

@@ -9,6 +9,7 @@ use crate::report::text::{self, NOTHING, count, counted, number};
 use cutover_evidence::drill::Drill;
 use cutover_evidence::drive::Side;
 use cutover_evidence::history::PastRun;
+use cutover_evidence::limits::Limits;
 use cutover_evidence::manifest::Manifest;
 use cutover_evidence::observation::Observation;
 use cutover_evidence::run_record::{Act, ActState, EvidenceFile, RunRecord};
@@ -111,9 +112,11 @@ pub(super) fn head(record: &RunRecord) -> Head {
     Head { run: run_name(record), facts: vec![started, took, format!("{place} {target}")] }
 }
 
-pub(super) fn platform(observations: &[Observation]) -> Platform {
+pub(super) fn platform(record: &RunRecord) -> Platform {
+    let observations = &record.observations;
+    let limits = Limits { own: &record.limits, phase: Some(record.phase) };
     let every = observations.len().div_ceil(MOST_LOOKS).max(1);
-    let said = facts::observed(observations).into_iter();
+    let said = facts::observed(observations, &limits).into_iter();
     Platform {
         said: said.map(|s| Said { tone: s.tone, text: clip(&s.text) }).collect(),
         cache: charts::cache_rate(observations).map(Drawing::from),
