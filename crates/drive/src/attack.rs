@@ -16,10 +16,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::flag;
+use super::options::Options;
 use super::priority::Ahead;
 use super::recorder::{Outcome, Sample};
-use super::run::Options;
-use super::worker::{Shared, Worker};
+use super::shared::Shared;
+use super::worker::Worker;
 use cutover_error::{Context, Error, Result};
 use cutover_evidence::drive::Side;
 use cutover_ground::act::ActContext;

@@ -11,12 +11,13 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use tokio_util::sync::CancellationToken;
 
+use super::frame::{Frame, Names};
 use super::machine::Machine;
 use super::org_sizes::OrgSizes;
 use super::samples::{FirstLine, SampleFile};
-use super::tally::{Frame, Names, Tally};
+use super::shared::Shared;
+use super::tally::Tally;
 use super::usage::Usage;
-use super::worker::Shared;
 use cutover_error::{Context, Error, Result};
 use cutover_evidence::drive::{DriveEvidence, GeneratorPoint, Side};
 use cutover_evidence::machine::MachinePoint;

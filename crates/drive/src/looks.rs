@@ -1,31 +1,13 @@
 //! Looks at a load while it runs: it ends once the pairs so far decide, and goes on while they do not.
 
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::collector::Collector;
+use super::options::Judge;
+use super::shared::Shared;
 use super::tally::Tally;
-use super::worker::Shared;
-use cutover_evidence::drive::{DriveEvidence, Look};
+use cutover_evidence::drive::Look;
 use cutover_ground::act::{ActContext, Event};
-
-/// What looks at a load that runs; `None` if more pairs would not help.
-pub type LookAt = dyn Fn(&DriveEvidence) -> Option<Look> + Send + Sync;
-
-/// Who says whether more pairs are needed. An act does not judge; whoever runs it brings the judge.
-#[derive(Clone)]
-pub struct Judge {
-    /// Which of several loads with one question this is, from 1 on; 0 if it is the only one.
-    pub attempt: u32,
-    /// Looks at what is there.
-    pub look: Arc<LookAt>,
-}
-
-impl fmt::Debug for Judge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Judge").field("attempt", &self.attempt).finish_non_exhaustive()
-    }
-}
 
 /// What the plan says of its looks.
 pub(super) struct Planned {

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::collector::histogram_logs;
+use super::frame::{Frame, Names};
 use super::ledger::{Waiting, put_together, reconcile};
 use super::samples::{self, SampleFile, SampleReader};
-use super::tally::{Frame, Names, Tally};
+use super::tally::Tally;
 use cutover_error::{Error, Result};
 use cutover_evidence::answers::{IsolationEvidence, ParityEvidence};
 use cutover_evidence::drive::{DriveEvidence, Side, Throttled, Window};

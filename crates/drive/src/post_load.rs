@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::ledger::{ReadBack, State, reconcile, state_of};
 
-use super::run::Options;
-use super::worker::{Shared, Worker};
+use super::options::Options;
+use super::shared::Shared;
+use super::worker::Worker;
 use cutover_evidence::answers::{IsolationEvidence, ParityEvidence};
 use cutover_evidence::drive::{DriveEvidence, Side};
 use cutover_evidence::ledger::LedgerEvidence;

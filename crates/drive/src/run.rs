@@ -1,12 +1,11 @@
 //! One run of the load, from the first request to the evidence.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -14,71 +13,23 @@ use tokio_util::sync::CancellationToken;
 use super::collector::Collector;
 use super::isolation::Isolation;
 use super::ledger::Ledger;
-use super::looks::{Judge, Looks, Planned};
-use super::org_sizes::OrgSizes;
+use super::looks::{Looks, Planned};
+use super::options::{Options, Outcome};
 use super::pacer::Queue;
 use super::post_load::{Confirming, Looked};
 use super::recorder::{Outcome as RequestOutcome, Recorder};
 use super::request::Requests;
 use super::rows::Rows;
+use super::shared::Shared;
 use super::unique::Unique;
-use super::worker::{Shared, Worker};
+use super::worker::Worker;
 use super::{attack, database, flag, live, sampler, usage};
 use cutover_error::{Error, Result};
 use cutover_evidence::drive::{DatabasePoint, DriveEvidence, Side, StatementShare};
 use cutover_evidence::observation::Observation;
-use cutover_evidence::shard::Shard;
 use cutover_ground::act::{ActContext, Event};
-use cutover_ground::config::{ParityConfig, TablePair};
 use cutover_ground::routing::{Flag, FlagWatchdog, Switch};
 use cutover_scenario::{Arrival, Plan, Scenario};
-
-/// How the plan is drained.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Connections, each a Goose user.
-    pub connections: usize,
-    /// After this a request counts as failed.
-    pub timeout: Duration,
-    /// The day the calendar of the data is anchored to.
-    pub as_of: NaiveDate,
-    /// Planned arrivals per second, for the record.
-    pub rate_per_s: f64,
-    /// Run ahead of ordinary processes if the system allows it: not if target and generator are to be
-    /// driven to their limits, for a generator that takes all leaves nobody else any.
-    pub ahead: bool,
-    /// Send as fast as answers come, whatever the plan's rate: a figure of capacity.
-    pub closed_loop: bool,
-    /// The database to watch meanwhile, and to hold the ledger against afterwards.
-    pub database_url: Option<String>,
-    /// The table pairs whose writes are noted.
-    pub tables: Vec<TablePair>,
-    /// Which reads are asked of both sides after the load.
-    pub parity: ParityConfig,
-    /// How large the orgs are.
-    pub org_sizes: Option<Arc<OrgSizes>>,
-    /// Which part of the plan is this generator's.
-    pub shard: Option<Shard>,
-    /// When the plan's clock starts, for shards that have to start together.
-    pub start_at: Option<DateTime<Utc>>,
-    /// Who looks at the load and ends it once it is decided; nobody drives the plan to its end.
-    pub judge: Option<Judge>,
-    /// Where to listen for Prometheus.
-    pub metrics_listen: Option<SocketAddr>,
-    /// This program, to keep a switched flag where we are killed; without it nobody does.
-    pub executable: Option<PathBuf>,
-    /// Where Goose serves its own page, on the loopback interface: it asks for no password.
-    pub dashboard: Option<SocketAddr>,
-}
-
-/// What the act leaves behind.
-#[derive(Debug)]
-pub struct Outcome {
-    /// What was measured.
-    pub evidence: DriveEvidence,
-    /// What the platform said about itself meanwhile.
-    pub observations: Vec<Observation>,
-}
 
 /// Rows made for each name before the clock starts, so that the first operation on a row finds one.
 const ROWS_AHEAD: usize = 100;

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
+use super::frame::{Frame, Names};
 use super::latency::{CEILING_US, exact_p95, histogram};
 use super::recorder::{Outcome, Sample};
-use super::tally::{Frame, Names};
 use cutover_evidence::drive::{Window, WindowLatency};
 use cutover_scenario::WindowPlan;
 

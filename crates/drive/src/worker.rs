@@ -4,57 +4,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use chrono::NaiveDate;
 use hyper::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::isolation::Isolation;
-use super::ledger::{Indeterminate, Ledger, Noted, State, state_of};
-use super::pacer::{Due, Queue};
-use super::recorder::{Outcome, Recorder, Sample};
-use super::request::Requests;
+use super::ledger::{Indeterminate, Noted, State, state_of};
+use super::pacer::Due;
+use super::recorder::{Outcome, Sample};
 use super::rows::{Kept, Rows};
-use super::unique::Unique;
+use super::shared::Shared;
 use cutover_evidence::drive::Side;
 use cutover_ground::http::{Answer, Client};
-use cutover_ground::routing::{Served, Switch};
-use cutover_scenario::{Arrival, Operation, Row, Scenario, Values, is_json};
-
-/// What all workers share.
-pub(super) struct Shared {
-    pub scenario: Arc<Scenario>,
-    pub switch: Switch,
-    pub requests: Arc<Requests>,
-    pub queue: Queue,
-    pub rows: Rows,
-    pub ledger: Ledger,
-    pub isolation: Isolation,
-    pub recorder: Recorder,
-    /// Numbers every request.
-    pub unique: Unique,
-    pub as_of: NaiveDate,
-    pub timeout: Duration,
-    /// Whether requests are sent as fast as they are answered.
-    pub closed_loop: bool,
-}
-
-impl Shared {
-    /// What the blanks of an arrival's request are filled with. Who works on a row is the org it
-    /// belongs to: if the org comes from a token, nobody else may.
-    fn values<'a>(&'a self, arrival: &Arrival, unique: u64, row: Option<&'a Kept>) -> Values<'a> {
-        Values {
-            org: row.map_or(arrival.org, |kept| kept.org),
-            draw: arrival.draw,
-            turn: arrival.turn,
-            unique,
-            as_of: self.as_of,
-            row: row.map(|kept| &kept.row),
-            feeders: &self.scenario.feeders,
-            signer: self.scenario.signer.as_ref(),
-        }
-    }
-}
+use cutover_ground::routing::Served;
+use cutover_scenario::{Arrival, Operation, Row, Values, is_json};
 
 /// One worker: a connection per mode (the same one where both modes live behind one address).
 pub(super) struct Worker {

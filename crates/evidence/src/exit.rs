@@ -3,8 +3,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::verdict::Decision;
-
 /// How a command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
@@ -40,16 +38,6 @@ impl Exit {
             Self::INCONCLUSIVE => "inconclusive",
             Self::INVALID => "invalid",
             _ => "not a code of a verdict",
-        }
-    }
-
-    /// Whether a verdict of this decision may end with it.
-    pub fn fits(self, decision: Decision) -> bool {
-        match decision {
-            Decision::Go => self == Self::OK,
-            Decision::NoGo => [Self::NO_GO_PERFORMANCE, Self::NO_GO_INTEGRITY].contains(&self),
-            Decision::Inconclusive => self == Self::INCONCLUSIVE,
-            Decision::Invalid => self == Self::INVALID,
         }
     }
 }

@@ -169,3 +169,28 @@ pub struct Verdict {
     /// The steps of the action, in order.
     pub steps: Vec<String>,
 }
+
+impl Exit {
+    /// Whether a verdict of this decision may end with it.
+    pub fn fits(self, decision: Decision) -> bool {
+        match decision {
+            Decision::Go => self == Self::OK,
+            Decision::NoGo => [Self::NO_GO_PERFORMANCE, Self::NO_GO_INTEGRITY].contains(&self),
+            Decision::Inconclusive => self == Self::INCONCLUSIVE,
+            Decision::Invalid => self == Self::INVALID,
+        }
+    }
+}
+
+impl Action {
+    /// How much it asks for; the greater goes before the smaller.
+    pub fn urgency(self) -> u8 {
+        match self {
+            Self::Proceed => 0,
+            Self::Hold => 1,
+            Self::DisableOrgs => 2,
+            Self::StandardRollback => 3,
+            Self::EmergencyRollback => 4,
+        }
+    }
+}

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::json;
 
-use super::flags::Side;
+use super::side::Side;
 
 /// Which side the request was routed to.
 pub(super) const ROUTED_TO: HeaderName = HeaderName::from_static("x-routed-to");

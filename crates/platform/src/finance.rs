@@ -10,11 +10,11 @@ use chrono::Datelike;
 use serde_json::json;
 
 use super::answer::{Answer, CacheUse, Failure, respond, to_json};
-use super::flags::Side;
 use super::input::{Body, Params, Period};
 use super::misbehave::Fault;
 use super::request::App;
 use super::rows::Kind;
+use super::side::Side;
 use super::store::Group;
 
 /// The scope of cash balances in the cache; they are read through, so nothing is kept there.

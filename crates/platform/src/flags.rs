@@ -7,37 +7,11 @@ use axum::http::{HeaderMap, HeaderName};
 use serde::{Deserialize, Serialize};
 
 use super::answer::Failure;
+use super::side::Side;
 use crate::error::Error;
 
 /// The header that asks for a side; heeded only if the platform was started to.
 pub(super) const MODE_HEADER: HeaderName = HeaderName::from_static("x-cutover-mode");
-
-/// One of the two sides a read can come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// The table that has always been there.
-    Legacy,
-    /// Its partitioned twin.
-    Partitioned,
-}
-
-impl Side {
-    /// As it stands in headers.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Legacy => "legacy",
-            Self::Partitioned => "partitioned",
-        }
-    }
-
-    /// The other one.
-    pub(super) const fn other(self) -> Self {
-        match self {
-            Self::Legacy => Self::Partitioned,
-            Self::Partitioned => Self::Legacy,
-        }
-    }
-}
 
 /// Who reads from the partitioned tables. Off wins over everything: a rollback leaves nobody behind.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

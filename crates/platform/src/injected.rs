@@ -2,9 +2,9 @@
 //!
 //! Statements have no names here: a pooler may hand the session to somebody else.
 
-use super::flags::Side;
 use super::pool::bounded;
 use super::rows::{CashBalance, Change, Kind, NewBalance, NewTransaction, Transaction};
+use super::side::Side;
 use super::sql;
 use super::store::{Store, bind_balance, bind_change, bind_new};
 

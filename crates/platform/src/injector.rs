@@ -11,8 +11,8 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::answer::Failure;
-use super::flags::Side;
 use super::misbehave::{Amount, Fault, Misbehaviour};
+use super::side::Side;
 
 /// What is going wrong at present.
 #[derive(Debug)]

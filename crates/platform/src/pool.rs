@@ -8,8 +8,8 @@ use sqlx::postgres::{
 };
 use sqlx::{Connection, FromRow, Postgres};
 
-use super::flags::Side;
 use super::rows::Kind;
+use super::side::Side;
 use super::sql;
 use crate::database;
 use crate::error::{Context, Result};

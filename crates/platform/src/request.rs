@@ -13,10 +13,11 @@ use futures_util::FutureExt;
 use super::answer::{Answer, CacheUse, Failure, respond};
 use super::cache::{Cache, Scope};
 use super::counts::Counts;
-use super::flags::{FlagStore, Side};
+use super::flags::FlagStore;
 use super::injector::Injector;
 use super::misbehave::Fault;
 use super::pool::STATEMENT_TIMEOUT;
+use super::side::Side;
 use super::store::Store;
 
 /// Everything a request may need.

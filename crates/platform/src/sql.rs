@@ -5,8 +5,8 @@
 //! way the planner can prune by; [`Reads::by_id`] is the exception, and what it costs is the
 //! handbook's warning.
 
-use super::flags::Side;
 use super::rows::Kind;
+use super::side::Side;
 
 /// The reads of one kind from one side.
 #[derive(Debug)]

@@ -5,11 +5,11 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{FromRow, Postgres, Row};
 use tokio_util::sync::CancellationToken;
 
-use super::flags::Side;
+use super::options::Options;
 use super::pool::{Database, PING_TIMEOUT, Way, bounded};
 use super::replica::Replica;
 use super::rows::{CashBalance, Change, Kind, NewBalance, NewTransaction, Transaction};
-use super::server::Options;
+use super::side::Side;
 use super::sql;
 use crate::error::Result;
 

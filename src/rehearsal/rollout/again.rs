@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::Rollout;
-use super::step::take;
+use super::step::{LEDGER, folder_of, is_accounted_for, take};
 use crate::evidence::exit::Exit;
 use crate::evidence::ledger::LedgerEvidence;
 use crate::evidence::rollout::{RolloutEvidence, RolloutStep};
@@ -12,9 +12,6 @@ use crate::evidence::run_record::RunRecord;
 use crate::rig::Stack;
 use crate::run_folder::read_record;
 use crate::{drive, gate};
-
-/// What a load wrote.
-const LEDGER: &str = "ledger.jsonl";
 
 impl Rollout<'_> {
     /// Starts again what ended by itself, so that the flag can be put back and the step's writes be
@@ -46,15 +43,6 @@ impl Rollout<'_> {
             ..LedgerEvidence::default()
         })
     }
-}
-
-/// Whether the step's own run came to hold its writes against the tables, or wrote nothing.
-pub(super) fn is_accounted_for(folder: &Path) -> bool {
-    if !folder.join(LEDGER).exists() {
-        return true;
-    }
-    let drive = read_record(folder).ok().and_then(|record| record.drive);
-    drive.and_then(|drive| drive.ledger).is_some_and(|ledger| ledger.complete)
 }
 
 /// Judges every step of a rollout once more, from its own folder. What no longer says what the rollout
@@ -120,14 +108,6 @@ fn not_noted(folder: &Path, rollout: &RolloutEvidence) -> Option<RolloutStep> {
         step.done = "nothing: the rollout ended before".to_owned();
         Some(step)
     })
-}
-
-/// The folder of an increment's load, below the rollout's own.
-pub(super) fn folder_of(percent: f64, attempt: u32) -> String {
-    match attempt {
-        1 => format!("step-{percent}"),
-        later => format!("step-{percent}-{later}"),
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! One increment: set, prove, plant, drive and compare, look again.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use chrono::SecondsFormat;
@@ -7,7 +8,6 @@ use hyper::Method;
 use url::Url;
 
 use super::super::{Increment, Options, run};
-use super::again::{folder_of, is_accounted_for};
 use super::{PROPAGATION, Rollout, compressed};
 use crate::act::ActContext;
 use crate::config::Config;
@@ -275,4 +275,24 @@ pub(super) fn take(step: &mut RolloutStep, record: &RunRecord) {
     let diff = record.diff.as_ref();
     step.orgs_checked = diff.map_or(0, |diff| diff.orgs_checked);
     step.orgs_diverged = diff.map_or(0, |diff| diff.orgs_diverged);
+}
+
+/// What a load wrote.
+pub(super) const LEDGER: &str = "ledger.jsonl";
+
+/// Whether the step's own run came to hold its writes against the tables, or wrote nothing.
+pub(super) fn is_accounted_for(folder: &Path) -> bool {
+    if !folder.join(LEDGER).exists() {
+        return true;
+    }
+    let drive = read_record(folder).ok().and_then(|record| record.drive);
+    drive.and_then(|drive| drive.ledger).is_some_and(|ledger| ledger.complete)
+}
+
+/// The folder of an increment's load, below the rollout's own.
+pub(super) fn folder_of(percent: f64, attempt: u32) -> String {
+    match attempt {
+        1 => format!("step-{percent}"),
+        later => format!("step-{percent}-{later}"),
+    }
 }

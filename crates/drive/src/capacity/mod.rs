@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::search::Search;
-use super::run::{self, Options};
+use super::options::Options;
+use super::run;
 use cutover_error::{Context, Error, Result};
 use cutover_evidence::answers::IsolationEvidence;
 use cutover_evidence::capacity::{CapacityEvidence, CapacityStep, StepOutcome};

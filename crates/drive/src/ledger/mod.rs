@@ -31,9 +31,9 @@ pub use reconcile::reconcile;
 pub(super) use state::{State, state_of};
 pub(super) use together::{Waiting, put_together};
 
+use super::options::Options;
 use super::recorder::Outcome;
 use super::rows::Kept;
-use super::run::Options;
 use cutover_error::{Error, Result};
 use cutover_evidence::drive::Side;
 use cutover_evidence::ledger::{Answered, Columns, LedgerEvidence, Note, SentWrite, WriteKind};

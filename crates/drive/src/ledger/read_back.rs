@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::super::worker::Shared;
+use super::super::shared::Shared;
 use super::lookup::Reader;
 use super::{Acknowledged, Ledger, sql};
 use cutover_error::Result;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::claim::Claim;
 use super::program::run_program;
 use super::rule_file::RuleFile;
-use super::watchdog::Settings;
+use super::settings::Settings;
 use crate::config::{FlagRequest, Probe, RoutingConfig, RoutingKind, TlsConfig, secret};
 use crate::http::{Client, Endpoint, TrustedRoots};
 use cutover_error::{Context, Error, Result};

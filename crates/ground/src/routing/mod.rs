@@ -5,6 +5,7 @@ mod flag;
 mod percentage;
 mod program;
 mod rule_file;
+mod settings;
 mod survey;
 mod switch;
 mod watchdog;

@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::claim::Claim;
 use super::flag::Flag;
 use super::percentage::Percentage;
-use crate::config::{RoutingConfig, TlsConfig};
+use super::settings::Settings;
 use crate::http::TrustedRoots;
 use cutover_error::{Context, Result};
 use cutover_evidence::drive::Side;
@@ -31,13 +31,6 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// How long the watchdog tries.
 const RESTORE_TIMEOUT: Duration = Duration::from_secs(300);
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
-
-/// All that the watchdog has to know.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Settings {
-    pub routing: RoutingConfig,
-    pub tls: TlsConfig,
-}
 
 /// What is to be done behind an owner that is gone.
 #[derive(Serialize, Deserialize)]

@@ -1,11 +1,9 @@
-//! One line of a log as a request.
+//! A request that a log tells of.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use chrono::{DateTime, FixedOffset};
-
-use super::{LogOptions, combined, json};
 
 /// A request that a log tells of.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,21 +53,6 @@ impl fmt::Display for Unread {
             Self::OtherMethod => "a method that no scenario sends (OPTIONS, CONNECT and the like)",
         })
     }
-}
-
-/// Reads a line of either format.
-pub(super) fn read<'a>(line: &'a str, options: &LogOptions) -> Result<Entry<'a>, Unread> {
-    let entry = match line.starts_with('{') {
-        true => json::read(line, options)?,
-        false => combined::read(line, options)?,
-    };
-    if !matches!(entry.method.as_ref(), "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD") {
-        return Err(Unread::OtherMethod);
-    }
-    if !(100..=599).contains(&entry.status) {
-        return Err(Unread::NoStatus);
-    }
-    Ok(entry)
 }
 
 /// Method and target of `GET /path HTTP/1.1`.

@@ -9,6 +9,7 @@ mod combined;
 mod curve;
 mod entry;
 mod json;
+mod line;
 mod lines;
 mod operations;
 mod orgs;
@@ -136,7 +137,7 @@ pub fn from_log(
             Some(Line::Blank) => continue,
             Some(Line::TooLong) => Err(Unread::TooLong),
             Some(Line::Text(line)) => {
-                entry::read(&line, options).and_then(|entry| tally.add(&entry))
+                line::read(&line, options).and_then(|entry| tally.add(&entry))
             }
         };
         count += 1;

@@ -99,7 +99,7 @@ fn decide(record: &RunRecord) -> Verdict {
             .take(4)
             .flat_map(|(criteria, ..)| criteria.iter())
             .map(|criterion| criterion.action)
-            .max_by_key(|action| urgency(*action))
+            .max_by_key(|action| action.urgency())
             .unwrap_or(Action::Hold),
         _ => Action::Hold,
     };
@@ -167,16 +167,6 @@ fn reason(criterion: &Criterion) -> String {
         false => format!("; {}", criterion.note),
     };
     format!("{}: {measured} (limit {}){note}", criterion.title, criterion.limit)
-}
-
-pub(super) fn urgency(action: Action) -> u8 {
-    match action {
-        Action::Proceed => 0,
-        Action::Hold => 1,
-        Action::DisableOrgs => 2,
-        Action::StandardRollback => 3,
-        Action::EmergencyRollback => 4,
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use statrs::distribution::{Binomial, DiscreteCDF};
 
 use super::catalogue::criterion;
+use super::text::{NO_LOAD, milliseconds, percent};
 use super::{limits, machine, validity};
 use crate::gate::statistics::{MIN_PAIRS, MIN_REQUESTS};
 use cutover_evidence::criterion::CriterionId;
@@ -61,8 +62,6 @@ pub(super) fn judge(record: &RunRecord) -> Vec<Criterion> {
 pub(super) fn felt_us(record: &RunRecord) -> i64 {
     (limits::value(record, LimitId::P95Felt) * 1000.0) as i64
 }
-
-pub(super) const NO_LOAD: &str = "no request was measured";
 
 fn error_rate(drive: Option<&DriveEvidence>, bars: Bars) -> Criterion {
     let criterion = criterion(CriterionId::ErrorRate);
@@ -292,13 +291,4 @@ fn unjudged(each: &[OperationComparison], limit: f64, bars: Bars) -> String {
         true => String::new(),
         false => format!("slower by less than anybody feels: {}", shown.join(", ")),
     }
-}
-
-/// A ratio as a signed difference in per cent.
-pub(super) fn percent(ratio: f64) -> String {
-    format!("{:+.1} %", (ratio - 1.0) * 100.0)
-}
-
-pub(super) fn milliseconds(us: u64) -> String {
-    format!("{:.2} ms", us as f64 / 1000.0)
 }

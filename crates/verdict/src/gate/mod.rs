@@ -19,6 +19,7 @@ mod simulations;
 mod sql;
 mod statistics;
 mod steps;
+mod text;
 mod validity;
 mod watched;
 

@@ -1,7 +1,6 @@
 //! The criteria of a whole rollout: what its increments came to, and where it left the flag.
 
 use super::catalogue::criterion;
-use super::decide::urgency;
 use super::{criteria, outside};
 use cutover_evidence::criterion::CriterionId;
 use cutover_evidence::exit::Exit;
@@ -33,7 +32,11 @@ fn told(steps: &[&RolloutStep]) -> String {
 }
 
 fn action_of(steps: &[&RolloutStep]) -> Action {
-    steps.iter().map(|step| step.action).max_by_key(|a| urgency(*a)).unwrap_or(Action::Hold)
+    steps
+        .iter()
+        .map(|step| step.action)
+        .max_by_key(|action| action.urgency())
+        .unwrap_or(Action::Hold)
 }
 
 /// Rows and writes of all increments.

@@ -2,8 +2,8 @@
 
 use super::catalogue::criterion;
 use super::interval::Interval;
-use super::load::{NO_LOAD, milliseconds, percent};
 use super::statistics::{MIN_PAIRS, as_felt, confidence_of, without_own_lag};
+use super::text::{NO_LOAD, milliseconds, percent};
 use cutover_evidence::criterion::CriterionId;
 use cutover_evidence::drive::{DriveEvidence, Side, Window};
 use cutover_evidence::policy::{GENERATOR_CPU_LIMIT, SKIPPED_LIMIT};

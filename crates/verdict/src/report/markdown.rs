@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
+use super::escape::{code, escape};
 use super::facts::{self, LatencyRow, latency_rows};
-use super::text::{self, NOTHING, count, ms, signed_count, tame};
+use super::text::{self, NOTHING, count, ms, signed_count};
 use cutover_evidence::drive::{DriveEvidence, Side};
 use cutover_evidence::finding::{DiffEvidence, Finding};
 use cutover_evidence::run_record::RunRecord;
@@ -12,8 +13,6 @@ use cutover_evidence::verdict::{Decision, State};
 /// What a comment on a pull request may hold, with room for what stands around it (GitHub: 65,536
 /// characters). Sections that no longer fit are named instead.
 const SIZE_LIMIT: usize = 60_000;
-/// Characters of one foreign text.
-const TEXT_LIMIT: usize = 300;
 /// Lines of one list or table; `report.html` has more.
 const MOST_LINES: usize = 40;
 /// Orgs named here; `orgs.csv` has all of them.
@@ -325,43 +324,4 @@ fn table(head: &str, lines: impl ExactSizeIterator<Item = String>, otherwise: &s
         n => format!("\n… and {} more\n", count(n as u64)),
     };
     format!("{head}{body}{more}")
-}
-
-/// Foreign text as text on one line: nothing in it makes a cell, a tag, a link or a mention.
-pub(super) fn escape(foreign: &str) -> String {
-    let mut out = String::new();
-    for c in tame(&text::clip(foreign, TEXT_LIMIT)).chars() {
-        match c {
-            '\n' | '\t' => out.push(' '),
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '\\' | '|' | '`' | '*' | '_' | '[' | ']' | '~' | '#' | '!' | '$' => {
-                out.push('\\');
-                out.push(c);
-            }
-            // A joiner without width keeps a mention from notifying, an address from being linked.
-            '@' => out.push_str("@\u{2060}"),
-            ':' if out.ends_with("http") || out.ends_with("https") => out.push_str(":\u{2060}"),
-            '.' if out.to_ascii_lowercase().ends_with("www") => out.push_str(".\u{2060}"),
-            _ => out.push(c),
-        }
-    }
-    out
-}
-
-/// Foreign text as code on one line, if nothing is interpreted at all.
-fn code(foreign: &str) -> String {
-    let mut out = String::from("<code>");
-    for c in tame(&text::clip(foreign, TEXT_LIMIT)).chars() {
-        match c {
-            '\n' | '\t' => out.push(' '),
-            c if c.is_ascii_alphanumeric() || c == ' ' || c == '-' || !c.is_ascii() => out.push(c),
-            c => {
-                let _ = write!(out, "&#{};", u32::from(c));
-            }
-        }
-    }
-    out.push_str("</code>");
-    out
 }

@@ -17,6 +17,7 @@
 //! then says plainly what is missing, and never in the colour of something good.
 
 mod charts;
+mod escape;
 mod facts;
 pub mod html;
 pub mod junit;

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
+use super::escape::escape;
 use super::facts;
 use super::html::{Sheet, clip, environment};
-use super::markdown::escape;
 use cutover_evidence::drill::Drill;
 use cutover_evidence::exit::Exit;
 use cutover_evidence::rollout::{RolloutEvidence, RolloutStep};

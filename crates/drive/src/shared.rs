@@ -1,0 +1,56 @@
+//! What the workers of a load share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::NaiveDate;
+
+use super::isolation::Isolation;
+use super::ledger::Ledger;
+use super::pacer::Queue;
+use super::recorder::Recorder;
+use super::request::Requests;
+use super::rows::{Kept, Rows};
+use super::unique::Unique;
+use cutover_ground::routing::Switch;
+use cutover_scenario::{Arrival, Scenario, Values};
+
+/// What all workers share.
+pub(super) struct Shared {
+    pub scenario: Arc<Scenario>,
+    pub switch: Switch,
+    pub requests: Arc<Requests>,
+    pub queue: Queue,
+    pub rows: Rows,
+    pub ledger: Ledger,
+    pub isolation: Isolation,
+    pub recorder: Recorder,
+    /// Numbers every request.
+    pub unique: Unique,
+    pub as_of: NaiveDate,
+    pub timeout: Duration,
+    /// Whether requests are sent as fast as they are answered.
+    pub closed_loop: bool,
+}
+
+impl Shared {
+    /// What the blanks of an arrival's request are filled with. Who works on a row is the org it
+    /// belongs to: if the org comes from a token, nobody else may.
+    pub fn values<'a>(
+        &'a self,
+        arrival: &Arrival,
+        unique: u64,
+        row: Option<&'a Kept>,
+    ) -> Values<'a> {
+        Values {
+            org: row.map_or(arrival.org, |kept| kept.org),
+            draw: arrival.draw,
+            turn: arrival.turn,
+            unique,
+            as_of: self.as_of,
+            row: row.map(|kept| &kept.row),
+            feeders: &self.scenario.feeders,
+            signer: self.scenario.signer.as_ref(),
+        }
+    }
+}
