@@ -1,5 +1,6 @@
 //! People's text and progress to stderr, results to stdout.
 
+use std::error::Error as _;
 use std::fs::{File, OpenOptions};
 use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -139,6 +140,11 @@ impl Printer {
         self.above_the_bar(&format!("{red}error{reset}: {error}"));
         if let Some(hint) = error.hint() {
             self.above_the_bar(&format!("  hint: {hint}"));
+        }
+        let mut cause = error.source();
+        while let Some(one) = cause {
+            tracing::debug!("caused by: {one}");
+            cause = one.source();
         }
     }
 

@@ -16,7 +16,7 @@ pub async fn migrate(database_url: &str, as_of: NaiveDate) -> Result<()> {
 /// The same failure as one of ours; it keeps its exit code and advice.
 pub fn failure(error: platform::Error) -> Error {
     match error {
-        platform::Error::Usage { what, hint } => Error::Usage { what, hint },
-        platform::Error::Run { what, hint } => Error::Run { what, hint },
+        platform::Error::Usage { what, hint } => Error::usage(what, hint),
+        platform::Error::Run { what, hint } => Error::run(what, hint),
     }
 }

@@ -133,6 +133,7 @@ impl Worker {
 
     /// Sends an indeterminate write once more, under the same idempotency key.
     pub(super) async fn again(&mut self, write: Indeterminate) -> Outcome {
+        tracing::debug!(write = write.noted.write, "sending an indeterminate write again");
         self.shared.ledger.retry(&write.noted);
         let Indeterminate { arrival, mode, unique, noted } = write;
         self.exchange(&arrival, mode, unique, None, Some(noted)).await.outcome

@@ -5,7 +5,9 @@
 //! component is missing or broke (exit 1); [`Error::Interrupted`] that a person or a supervisor
 //! asked us to stop.
 
+use std::error::Error as Cause;
 use std::fmt::Display;
+use std::sync::Arc;
 
 /// Why a command could not do its work.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -17,6 +19,8 @@ pub enum Error {
         what: String,
         /// What to do about it; empty if the message says it all.
         hint: String,
+        /// What it comes from, if somebody else's error says more.
+        source: Option<Arc<dyn Cause + Send + Sync>>,
     },
     /// A component is missing or broke while we used it.
     #[error("{what}")]
@@ -25,6 +29,8 @@ pub enum Error {
         what: String,
         /// What to do about it; empty if the message says it all.
         hint: String,
+        /// What it comes from, if somebody else's error says more.
+        source: Option<Arc<dyn Cause + Send + Sync>>,
     },
     /// A signal asked us to stop; what was measured until then is kept.
     #[error("interrupted")]
@@ -37,12 +43,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// A wrong call or configuration: exit 2, nothing touched.
     pub fn usage(what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Usage { what: what.into(), hint: hint.into() }
+        Self::Usage { what: what.into(), hint: hint.into(), source: None }
     }
 
     /// A component that is missing or broke: exit 1.
     pub fn run(what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Run { what: what.into(), hint: hint.into() }
+        Self::Run { what: what.into(), hint: hint.into(), source: None }
     }
 
     /// The advice that goes with the message, if there is any.
@@ -51,6 +57,22 @@ impl Error {
             Self::Usage { hint, .. } | Self::Run { hint, .. } if !hint.is_empty() => Some(hint),
             _ => None,
         }
+    }
+
+    /// The same error, said of a place: `place: what`.
+    #[must_use]
+    pub fn at(mut self, place: impl Display) -> Self {
+        if let Self::Usage { what, .. } | Self::Run { what, .. } = &mut self {
+            *what = format!("{place}: {what}");
+        }
+        self
+    }
+
+    fn caused_by(mut self, cause: Arc<dyn Cause + Send + Sync>) -> Self {
+        if let Self::Usage { source, .. } | Self::Run { source, .. } = &mut self {
+            *source = Some(cause);
+        }
+        self
     }
 }
 
@@ -127,12 +149,34 @@ pub trait Context<T> {
     fn or_usage(self, what: impl Display, hint: impl Into<String>) -> Result<T>;
 }
 
-impl<T, E: Display> Context<T> for std::result::Result<T, E> {
+impl<T, E: Into<Box<dyn Cause + Send + Sync>>> Context<T> for std::result::Result<T, E> {
     fn or_run(self, what: impl Display, hint: impl Into<String>) -> Result<T> {
-        self.map_err(|cause| Error::run(format!("{what}: {cause}"), hint))
+        self.map_err(|cause| {
+            let cause = Arc::from(cause.into());
+            Error::run(format!("{what}: {cause}"), hint).caused_by(cause)
+        })
     }
 
     fn or_usage(self, what: impl Display, hint: impl Into<String>) -> Result<T> {
-        self.map_err(|cause| Error::usage(format!("{what}: {cause}"), hint))
+        self.map_err(|cause| {
+            let cause = Arc::from(cause.into());
+            Error::usage(format!("{what}: {cause}"), hint).caused_by(cause)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_keeps_what_it_comes_from() {
+        let io = std::io::Error::other(std::io::Error::from_raw_os_error(28));
+        let error = Err::<(), _>(io).or_run("cannot write x", "is the disk full?");
+        let error = error.expect_err("it is one").at("the seed");
+        assert!(error.to_string().starts_with("the seed: cannot write x: "), "{error}");
+        let cause = error.source().expect("the other error");
+        assert!(cause.source().is_some(), "and that one's own");
+        assert_eq!(error.hint(), Some("is the disk full?"));
     }
 }

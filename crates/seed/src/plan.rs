@@ -142,12 +142,8 @@ fn build_table(spec: &TableSpec, around: &Surroundings<'_>) -> Result<Table> {
             return refuse(format!("the column `{}` stands twice", column.name));
         }
         let built = columns::build(column, &Surroundings { earlier: &columns, ..*around });
-        columns.push(built.map_err(|error| match error {
-            Error::Usage { what, hint } => {
-                Error::usage(format!("column `{}.{}`: {what}", spec.name, column.name), hint)
-            }
-            other => other,
-        })?);
+        let place = format_args!("column `{}.{}`", spec.name, column.name);
+        columns.push(built.map_err(|error| error.at(place))?);
     }
     let amount = match &spec.amount {
         None => None,

@@ -134,10 +134,7 @@ impl Profile {
     }
 
     fn parse_beside(place: &str, text: &str, folder: &Path) -> Result<Self> {
-        Self::parse(text, folder).map_err(|error| match error {
-            Error::Usage { what, hint } => Error::usage(format!("{place}: {what}"), hint),
-            other => other,
-        })
+        Self::parse(text, folder).map_err(|error| error.at(place))
     }
 
     fn parse(text: &str, folder: &Path) -> Result<Self> {

@@ -66,6 +66,8 @@ impl Pace {
             *paid = (*paid).max(Instant::now()) + Duration::from_secs_f64(seconds);
             *paid
         };
+        let wait = until.saturating_duration_since(Instant::now());
+        tracing::trace!(wait_s = wait.as_secs_f64(), "throttled");
         tokio::time::sleep_until(until.into()).await;
     }
 }

@@ -106,10 +106,7 @@ impl Config {
     pub fn parse(place: &str, text: &str) -> Result<Self> {
         let config: Self =
             toml::from_str(text).map_err(|error| toml_message(&error, text)).or_usage(place, "")?;
-        config.check().map_err(|error| match error {
-            Error::Usage { what, hint } => Error::usage(format!("{place}: {what}"), hint),
-            other => other,
-        })?;
+        config.check().map_err(|error| error.at(place))?;
         Ok(config)
     }
 

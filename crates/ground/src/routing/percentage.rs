@@ -61,6 +61,7 @@ impl Percentage {
     /// # Errors
     /// Where the request or command fails; whether reads moved is for a survey to say.
     pub async fn set(&self, percent: f64) -> Result<()> {
+        tracing::debug!(percent, "setting the share");
         let percent = percent.to_string();
         if !self.command.is_empty() {
             let filled = self.command.iter().map(|part| part.replace("{{percent}}", &percent));
