@@ -3,6 +3,7 @@
 #     scripts/test.sh                        all of it
 #     scripts/test.sh ARGUMENTS…             what `cargo test` does with these
 #     scripts/test.sh --postgres VERSION     the tests of the database on that PostgreSQL: 15, 16, 17 or 18
+#     scripts/test.sh --long                 those that want a quiet machine and twenty minutes; nightly, not in CI
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly NEWEST=18
@@ -44,6 +45,7 @@ if cargo fmt --version >/dev/null 2>&1; then cargo fmt --all --check; fi
 if cargo clippy --version >/dev/null 2>&1; then
   cargo clippy --release --locked --workspace --all-targets -- -D warnings
 fi
+if [ "${1:-}" = --long ]; then run --test timed -- --ignored; exit; fi
 if [ $# -gt 0 ]; then run "$@"; exit; fi
 
 run --workspace --no-run

@@ -109,9 +109,9 @@ pub enum Command {
     Seed(commands::seed::SeedArgs),
     /// Drive load in both modes and measure it
     ///
-    /// Ends with 0 if it was measured, 10 if more than 0.1 % of the requests failed, 11 where a
+    /// Ends with 0 if it was measured, 10 if more than 0.1 % of the requests failed, 11 if a
     /// write, an answer or an org's isolation is not as it must be, 30 if the measurement cannot be
-    /// trusted, 1 where not one request succeeded. A GO is for `rehearse` and `gate` to give.
+    /// trusted, 1 if not one request succeeded. A GO is for `rehearse` and `gate` to give.
     Drive(commands::drive::DriveArgs),
     /// Compare legacy with partitioned, every org and every row
     Diff(commands::diff::DiffArgs),

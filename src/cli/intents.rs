@@ -1,5 +1,5 @@
 //! What a run is about to change, said before it does: refused if the environment does not allow it,
-//! told in a banner where it does. `check-config` tells the same without doing it.
+//! told in a banner if it does. `check-config` tells the same without doing it.
 
 use super::Printer;
 use crate::config::{Config, Environment, Intent, RoutingKind, TablePair, WritingAct};
@@ -76,11 +76,11 @@ pub(super) fn untried(environment: &Environment) -> Option<String> {
 
 /// Which operations were left out.
 pub(super) fn untested_operations(left_out: &[String]) -> Option<String> {
-    let told = format!(
+    let text = format!(
         "operations that change data, or need a row that one makes: {}",
         left_out.join(", ")
     );
-    (!left_out.is_empty()).then_some(told)
+    (!left_out.is_empty()).then_some(text)
 }
 
 /// If a run works, without secrets.

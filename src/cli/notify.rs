@@ -66,7 +66,7 @@ impl NotifyArgs {
     /// Checks the URL before anything is done.
     ///
     /// # Errors
-    /// A usage error, without the URL in it, where it is none.
+    /// A usage error, without the URL in it, if it is none.
     pub fn resolve(&self, config: &Config) -> Result<Notifier> {
         let roots = TrustedRoots::with_file(config.tls.ca_file.as_deref())?;
         let url = self.notify_url.as_deref().filter(|url| !url.is_empty());

@@ -108,7 +108,7 @@ impl Printer {
         self.above_the_bar(text);
     }
 
-    /// The result for people, on stdout; on stderr where stdout is to hold JSON.
+    /// The result for people, on stdout; on stderr if stdout is to hold JSON.
     pub fn result(&self, text: &str) {
         if self.is_json() {
             self.note(text);

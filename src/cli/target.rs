@@ -77,7 +77,7 @@ impl TargetArgs {
         pg::options(url).map(|_| url)
     }
 
-    /// Database and platform where both are named; `None` if neither is.
+    /// Database and platform if both are named; `None` if neither is.
     ///
     /// # Errors
     /// A usage error if only one of them is named, or one does not parse.

@@ -40,7 +40,7 @@ pub(super) fn criteria(criteria: &[Criterion]) -> String {
             State::Unknown => ("   -   ", "not measured, and decides nothing here"),
         };
         let measured = criterion.measured.as_deref().unwrap_or(unmeasured);
-        // Why, where something is not as it should be; the report has all of it.
+        // Why, if something is not as it should be; the report has all of it.
         let why = match criterion.state {
             State::Fail | State::Unknown if asked && !criterion.note.is_empty() => {
                 format!(": {}", shortened(&criterion.note))

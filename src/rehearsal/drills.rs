@@ -137,7 +137,9 @@ fn component(part: Part) -> Component {
 
 impl DrillTarget for OnStage<'_> {
     fn kill(&mut self, part: Part) -> Result<()> {
-        self.stack()?.stop_component(component(part), true)
+        let stack = self.stack()?;
+        // It waits for the process to end, seconds at worst; the drill's traffic goes on meanwhile.
+        tokio::task::block_in_place(|| stack.stop_component(component(part), true))
     }
 
     async fn start(&mut self, part: Part) -> Result<()> {

@@ -51,7 +51,7 @@ const OF_THE_MACHINE: [CriterionId; 2] = [CriterionId::SchedulingLag, CriterionI
 /// Which faults, and where.
 #[derive(Debug, Clone)]
 pub struct FaultOptions {
-    /// Those whose names contain one of these; all where none is named.
+    /// Those whose names contain one of these; all if none is named.
     pub only: Vec<String>,
     /// Seed of every random choice.
     pub rng_seed: u64,

@@ -169,7 +169,7 @@ impl LoadShape {
     /// The profile's shape with what the user said instead, for these modes and this routing.
     ///
     /// A `duration` is the length of the longest load, warm-up included. If each request carries
-    /// its own mode a pair is cut into short windows; where a flag is switched it is one window per
+    /// its own mode a pair is cut into short windows; if a flag is switched it is one window per
     /// mode, each with its settling time. A single mode has nothing to switch.
     ///
     /// # Errors

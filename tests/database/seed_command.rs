@@ -113,7 +113,7 @@ async fn an_empty_database_gets_the_reference_schema_first() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_manifest_is_printed_and_written_and_a_reset_wants_the_name() {
     let database = reference_database().await;
-    // As on a server that is not a rig's, where what is there may be somebody's.
+    // As on a server that is not a rig's, if what is there may be somebody's.
     let name = database.url.rsplit_once('/').expect("a URL").1.to_owned();
     let not_a_rig = format!("ALTER DATABASE {name} SET cutover.rig = 'off'");
     support::execute(&database.url, &not_a_rig).await;

@@ -217,7 +217,7 @@ async fn a_kill_in_any_phase_is_told_by_the_diff_and_mended_by_resume() {
     }
 }
 
-/// A database whose seed was killed in a phase; `None` where it was faster.
+/// A database whose seed was killed in a phase; `None` if it was faster.
 async fn killed_in(phase: &str) -> Option<TestDatabase> {
     let database = reference_database().await;
     let mut connection = pg::connect(&database.url).await.expect("the database is there");

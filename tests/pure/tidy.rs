@@ -177,7 +177,7 @@ fn processes_are_started_by_the_rig() {
     let opens = "cli/commands/report.rs";
     // A flag of the platform may be switched by a command of its owner's.
     let switches = "routing/program.rs";
-    // And is put back by a process of its own where we are killed.
+    // And is put back by a process of its own if we are killed.
     let keeps = "routing/watchdog.rs";
     let others = [opens, switches, keeps];
     let belongs =

@@ -144,7 +144,7 @@ fn started_at_once(
 fn jobs_that_are_started_at_once_go_one_after_the_other_to_one_verdict() {
     let rig = Rig::up();
     let (ended, record) = started_at_once(&rig, "whole", &STEPS);
-    // So short a load decides little, and may be sent late where machines are small.
+    // So short a load decides little, and may be sent late if machines are small.
     let code = ended.iter().find(|(step, _)| step == "verdict").expect("a verdict").1;
     assert!([0, 10, 20, 30].contains(&code), "{ended:?}");
     assert_eq!(record["verdict"]["exit_code"], code);

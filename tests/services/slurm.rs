@@ -1,6 +1,6 @@
 //! `deploy/slurm/` on a real Slurm: munged, slurmctld and two slurmd, all on this machine.
 //!
-//! Ignored where nobody has installed Slurm: `scripts/install.sh --slurm` does, and `scripts/test.sh`
+//! Ignored if nobody has installed Slurm: `scripts/install.sh --slurm` does, and `scripts/test.sh`
 //! runs it then.
 
 use std::net::TcpListener;

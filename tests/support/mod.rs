@@ -100,7 +100,7 @@ pub fn cutover_command() -> std::process::Command {
     command
 }
 
-/// Looks again and again until `condition` holds; false where it does not within `limit`.
+/// Looks again and again until `condition` holds; false if it does not within `limit`.
 pub fn wait_until(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + limit;
     while Instant::now() < end {
@@ -162,4 +162,27 @@ fn on_own_runtime<T: Send + 'static>(work: impl Future<Output = T> + Send + 'sta
     })
     .join()
     .expect("the work does not panic")
+}
+
+/// Moments at which something is killed: drawn anew each time, and drawn again from the seed that a test
+/// prints, if `CUTOVER_KILL_SEED` names it.
+pub struct Moments {
+    seed: u64,
+    drawn: u64,
+}
+
+impl Moments {
+    /// Prints the seed: a test that fails shows it.
+    pub fn announced() -> Self {
+        let seed = std::env::var("CUTOVER_KILL_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = seed.unwrap_or_else(rand::random);
+        println!("CUTOVER_KILL_SEED={seed}");
+        Self { seed, drawn: 0 }
+    }
+
+    /// The next one.
+    pub fn next(&mut self) -> u64 {
+        self.drawn += 1;
+        xxhash_rust::xxh3::xxh3_64(&self.seed.wrapping_add(self.drawn).to_le_bytes())
+    }
 }

@@ -17,7 +17,7 @@ impl Rig {
     /// Starts one.
     pub fn up() -> Self {
         let dir = TempDir::new().expect("a folder");
-        // PostgreSQL runs as another user where root runs the tests.
+        // PostgreSQL runs as another user if root runs the tests.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(dir.path(), open).expect("our own folder");
         let output = cutover()

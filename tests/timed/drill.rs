@@ -1,4 +1,4 @@
-//! Drills: proven on a healthy rig, red where something is not as it should be, refused elsewhere.
+//! Drills: proven on a healthy rig, red if something is not as it should be, refused elsewhere.
 
 use crate::support;
 use std::path::Path;

@@ -219,7 +219,7 @@ async fn a_killed_database_ends_in_a_report_and_no_go() {
     kill(rig.pid("postgres"), Signal::SIGKILL).expect("it runs");
     let status = child.wait().expect("our child");
     let record = record(&out);
-    // 30 where the dead target held all connections so long that arrivals had to be skipped.
+    // 30 if the dead target held all connections so long that arrivals had to be skipped.
     assert!(matches!(status.code(), Some(10 | 30)), "{status}: {}", record["verdict"]);
     assert!(record["drive"]["errors"].as_u64().is_some_and(|errors| errors > 100));
     let drive = &record["drive"];

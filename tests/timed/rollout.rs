@@ -1,4 +1,4 @@
-//! A rollout in compressed time: the whole way where all is well, and only as far as a fault lets it.
+//! A rollout in compressed time: the whole way if all is well, and only as far as a fault lets it.
 
 use crate::support;
 use std::path::Path;
@@ -211,15 +211,12 @@ fn kill_one(random: u64) {
 }
 
 fn kill_at_random_moments(moments: u64) {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let seed = std::env::var("CUTOVER_KILL_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed: u64 = seed.unwrap_or(now.expect("after 1970").as_secs());
-    println!("CUTOVER_KILL_SEED={seed}");
-    let random = |n: u64| xxhash_rust::xxh3::xxh3_64(&(seed + n).to_le_bytes());
-    for two in (0..moments).collect::<Vec<_>>().chunks(2) {
+    let mut drawn = support::Moments::announced();
+    let drawn: Vec<u64> = (0..moments).map(|_| drawn.next()).collect();
+    for two in drawn.chunks(2) {
         std::thread::scope(|scope| {
-            for n in two {
-                scope.spawn(move || kill_one(random(*n)));
+            for moment in two {
+                scope.spawn(move || kill_one(*moment));
             }
         });
     }

@@ -36,7 +36,7 @@ pub async fn is_rig(database_url: &str) -> Result<bool> {
     sql::is_rig(database_url).await
 }
 
-/// Refuses a drill where it could hurt: on anything that is no rig, unless the configuration names
+/// Refuses a drill if it could hurt: on anything that is no rig, unless the configuration names
 /// that environment and the drill.
 ///
 /// # Errors

@@ -38,7 +38,7 @@ pub struct Target {
     pub replica_url: Option<String>,
     /// How the platform's owner describes it.
     pub config: Config,
-    /// This program, where the platform outlives whoever ends us: it puts the share back then.
+    /// This program, if the platform outlives whoever ends us: it puts the share back then.
     pub watchdog: Option<PathBuf>,
 }
 

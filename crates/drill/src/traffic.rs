@@ -198,8 +198,8 @@ impl Worker {
         let done = Instant::now();
         let good = answer.ok().filter(|answer| (200..300).contains(&answer.status));
         let side = good.as_ref().and_then(|answer| {
-            let told = answer.headers.get(self.header.as_str())?.to_str().ok()?;
-            Side::BOTH.into_iter().find(|mode| mode.as_str() == told)
+            let side = answer.headers.get(self.header.as_str())?.to_str().ok()?;
+            Side::BOTH.into_iter().find(|mode| mode.as_str() == side)
         });
         let wrote = good.as_ref().filter(|_| write).and_then(|answer| {
             serde_json::from_slice::<Value>(&answer.body).ok()?.get("id")?.as_i64()

@@ -73,7 +73,7 @@ pub(super) struct Attacked {
     pub ran_ahead: bool,
 }
 
-/// Drains the plan with `connections` Goose users, the platform's flag following it where there is
+/// Drains the plan with `connections` Goose users, the platform's flag following it if there is
 /// one, Goose's page open if one is asked for.
 ///
 /// # Errors

@@ -105,12 +105,12 @@ impl Watcher {
     }
 
     async fn look(&mut self) -> std::result::Result<Option<DatabasePoint>, String> {
-        let told = |error: sqlx::Error| error.to_string();
+        let message = |error: sqlx::Error| error.to_string();
         let connection = self.connected().await?;
         let waits: Vec<(String, i64)> =
-            sqlx::query_as(sql::WAITS).fetch_all(&mut *connection).await.map_err(told)?;
+            sqlx::query_as(sql::WAITS).fetch_all(&mut *connection).await.map_err(message)?;
         let now: Counters =
-            sqlx::query_as(sql::COUNTERS).fetch_one(connection).await.map_err(told)?;
+            sqlx::query_as(sql::COUNTERS).fetch_one(connection).await.map_err(message)?;
         let Some(last) = self.last.replace(now) else { return Ok(None) };
         // A counter that went backwards was reset: nothing is known of that second.
         let since = |now: i64, last: i64| (now - last).max(0).unsigned_abs();

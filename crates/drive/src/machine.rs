@@ -33,7 +33,7 @@ impl Machine {
         Self { begin, looked: Instant::now(), before: Counters::read() }
     }
 
-    /// What has been since the last look, where that was a second ago.
+    /// What has been since the last look, if that was a second ago.
     pub(super) fn once_a_second(&mut self) -> Option<MachinePoint> {
         let passed_s = self.looked.elapsed().as_secs_f64();
         if passed_s < 1.0 {

@@ -46,7 +46,7 @@ pub struct Options {
     pub judge: Option<Judge>,
     /// Where to listen for Prometheus.
     pub metrics_listen: Option<SocketAddr>,
-    /// This program, to keep a switched flag where we are killed; without it nobody does.
+    /// This program, to keep a switched flag if we are killed; without it nobody does.
     pub executable: Option<PathBuf>,
     /// Where Goose serves its own page, on the loopback interface: it asks for no password.
     pub dashboard: Option<SocketAddr>,

@@ -152,7 +152,7 @@ async fn account(
             ..LedgerEvidence::default()
         });
     };
-    let told = match (&options.database_url, shared.ledger.check()) {
+    let unread = match (&options.database_url, shared.ledger.check()) {
         (_, Err(error)) => Err(error.to_string()),
         // What another shard wrote over a row would look like a fault here.
         _ if options.shard.is_some() => {
@@ -169,7 +169,7 @@ async fn account(
             held.map_err(|error| error.to_string())
         }
     };
-    let evidence = told.unwrap_or_else(|incomplete_reason| {
+    let evidence = unread.unwrap_or_else(|incomplete_reason| {
         context.note(format!("the ledger was not held against the tables: {incomplete_reason}"));
         let sums = shared.ledger.sums();
         LedgerEvidence { incomplete_reason, ..sums }

@@ -64,7 +64,7 @@ pub(super) struct Sample {
     pub queued: bool,
     /// Whether the platform's cache answered, if it says so.
     pub cached: Option<bool>,
-    /// The size class of its org, where sizes are known; filled in by the collector.
+    /// The size class of its org, if sizes are known; filled in by the collector.
     pub org_class: Option<u8>,
     /// Seconds the target asked to be left alone for.
     pub retry_after_s: Option<u32>,

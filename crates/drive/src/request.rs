@@ -14,7 +14,7 @@ use cutover_scenario::{Operation, Scenario, Template, Values};
 /// What all requests of one operation in one mode have in common.
 pub(super) struct Prepared {
     method: Method,
-    /// Path and query where they hold no blank.
+    /// Path and query if they hold no blank.
     uri: Option<Uri>,
     base_path: String,
     path: Template,

@@ -19,7 +19,7 @@ impl Usage {
         Self { begin, looked: Instant::now(), cpu_s: cpu_time_s() }
     }
 
-    /// What was used since the last look, where that was a second ago.
+    /// What was used since the last look, if that was a second ago.
     pub(super) fn once_a_second(&mut self) -> Option<GeneratorPoint> {
         let passed_s = self.looked.elapsed().as_secs_f64();
         if passed_s < Duration::from_secs(1).as_secs_f64() {

@@ -41,7 +41,7 @@ struct Answered {
 }
 
 impl Windows {
-    /// Adds a measured sample; reduces its windows where that was the last one missing.
+    /// Adds a measured sample; reduces its windows if that was the last one missing.
     pub(super) fn record(&mut self, sample: &Sample, frame: Frame<'_>, names: &Names) {
         let index = sample.arrival.window as usize;
         let window = frame.windows[index];

@@ -18,7 +18,7 @@ use cutover_ground::http::{Answer, Client};
 use cutover_ground::routing::Served;
 use cutover_scenario::{Arrival, Operation, Row, Values, is_json};
 
-/// One worker: a connection per mode (the same one where both modes live behind one address).
+/// One worker: a connection per mode (the same one if both modes live behind one address).
 pub(super) struct Worker {
     shared: Arc<Shared>,
     number: usize,
@@ -153,7 +153,7 @@ impl Worker {
         }
     }
 
-    /// Fills a request, notes it if it writes, sends it and checks the answer. `noted` where it was
+    /// Fills a request, notes it if it writes, sends it and checks the answer. `noted` if it was
     /// sent before.
     async fn exchange(
         &mut self,
@@ -213,8 +213,8 @@ impl Worker {
                 State::Fail if again => State::Unknown,
                 state => state,
             };
-            let told = answer.as_ref().ok().map(|answer| answer.body.as_ref());
-            shared.ledger.answered(noted, (state, reply.outcome), &values, (&body, told));
+            let answered = answer.as_ref().ok().map(|answer| answer.body.as_ref());
+            shared.ledger.answered(noted, (state, reply.outcome), &values, (&body, answered));
         }
         if let Ok(answer) = answer {
             (reply.headers, reply.body) = (answer.headers, answer.body);

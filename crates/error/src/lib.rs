@@ -92,8 +92,8 @@ pub fn toml_message(error: &toml::de::Error, text: &str) -> String {
         _ => "…".to_owned(),
     };
     let column = 1 + start.chars().count();
-    let told = in_words(&without_values(error.message()));
-    format!("TOML parse error at line {number}, column {column}: {told}\n{number} | {shown}")
+    let message = in_words(&without_values(error.message()));
+    format!("TOML parse error at line {number}, column {column}: {message}\n{number} | {shown}")
 }
 
 /// What the parser calls a value, and what people do.

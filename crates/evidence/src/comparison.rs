@@ -33,7 +33,7 @@ pub struct Comparison {
     pub p95_ratio_low: f64,
     /// Upper one-sided bound of the ratio, whichever is higher.
     pub p95_ratio_high: f64,
-    /// Confidence of each bound: 0.95 where the comparison was looked at once, more where the chance
+    /// Confidence of each bound: 0.95 if the comparison was looked at once, more if the chance
     /// of a wrong verdict is split over several looks.
     #[serde(default)]
     pub confidence: f64,

@@ -69,7 +69,7 @@ pub struct DriveEvidence {
     /// True where requests were sent as fast as they were answered: a figure of capacity, in which
     /// latencies mean nothing.
     pub closed_loop: bool,
-    /// True where both windows of a pair ran in the same mode, to see how much this machine lies.
+    /// True if both windows of a pair ran in the same mode, to see how much this machine lies.
     pub calibration: bool,
     /// Workers that ended before the plan did.
     pub lost_workers: u64,
@@ -131,10 +131,10 @@ pub struct DriveEvidence {
     pub calibrated: Option<Calibration>,
     /// What the database said about itself, per second; empty if none was named.
     pub database: Vec<DatabasePoint>,
-    /// The statements that took most of the database's time during the load, where
+    /// The statements that took most of the database's time during the load, if
     /// `pg_stat_statements` is there.
     pub statements: Vec<StatementShare>,
-    /// Which part of the plan this generator had; `None` if it had all of it, or where the parts
+    /// Which part of the plan this generator had; `None` if it had all of it, or if the parts
     /// were put together.
     pub shard: Option<Shard>,
     /// The moment of the plan's start that all shards were given, RFC 3339.
@@ -143,7 +143,7 @@ pub struct DriveEvidence {
     pub missing_shards: Vec<u64>,
     /// What became of the writes; `None` if no operation of the scenario writes.
     pub ledger: Option<LedgerEvidence>,
-    /// What each mode can take, where that was searched (`--find-capacity`); then nothing of the
+    /// What each mode can take, if that was searched (`--find-capacity`); then nothing of the
     /// above is measured by mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<CapacityEvidence>,
@@ -207,7 +207,7 @@ pub struct GeneratorPoint {
 pub struct DatabasePoint {
     /// Seconds since the load began.
     pub at_s: f64,
-    /// Sessions at work, by what they wait for (`running` where for nothing).
+    /// Sessions at work, by what they wait for (`running` if for nothing).
     pub waits: BTreeMap<String, u64>,
     /// Transactions committed.
     pub commits: u64,
@@ -278,7 +278,7 @@ pub struct ModeLatency {
     pub curve: Vec<(f64, u64)>,
 }
 
-/// The windows of a pair in which one mode was asked for: one where a flag is switched, several short
+/// The windows of a pair in which one mode was asked for: one if a flag is switched, several short
 /// ones in turns with the other mode's if each request carries its own mode.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Window {

@@ -82,7 +82,7 @@ pub struct DiffEvidence {
     /// The file of the run's folder that mends the orgs that differ, if one was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repair: Option<String>,
-    /// What the write-ahead log told, where it was followed.
+    /// What the write-ahead log told, if it was followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wal: Option<WalEvidence>,
     /// What the planner would read: for a question about one partition's range, of each twin that is

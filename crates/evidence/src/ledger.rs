@@ -49,10 +49,10 @@ pub enum Note {
 pub struct SentWrite {
     /// Its number, ascending: the version that it gives to its row.
     pub write: u64,
-    /// Which generator sent it, where several shared a load and their ledgers are one.
+    /// Which generator sent it, if several shared a load and their ledgers are one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<u64>,
-    /// The version of the row that it changes, where this load made or read it.
+    /// The version of the row that it changes, if this load made or read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub over: Option<u64>,
     /// When, microseconds since the ledger was begun.

@@ -41,7 +41,7 @@ pub struct Observation {
 const FEW_LOOKUPS: u64 = 100;
 
 /// Whether a cache still fills: the hit rates of the earlier and the later half of a series of `(hits,
-/// look-ups)`, counted since some start, where the later is higher by more than chance (two
+/// look-ups)`, counted since some start, if the later is higher by more than chance (two
 /// proportions, one-sided, z > 2).
 pub fn still_filling(counts: &[(u64, u64)]) -> Option<(f64, f64)> {
     let (first, middle) = (counts.first()?, counts.get(counts.len() / 2)?);

@@ -16,7 +16,7 @@ pub struct RolloutEvidence {
     pub schedule: Vec<f64>,
     /// The increments in their order; those that were never reached are not there.
     pub steps: Vec<RolloutStep>,
-    /// The percentage at which the flag was left, where answers proved it; `None` if they did not.
+    /// The percentage at which the flag was left, if answers proved it; `None` if they did not.
     pub flag_left_at: Option<f64>,
 }
 
@@ -42,7 +42,7 @@ pub struct RolloutStep {
     /// What its run left out and nobody may take for tested.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub untested: Vec<String>,
-    /// How often it was driven: more than once where the first time left it open.
+    /// How often it was driven: more than once if the first time left it open.
     pub attempts: u32,
     /// Ratio of p95, partitioned to legacy, if there was one.
     pub p95_ratio: Option<f64>,

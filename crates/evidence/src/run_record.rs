@@ -48,7 +48,7 @@ pub struct RunRecord {
     pub phase: Phase,
     /// Percentage of the increment that is asked about, if one is.
     pub increment_percent: Option<f64>,
-    /// What the run was made for, where something else has been asked about since.
+    /// What the run was made for, if something else has been asked about since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_for: Option<Question>,
     /// What was tested, without secrets.
@@ -76,7 +76,7 @@ pub struct RunRecord {
     /// Earlier runs that were named and cannot be compared with this one, each with why.
     #[serde(default)]
     pub incomparable: Vec<IncomparableRun>,
-    /// Name of the run with which the level of p95 changed, where it did.
+    /// Name of the run with which the level of p95 changed, if it did.
     #[serde(default)]
     pub level_changed_with: Option<String>,
     /// SHA-256 of the scenario as it was read, hexadecimal; empty if there was none.
@@ -100,7 +100,7 @@ pub struct RunRecord {
     /// What hours or days of watching came to, if there were any.
     #[serde(default)]
     pub watch: Option<WatchEvidence>,
-    /// The way through the handbook's schedule, where the run was a whole rollout.
+    /// The way through the handbook's schedule, if the run was a whole rollout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutEvidence>,
     /// The criteria with their states.
@@ -116,9 +116,9 @@ pub struct Target {
     pub database: Option<String>,
     /// Base URL of the platform.
     pub base_url: Option<String>,
-    /// True where it was the local rig.
+    /// True if it was the local rig.
     pub rig: bool,
-    /// The environment of the configuration, where it describes any.
+    /// The environment of the configuration, if it describes any.
     #[serde(default)]
     pub environment: Option<String>,
     /// `version()` of the server.
@@ -146,7 +146,7 @@ pub struct TargetPair {
     pub legacy: String,
     /// Its twin.
     pub partitioned: String,
-    /// The trigger that carries writes over, where the configuration names one.
+    /// The trigger that carries writes over, if the configuration names one.
     pub trigger: Option<String>,
     /// The columns that identify a row.
     #[serde(default)]

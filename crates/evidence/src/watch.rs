@@ -127,7 +127,7 @@ pub struct Sample {
     pub pool_in_use: Option<u64>,
     /// Connections that this pool may have.
     pub pool_max: Option<u64>,
-    /// Why the database said nothing; absent, too, where none is named.
+    /// Why the database said nothing; absent, too, if none is named.
     pub database_error: Option<String>,
     /// Dual-write triggers that are missing or disabled, of those that the configuration names.
     pub triggers_off: Option<u64>,

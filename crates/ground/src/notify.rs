@@ -30,7 +30,7 @@ impl Webhook {
     /// Takes the URL apart; `option` is what named it.
     ///
     /// # Errors
-    /// A usage error, which does not show the URL, where it is none that can be spoken to.
+    /// A usage error, which does not show the URL, if it is none that can be spoken to.
     pub fn new(option: &str, url: &str, roots: &TrustedRoots) -> Result<Self> {
         let refused = || {
             let what = format!(

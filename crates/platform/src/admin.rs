@@ -16,7 +16,7 @@ use super::misbehave::Misbehaviour;
 use super::request::App;
 use crate::error::Error;
 
-/// Lets nobody through who is not on this machine, and nobody at all where we listen to others.
+/// Lets nobody through who is not on this machine, and nobody at all if we listen to others.
 pub(super) async fn only_local(
     State(app): State<Arc<App>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,

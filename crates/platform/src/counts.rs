@@ -76,7 +76,7 @@ impl Counts {
         self.count(pool).await
     }
 
-    /// Starts a count in the background where the newest is too old and nobody counts.
+    /// Starts a count in the background if the newest is too old and nobody counts.
     pub fn refresh_in_background(self: &Arc<Self>, pool: &PgPool) {
         let old = self.newest().is_none_or(|counted| counted.taken.elapsed() >= KEPT_FOR);
         if old {

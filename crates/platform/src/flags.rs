@@ -32,8 +32,8 @@ pub struct Flags {
 
 /// A change to the flags, as `PUT /admin/flags` takes it.
 ///
-/// `USE_PARTITIONED_TABLES` and its percentage are one switch: where only one of them is given, it
-/// decides alone (true is 100 %, or none but the pilots where `pilotOrgs` comes with it; 0 % is
+/// `USE_PARTITIONED_TABLES` and its percentage are one switch: if only one of them is given, it
+/// decides alone (true is 100 %, or none but the pilots if `pilotOrgs` comes with it; 0 % is
 /// off). If neither is given the switch stays. Each list stays unless given.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -56,7 +56,7 @@ pub async fn migrate(database_url: &str, as_of: NaiveDate) -> Result<()> {
     connection.close().await.or_run(failed("close"), "")
 }
 
-/// Whether the reference schema was begun in this database: [`migrate`] then finishes it, also where
+/// Whether the reference schema was begun in this database: [`migrate`] then finishes it, also if
 /// it was interrupted between two migrations, and makes the partitions that are missing.
 ///
 /// # Errors

@@ -60,7 +60,7 @@ pub struct Misbehaviour {
     pub(super) amount: Amount,
 }
 
-/// Name, fault, and the amount where none is given, which also says what kind of value is wanted.
+/// Name, fault, and the amount if none is given, which also says what kind of value is wanted.
 const KNOWN: [(&str, Fault, Amount); 15] = [
     ("slow-partitioned", Fault::SlowPartitioned, Amount::Share(0.25)),
     ("unpruned-by-id", Fault::UnprunedById, Amount::Always),

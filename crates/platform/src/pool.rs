@@ -37,7 +37,7 @@ pub(super) async fn bounded<T>(work: impl Future<Output = sqlx::Result<T>>) -> s
 
 /// A pool whose sessions keep one generic plan per statement.
 ///
-/// A custom plan is made anew for each execution, and its making costs more than running it where
+/// A custom plan is made anew for each execution, and its making costs more than running it if
 /// there are partitions; a generic plan prunes when it starts. Left to itself, PostgreSQL compares
 /// estimated costs that know nothing of pruning and stays with custom plans on the partitioned
 /// side only. Average of one session, 1 million rows, 28 monthly partitions, PostgreSQL 15, ms:

@@ -64,7 +64,7 @@ impl Replica {
         self.database.pool()
     }
 
-    /// The database, where this org may read from it.
+    /// The database, if this org may read from it.
     pub fn reader_for(&self, org_id: i64) -> Option<&Database> {
         let wrote = self.writers.lock().expect("no panic while held").get(&org_id).copied();
         let own_writes = wrote.is_some_and(|at| at.elapsed() < OWN_WRITES);

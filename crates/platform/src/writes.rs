@@ -62,7 +62,7 @@ impl App {
         self.write((kind.name(), org_id), work).await
     }
 
-    /// Takes the twin's row away where writes are to be torn.
+    /// Takes the twin's row away if writes are to be torn.
     async fn tear(&self, kind: Kind, row: Option<&Transaction>) -> sqlx::Result<()> {
         match row {
             Some(row) if self.injector.injects(Fault::TornWrite) => {

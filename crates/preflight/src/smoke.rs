@@ -89,10 +89,10 @@ async fn routing(config: &Config, site: &mut Site) -> Item {
     }
     match site.send(Method::GET, &path, "", &[]).await {
         Ok(answer) => {
-            let told = answer.headers.get(header).and_then(|value| value.to_str().ok());
-            let told = told.unwrap_or_default().to_owned();
-            let holds = told == "legacy" || told == "partitioned";
-            item(id, title, holds, format!("{header}: {told}"), "let answers carry it")
+            let side = answer.headers.get(header).and_then(|value| value.to_str().ok());
+            let side = side.unwrap_or_default().to_owned();
+            let holds = side == "legacy" || side == "partitioned";
+            item(id, title, holds, format!("{header}: {side}"), "let answers carry it")
         }
         Err(failure) => item(id, title, false, failure.name(), "is the platform up?"),
     }

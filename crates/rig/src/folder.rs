@@ -17,7 +17,7 @@ const LOCK: &str = "rig.lock";
 /// Longest wait for whoever else is at work on the same folder; a stop is bounded by less.
 const LOCK_LIMIT: Duration = Duration::from_secs(60);
 
-/// The folder in which this user's temporary rigs stand, made where it is missing.
+/// The folder in which this user's temporary rigs stand, made if it is missing.
 ///
 /// Anyone can write to `/tmp`, so a folder or link that somebody else put there under our name is
 /// refused rather than used.
@@ -121,7 +121,7 @@ pub(super) fn remove(dir: &Path, rig: &State) -> Result<()> {
         remove_drafts(dir);
         let all = ours.copied().chain(logs.iter().map(String::as_str)).chain(more);
         all.map(|name| dir.join(name)).try_for_each(|path| remove_entry(&path)).inspect(|()| {
-            // Fails where the user keeps something else in there, which is then left alone.
+            // Fails if the user keeps something else in there, which is then left alone.
             let _ = fs::remove_dir(dir);
         })
     };
@@ -180,7 +180,7 @@ pub(super) fn component(dir: &Path, name: &str, user: Option<&ServiceUser>) -> R
     Ok(path)
 }
 
-/// Writes a file that only `user` (or we, where it is `None`) may read.
+/// Writes a file that only `user` (or we, if it is `None`) may read.
 pub(super) fn write_private(path: &Path, text: &str, user: Option<&ServiceUser>) -> Result<()> {
     // The folder above is ours alone, so nobody can put a link where the file is about to be.
     fs::write(path, "")

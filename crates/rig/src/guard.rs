@@ -36,7 +36,7 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// Takes possession of a folder (a temporary one where `dir` is `None`) and sets the watchdog.
+    /// Takes possession of a folder (a temporary one if `dir` is `None`) and sets the watchdog.
     pub(super) fn new(dir: Option<&Path>, executable: &Path) -> Result<Self> {
         let user = ServiceUser::choose()?;
         let (dir, state) = match dir {

@@ -6,7 +6,7 @@
 //! a killed owner just long enough), `cutover rig down`, or the next start.
 //!
 //! A rig never touches what it did not start: a process is signalled only if id, beginning and
-//! name are those that were written down, or where it works in that rig's own folder.
+//! name are those that were written down, or if it works in that rig's own folder.
 
 mod backup;
 mod component;

@@ -18,7 +18,7 @@ use cutover_ground::pg;
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// What the replica's database is called behind the pooler, where both stand behind one port.
+/// What the replica's database is called behind the pooler, if both stand behind one port.
 const REPLICA_DATABASE: &str = "hospitality_platform_replica";
 
 /// Where the servers behind it listen.

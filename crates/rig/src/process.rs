@@ -7,8 +7,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
+use rustix::io::Errno;
+use rustix::process::{self, Pid, PidfdFlags};
 use serde::{Deserialize, Serialize};
 
 use super::component::Component;
@@ -59,14 +60,33 @@ impl ProcessId {
             if !self.is_alive() {
                 return true;
             }
-            let id = i32::try_from(self.pid).expect("Linux ids are below 2^22");
-            // A failure means that it has just ended, or may not be signalled: the wait tells.
-            let _ = kill(Pid::from_raw(id), *signal);
+            self.send(*signal);
             if wait_until(*limit, || !self.is_alive()) {
                 return true;
             }
         }
         false
+    }
+
+    /// Sends a signal. The process is held by a handle while it is looked at, so that nobody else has
+    /// its id meanwhile. A failure means that it has just ended, or may not be signalled; the wait
+    /// that follows tells.
+    fn send(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        let (Some(pid), Some(signal)) = (pid, process::Signal::from_named_raw(signal as i32))
+        else {
+            return;
+        };
+        match process::pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(handle) if self.is_alive() => {
+                let _ = process::pidfd_send_signal(handle, signal);
+            }
+            // Linux before 5.3 has no such handle.
+            Err(Errno::NOSYS) if self.is_alive() => {
+                let _ = process::kill_process(pid, signal);
+            }
+            Ok(_) | Err(_) => {}
+        }
     }
 }
 
@@ -99,7 +119,7 @@ pub fn close_inherited() {
             .lines()
             .find_map(|line| u32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
         if flags.is_some_and(|flags| flags & CLOSES_ITSELF == 0) {
-            // Nothing is lost where it is closed already.
+            // Nothing is lost if it is closed already.
             let _ = nix::unistd::close(number);
         }
     }

@@ -137,7 +137,7 @@ impl State {
         self.detached && self.has_life()
     }
 
-    /// The process of a component, where it was started.
+    /// The process of a component, if it was started.
     pub(super) fn member(&self, component: Component) -> Option<&Member> {
         self.members.iter().find(|member| member.component == component)
     }

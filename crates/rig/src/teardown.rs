@@ -16,7 +16,7 @@ const ORPHANS_LIMIT: Duration = Duration::from_secs(5);
 /// A folder without a state file that is younger may belong to a rig that is just starting.
 const STATELESS_AGE: Duration = Duration::from_secs(60);
 
-/// Stops everything that belongs to the rig in `dir`; removes the folder where it is a temporary
+/// Stops everything that belongs to the rig in `dir`; removes the folder if it is a temporary
 /// one or `purge` asks for it. Does nothing if that has been done already.
 pub(super) fn tear_down(dir: &Path, purge: bool) -> Result<()> {
     let Some(_lock) = folder::lock(dir)? else { return Ok(()) };

@@ -87,7 +87,7 @@ fn is_kind(value: &Value, kind: JsonType) -> bool {
     }
 }
 
-/// The row of an answer: the fields named by `take`, or all of its object where none is named.
+/// The row of an answer: the fields named by `take`, or all of its object if none is named.
 pub(super) fn row(answer: Value, take: &[(String, String)]) -> Option<Row> {
     if take.is_empty() {
         return match answer {

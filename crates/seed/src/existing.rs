@@ -8,7 +8,7 @@ use super::{Existing, Options, sql, suspended};
 use cutover_error::{Context, Error, Result};
 use cutover_ground::pg::QualifiedName;
 
-/// What to do where a seed run was interrupted, or lacks a shard.
+/// What to do if a seed run was interrupted, or lacks a shard.
 const UNFINISHED: &str = "a seed run began here and is not finished: repeat it with its own flags and \
                           --resume, or start over with --reset";
 
@@ -75,7 +75,7 @@ pub async fn settle(
 }
 
 /// Empties the tables: all at once, so that foreign keys among them are no obstacle, or the twins
-/// first, where a trigger empties them together with legacy and one statement cannot do it twice.
+/// first, if a trigger empties them together with legacy and one statement cannot do it twice.
 async fn empty(connection: &mut PgConnection, plan: &Plan) -> Result<()> {
     let what = "cannot empty the tables";
     let mut at_once = connection.begin().await.or_run(what, "")?;

@@ -140,7 +140,7 @@ pub async fn unfinish(connection: &mut PgConnection) -> Result<()> {
     noted.map(|_| ()).or_run("cannot write the state of the seed", "")
 }
 
-/// Notes that the tables are whole, where every shard is loaded and everything is back.
+/// Notes that the tables are whole, if every shard is loaded and everything is back.
 ///
 /// # Errors
 /// A run error if the state cannot be written.

@@ -70,7 +70,7 @@ impl Job {
     /// Loads all that is pending.
     ///
     /// # Errors
-    /// The first connection's error; [`Error::Interrupted`] where a signal asked us to stop. What
+    /// The first connection's error; [`Error::Interrupted`] if a signal asked us to stop. What
     /// was committed stays, and stays noted.
     pub async fn run(self: &Arc<Self>, connections: usize) -> Result<()> {
         let mut tasks = JoinSet::new();

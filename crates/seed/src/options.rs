@@ -20,7 +20,7 @@ pub struct Options {
     pub transactions_per_org: f64,
     /// Database connections that load at once.
     pub connections: usize,
-    /// What to do where there is data already.
+    /// What to do if there is data already.
     pub existing: Existing,
     /// Which part of the orgs to load.
     pub shard: Option<Shard>,
@@ -30,7 +30,7 @@ pub struct Options {
     pub first_org: u64,
 }
 
-/// What to do where there is data already.
+/// What to do if there is data already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
     /// Refuse.

@@ -26,7 +26,7 @@ const KILLED_RUN_TIMEOUT: Duration = Duration::from_secs(20);
 ///
 /// # Errors
 /// A usage error if profile, options, schema or present data do not allow it (nothing was
-/// touched); a run error if the database breaks; [`Error::Interrupted`] where a signal asked us
+/// touched); a run error if the database breaks; [`Error::Interrupted`] if a signal asked us
 /// to stop. In the last two cases indexes and triggers were put back as far as the database let us,
 /// and [`super::Existing::Resume`] finishes the run.
 pub fn run<'a>(

@@ -41,7 +41,7 @@ pub struct Money {
     pub largest: (i64, Share),
 }
 
-/// Resolves a column's generator; sets `mixes_null` where NULLs are among its values already.
+/// Resolves a column's generator; sets `mixes_null` if NULLs are among its values already.
 ///
 /// # Errors
 /// A usage error that says what is wrong with it.

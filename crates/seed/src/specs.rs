@@ -8,7 +8,7 @@ use serde::Deserialize;
 pub struct ColumnSpec {
     /// Its name in the legacy table.
     pub name: String,
-    /// Its name in the twin, where that differs.
+    /// Its name in the twin, if that differs.
     pub partitioned: Option<String>,
     /// Its type in the database, if that is not the generator's own.
     #[serde(rename = "type")]

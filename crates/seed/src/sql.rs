@@ -25,7 +25,7 @@ pub const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ";
 /// The largest size the write-ahead log may have between checkpoints, in megabytes.
 pub const WAL_LIMIT_MB: &str =
     "SELECT setting::bigint FROM pg_settings WHERE name = 'max_wal_size'";
-/// Where the server keeps its data; NULL where this user may not know.
+/// Where the server keeps its data; NULL if this user may not know.
 pub const DATA_FOLDER: &str = "SELECT current_setting('data_directory', true)";
 /// Whether the server is a local rig, which says so in its configuration.
 pub const IS_RIG: &str = "SELECT coalesce(current_setting('cutover.rig', true), '') = 'on'";
@@ -72,7 +72,7 @@ pub const WRITE_RUN: &str = "INSERT INTO cutover_seed.run (record) VALUES ($1)
 pub const IS_FINISHED: &str = "SELECT coalesce(bool_and(finished), true) FROM cutover_seed.run";
 /// From here on the tables are not whole.
 pub const UNFINISH_RUN: &str = "UPDATE cutover_seed.run SET finished = false";
-/// They are, where every chunk (`$1` is how many there are) is loaded and everything is back.
+/// They are, if every chunk (`$1` is how many there are) is loaded and everything is back.
 pub const FINISH_RUN: &str = "UPDATE cutover_seed.run
      SET finished = (SELECT count(*) = $1 FROM cutover_seed.chunk)
                 AND NOT EXISTS (SELECT FROM cutover_seed.aside)";

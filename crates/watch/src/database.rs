@@ -71,17 +71,17 @@ impl Database {
     }
 
     async fn ask(&mut self) -> Result<Figures, String> {
-        let told = |error: sqlx::Error| error.to_string();
+        let message = |error: sqlx::Error| error.to_string();
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => {
                 let fresh = pg::connect_reading(&self.url).await;
                 let mut fresh = fresh.map_err(|error| error.to_string())?;
-                sqlx::raw_sql(sql::SESSION).execute(&mut fresh).await.map_err(told)?;
+                sqlx::raw_sql(sql::SESSION).execute(&mut fresh).await.map_err(message)?;
                 none.insert(fresh)
             }
         };
         let asked = sqlx::query_as(sql::LOOK).bind(&self.tables).bind(&self.triggers);
-        asked.fetch_one(connection).await.map_err(told)
+        asked.fetch_one(connection).await.map_err(message)
     }
 }

@@ -77,16 +77,16 @@ mod tests {
         for busy in [3, 7, 8, 20, 21, 22, 30, 40, 41, 42, 43, 44] {
             looks[busy] = 40;
         }
-        let told = more_percent(&looks);
-        assert!(told[..LOOKS - 1].iter().all(Option::is_none), "{told:?}");
-        assert!(told[LOOKS - 1..].iter().all(|more| *more == Some(0.0)), "{told:?}");
+        let more = more_percent(&looks);
+        assert!(more[..LOOKS - 1].iter().all(Option::is_none), "{more:?}");
+        assert!(more[LOOKS - 1..].iter().all(|more| *more == Some(0.0)), "{more:?}");
     }
 
     #[test]
     fn a_platform_that_got_slower_is_seen_within_half_the_looks() {
-        let told = more_percent(&[[4; 12], [6; 12]].concat());
-        assert_eq!(told[17], Some(50.0), "{told:?}");
-        assert_eq!(told[16], Some(0.0), "{told:?}");
+        let more = more_percent(&[[4; 12], [6; 12]].concat());
+        assert_eq!(more[17], Some(50.0), "{more:?}");
+        assert_eq!(more[16], Some(0.0), "{more:?}");
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub struct DiffArgs {
     /// looked at again on one
     #[arg(long, value_name = "D", default_value = "10m", value_parser = values::duration)]
     pub snapshot_time: Duration,
-    /// Go on where a comparison into the same --out was killed
+    /// Go on if a comparison into the same --out was killed
     #[arg(long, requires = "out")]
     pub resume: bool,
     /// How often finished work is saved for --resume
@@ -79,7 +79,7 @@ pub struct DiffArgs {
     /// Read no faster, for example 50000rows/s or 20MB/s
     #[arg(long, value_name = "RATE")]
     pub throttle: Option<diff::Throttle>,
-    /// Give up where the server sends nothing for so long; 30 times that if it has to sum up or
+    /// Give up if the server sends nothing for so long; 30 times that if it has to sum up or
     /// sort first
     #[arg(long, value_name = "D", default_value = "2m", value_parser = values::duration)]
     pub stall_timeout: Duration,

@@ -141,8 +141,8 @@ impl DriveArgs {
         }
         config.environment = std::mem::take(&mut config.environment).read_only();
         let (scenario, left_out) = scenario.reads_only()?;
-        let told = intents::untested_operations(&left_out);
-        Ok((Arc::new(scenario), told.into_iter().collect()))
+        let note = intents::untested_operations(&left_out);
+        Ok((Arc::new(scenario), note.into_iter().collect()))
     }
 
     /// What `--find-capacity` looks for.
@@ -214,7 +214,7 @@ impl DriveArgs {
             metrics_listen: self.metrics_listen,
             dashboard: self.dashboard,
             judge: rehearsal::judge(config, load),
-            // Without it a flag is left switched where we are killed; nothing else depends on it.
+            // Without it a flag is left switched if we are killed; nothing else depends on it.
             executable: std::env::current_exe().ok(),
         }
     }
@@ -290,8 +290,8 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
         return Err(error);
     }
     // The data was not looked at, so there is no verdict on the cut-over, only on the measurement.
-    let told = |c: &Criterion| c.kind != Kind::Integrity || gate::is_of_load(c.id);
-    record.criteria.retain(|c| told(c) && c.kind != Kind::Advice);
+    let counts = |c: &Criterion| c.kind != Kind::Integrity || gate::is_of_load(c.id);
+    record.criteria.retain(|c| counts(c) && c.kind != Kind::Advice);
     if let Some(drive) = &record.drive {
         printer.result(&rates(drive));
     }

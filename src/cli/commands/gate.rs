@@ -51,7 +51,7 @@ fn increment(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Holds the record against earlier runs; refuses where none can be compared.
+/// Holds the record against earlier runs; refuses if none can be compared.
 fn earlier_runs(
     record: &mut RunRecord,
     baseline: &Path,

@@ -43,7 +43,7 @@ pub struct InitArgs {
     /// The path segment that names the org: its number from 1, or the segment before it
     #[arg(long, value_name = "SEGMENT")]
     pub org_segment: Option<String>,
-    /// The request header that carries the org, where the log's field does not tell
+    /// The request header that carries the org, if the log's field does not tell
     #[arg(long, value_name = "HEADER")]
     pub org_header: Option<String>,
 }

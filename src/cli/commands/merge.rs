@@ -205,11 +205,11 @@ fn say(record: &mut RunRecord, folder: &RunFolder, printer: &Printer) -> Exit {
     }
     // One of both alone is no verdict on the cut-over.
     let diff_alone = record.drive.is_none();
-    let told = |c: &Criterion| {
+    let counts = |c: &Criterion| {
         let about_data = c.kind == Kind::Integrity && !gate::is_of_load(c.id);
         about_data == diff_alone && c.kind != Kind::Advice
     };
-    record.criteria.retain(told);
+    record.criteria.retain(counts);
     printer.result(&verdict_text::criteria(&record.criteria));
     printer.result(&report);
     if gate::fails_integrity(&record.criteria) {

@@ -135,7 +135,7 @@ impl RehearseArgs {
         Ok(())
     }
 
-    /// Whether the rate follows what this machine can carry: not where somebody has named one, nor
+    /// Whether the rate follows what this machine can carry: not if somebody has named one, nor
     /// if the load is held against others, which must be as fast.
     fn calibrates(&self, rig: bool) -> bool {
         let alone = self.baseline.is_none() && self.profile != Profile::Nightly && !self.rollout;

@@ -57,7 +57,7 @@ struct Rollout<'a> {
     context: ActContext,
     target: Target,
     flag: Percentage,
-    /// Sets the share that held last, where we are killed.
+    /// Sets the share that held last, if we are killed.
     watchdog: Option<ShareWatchdog>,
     on_rig: bool,
     /// The orgs whose routing is watched.
@@ -313,7 +313,7 @@ impl Rollout<'_> {
         drills
     }
 
-    /// 0 or 100, where every answer says so; whatever a signal has asked for in between.
+    /// 0 or 100, if every answer says so; whatever a signal has asked for in between.
     async fn flag_now(&self) -> Option<f64> {
         let share = self.ask_all().await.ok().filter(|survey| survey.silent.is_empty())?.share()?;
         (share == 0.0 || share == 1.0).then_some(share * 100.0)

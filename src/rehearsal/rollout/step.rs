@@ -93,7 +93,7 @@ impl Rollout<'_> {
         Ok(())
     }
 
-    /// The same rehearsal on what stands there already; longer where it was left open before.
+    /// The same rehearsal on what stands there already; longer if it was left open before.
     fn step_options(&self, number: usize, attempt: u32) -> Options {
         let rehearsal = &self.options.rehearsal;
         let mut options = rehearsal.clone();
@@ -205,7 +205,7 @@ impl Rollout<'_> {
         });
     }
 
-    /// Tells the platform to go wrong from here on, where that is asked for.
+    /// Tells the platform to go wrong from here on, if that is asked for.
     async fn plant(&self, percent: f64) -> Result<Option<String>> {
         let here = self.options.plant.iter().filter(|(from, _)| *from == percent);
         let faults: Vec<&str> = here.map(|(_, fault)| fault.as_str()).collect();

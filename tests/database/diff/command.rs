@@ -51,7 +51,7 @@ async fn secrets_are_seen_to_differ_and_never_shown() {
     assert!(!written.contains("guest") && !written.contains("somebody"), "{written}");
 }
 
-/// The probe leaves no trace, and says so where it may not or cannot try.
+/// The probe leaves no trace, and says so if it may not or cannot try.
 #[tokio::test]
 async fn the_probe_changes_nothing_and_says_what_it_could_not_try() {
     let database = reference_database().await;

@@ -147,13 +147,14 @@ async fn a_killed_run_is_resumed() {
             command.stdout(std::process::Stdio::piped());
             command
         };
+        let mut moments = support::Moments::announced();
         let mut kills = 0;
         while kills < 4 {
             let resume: &[&str] = if kills == 0 { &[] } else { &["--resume"] };
             let mut child = command(resume).spawn().expect("it starts");
             let has_ended = || child.try_wait().expect("our own child").is_some();
             something_is_saved(out.path(), has_ended).await;
-            tokio::time::sleep(Duration::from_millis(rand::random_range(0..600))).await;
+            tokio::time::sleep(Duration::from_millis(moments.next() % 600)).await;
             child.kill().expect("it is killed");
             child.wait().expect("it ends");
             // One that came to its end before it was killed has left nothing to resume.
@@ -212,7 +213,7 @@ async fn a_repair_during_writes_makes_the_next_diff_clean() {
     writers.stop().await;
 }
 
-/// The log tells which transaction changed one side only, even where a later one hid it again.
+/// The log tells which transaction changed one side only, even if a later one hid it again.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_names_the_transaction_that_changed_one_side_only() {
     let database = reference_database().await;

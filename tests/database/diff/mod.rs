@@ -69,7 +69,7 @@ async fn compare_into(
     Ok((evidence, findings.collect()))
 }
 
-/// Applies `repair.sql` as people are told to; what it says on its error output where it fails.
+/// Applies `repair.sql` as people are told to; what it says on its error output if it fails.
 fn repair(url: &str, out: &Path) -> std::result::Result<(), String> {
     let psql = assert_cmd::Command::new("psql")
         .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f"])

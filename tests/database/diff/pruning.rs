@@ -50,7 +50,7 @@ async fn a_planner_that_does_not_prune_is_found_out() {
     assert_eq!(evidence.pruning.len(), 11);
     for look in &evidence.pruning {
         assert_eq!(look.scanned, look.partitions, "{look:?}");
-        // Nothing is wrong with reading all of them where days lie in as many.
+        // Nothing is wrong with reading all of them if days lie in as many.
         let few = look.expected.is_some_and(|expected| expected < look.partitions);
         assert_eq!(look.is_right() == Some(false), few, "{look:?}");
     }

@@ -1,4 +1,4 @@
-//! A flag in a file of rules: switched, proven, put back byte for byte where nobody else changed the file,
+//! A flag in a file of rules: switched, proven, put back byte for byte if nobody else changed the file,
 //! also after a kill.
 
 use std::path::{Path, PathBuf};

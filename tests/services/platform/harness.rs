@@ -80,7 +80,7 @@ pub struct Reply {
     pub status: StatusCode,
     pub routed_to: Option<String>,
     pub cache: Option<String>,
-    /// Null where the body is empty.
+    /// Null if the body is empty.
     pub body: Value,
     pub took: Duration,
 }
@@ -199,7 +199,7 @@ pub async fn execute(database: &TestDatabase, statement: &'static str) {
     sqlx::raw_sql(statement).execute(&mut connection).await.expect("the statement runs");
 }
 
-/// Looks again until it holds; panics where it does not within ten seconds.
+/// Looks again until it holds; panics if it does not within ten seconds.
 pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(10);
     while !holds().await {

@@ -1,4 +1,4 @@
-//! The reference platform over HTTP, against real PostgreSQL and, where it is on PATH, real Redis.
+//! The reference platform over HTTP, against real PostgreSQL and, if it is on PATH, real Redis.
 
 mod cache;
 mod command;

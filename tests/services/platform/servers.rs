@@ -16,7 +16,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// `None` where there is no redis-server on the path.
+    /// `None` if there is no redis-server on the path.
     pub fn start() -> Option<Self> {
         Self::start_on(free_port())
     }

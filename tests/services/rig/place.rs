@@ -25,7 +25,7 @@ pub struct Place {
 impl Place {
     pub fn new() -> Self {
         let tmp = tempfile::tempdir().expect("a folder");
-        // PostgreSQL's user must get through where the tests run as root.
+        // PostgreSQL's user must get through if the tests run as root.
         fs::set_permissions(tmp.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
         Self { tmp }
     }
@@ -122,7 +122,7 @@ impl Up {
         send(self.child.id(), signal);
     }
 
-    /// Waits for its end; its exit code (`None` where a signal ended it) and what it said.
+    /// Waits for its end; its exit code (`None` if a signal ended it) and what it said.
     pub fn end(mut self) -> (Option<i32>, String) {
         let ended = wait_until(LIMIT, || self.child.try_wait().expect("ours").is_some());
         assert!(ended, "the owner is still there");

@@ -1,4 +1,4 @@
-//! What the load wrote, on the reference platform with a real database: nothing to find where the
+//! What the load wrote, on the reference platform with a real database: nothing to find if the
 //! platform is honest, and each way to cheat by its own name.
 
 use std::collections::BTreeMap;

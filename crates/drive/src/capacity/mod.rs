@@ -39,7 +39,7 @@ pub struct CapacityOptions {
     pub step: Duration,
     /// Driven before each step, not measured.
     pub warm_up: Duration,
-    /// The search ends where failed over passed is not above this, for example 1.05.
+    /// The search ends if failed over passed is not above this, for example 1.05.
     pub precision: f64,
     /// Most connections that are opened.
     pub most_connections: usize,
@@ -187,7 +187,7 @@ impl Step<'_> {
         Ok(outcome)
     }
 
-    /// Drives the step; where the target is still too busy with the last one to take the first
+    /// Drives the step; if the target is still too busy with the last one to take the first
     /// requests, it gets time to recover.
     async fn drive(
         &self,

@@ -1,6 +1,6 @@
 //! What became of a row, from the writes to it and what stands on both sides. Pure.
 //!
-//! A row is right where one order of its writes explains both sides: every acknowledged write took
+//! A row is right if one order of its writes explains both sides: every acknowledged write took
 //! effect between the moments it was sent and answered, every doubtful one at some moment after it
 //! was sent, whole, or never; a refused one never.
 
@@ -188,7 +188,7 @@ fn refused_but_there(writes: &[Write], orders: &[Order], side: &SideRows) -> Opt
     };
     let there = |write: &Write| {
         let values = &write.sent.values;
-        let told = |order: &Order| match &order.leaves {
+        let explains = |order: &Order| match &order.leaves {
             Expected::Absent => true,
             Expected::Present(right) => {
                 let wrong = differing(right, row);
@@ -196,7 +196,7 @@ fn refused_but_there(writes: &[Write], orders: &[Order], side: &SideRows) -> Opt
             }
             Expected::Anything => false,
         };
-        !values.is_empty() && differing(values, row).is_empty() && orders.iter().any(told)
+        !values.is_empty() && differing(values, row).is_empty() && orders.iter().any(explains)
     };
     let place = writes.iter().rposition(|write| refused(write) && there(write))?;
     let columns = writes[place].sent.values.keys().cloned().collect();
@@ -226,11 +226,11 @@ fn classify(writes: &[Write], orders: &[Order], rows: &[Found]) -> Vec<Fault> {
         let places = &orders[0].places;
         let made =
             places.iter().rfind(|&&place| writes[place].sent.kind == Some(WriteKind::Insert));
-        let told = made.or_else(|| places.iter().rfind(|&&p| writes[p].state == State::Ok));
+        let newest = made.or_else(|| places.iter().rfind(|&&p| writes[p].state == State::Ok));
         return vec![fault(
             WriteFault::Lost,
             writes,
-            told.copied().unwrap_or(last(places)),
+            newest.copied().unwrap_or(last(places)),
             Vec::new(),
         )];
     };
@@ -287,7 +287,7 @@ fn fault_of(
         let left = order.places[..count].iter().fold(before(writes), |s, &p| s.after(&writes[p]));
         matches!(left, Expected::Present(_)) && left.fits(std::slice::from_ref(row))
     });
-    // What it set and nobody set after it, where that made a difference.
+    // What it set and nobody set after it, if that made a difference.
     let due = writes[writer].sent.values.iter().filter(|(column, value)| {
         was(column) != Some(*value) && !later.iter().any(|&p| value_of(p, column).is_some())
     });

@@ -224,10 +224,10 @@ impl Ledger {
         if state == State::Ok && write.kind == WriteKind::Insert {
             let answer = answer.and_then(|body| serde_json::from_slice(body).ok());
             let answer: Value = answer.unwrap_or(Value::Null);
-            let told = |(column, place): &(String, cutover_scenario::WrittenValue)| {
+            let value_of = |(column, place): &(String, cutover_scenario::WrittenValue)| {
                 Some((column.clone(), place.read(&answer, values)?))
             };
-            key = write.key.iter().filter_map(told).collect();
+            key = write.key.iter().filter_map(value_of).collect();
         }
         let status = match outcome {
             Outcome::Status(status) => Some(status),
@@ -340,9 +340,9 @@ fn check_keys(scenario: &Scenario, tables: &[TablePair]) -> Result<()> {
     for operation in &scenario.operations {
         let Some(write) = &operation.write else { continue };
         let Some(pair) = tables.iter().find(|pair| pair.name == write.table) else { continue };
-        let told = |name: &String| write.key.iter().any(|(column, _)| column == name);
+        let is_key = |name: &String| write.key.iter().any(|(column, _)| column == name);
         let by_tag_alone = write.kind == WriteKind::Insert && write.key.is_empty();
-        if !by_tag_alone && (write.key.len() != pair.key.len() || !pair.key.iter().all(told)) {
+        if !by_tag_alone && (write.key.len() != pair.key.len() || !pair.key.iter().all(is_key)) {
             let what = format!("operation `{}`: writes: key: is not the key", operation.name);
             let key = pair.key.join(", ");
             return Err(Error::usage(what, format!("the key of `{}` is {key}", pair.name)));

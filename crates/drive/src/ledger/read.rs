@@ -18,9 +18,9 @@ use cutover_evidence::ledger::{Answered, Columns, Note, SeenWrite, SentWrite};
 pub(super) struct Write {
     pub sent: SentWrite,
     pub state: State,
-    /// When that was known, microseconds; never, where it is unknown.
+    /// When that was known, microseconds; never, if it is unknown.
     pub done_us: Option<u64>,
-    /// The row's key, where the write or its answer tells it.
+    /// The row's key, if the write or its answer tells it.
     pub key: Columns,
     pub retried: bool,
     /// The status of a refusal.
@@ -230,13 +230,13 @@ mod tests {
         let whole = part(file.path(), 0, 1).expect("readable");
         let sums = Sums { writes: 6, ok: 3, fail: 1, unknown: 2, retried: 1 };
         assert_eq!(whole.sums, sums);
-        let told = |part: &Part| -> Vec<Vec<(u64, State, bool)>> {
+        let orders = |part: &Part| -> Vec<Vec<(u64, State, bool)>> {
             let of = |row: &Vec<Write>| {
                 row.iter().map(|w| (w.sent.write, w.state, w.seen)).collect::<Vec<_>>()
             };
             part.rows.iter().map(of).collect()
         };
-        let mut all = told(&whole);
+        let mut all = orders(&whole);
         all.sort_by_key(|row| row[0].0);
         use State::{Fail, Ok, Unknown};
         assert_eq!(
@@ -251,7 +251,7 @@ mod tests {
         );
         // In parts: each row once, whole.
         let mut parts: Vec<_> =
-            (0..3).flat_map(|n| told(&part(file.path(), n, 3).expect("readable"))).collect();
+            (0..3).flat_map(|n| orders(&part(file.path(), n, 3).expect("readable"))).collect();
         parts.sort_by_key(|row| row[0].0);
         assert_eq!(parts, all);
     }

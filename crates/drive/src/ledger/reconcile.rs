@@ -147,8 +147,8 @@ fn side(sides: &mut (SideRows, SideRows), of: Side) -> &mut SideRows {
 /// The keys of the rows whose key is known, with the row's place.
 fn wanted_keys(rows: &[Vec<Write>], key: &[String]) -> Vec<(usize, Vec<Option<String>>)> {
     let known = |(place, row): (usize, &Vec<Write>)| {
-        let told = &row.first()?.key;
-        let key = key.iter().map(|name| told.get(name).cloned()).collect::<Option<Vec<_>>>()?;
+        let values = &row.first()?.key;
+        let key = key.iter().map(|name| values.get(name).cloned()).collect::<Option<Vec<_>>>()?;
         Some((place, key))
     };
     rows.iter().enumerate().filter_map(known).collect()
@@ -222,7 +222,7 @@ fn detail(write: &Write, fault: WriteFault) -> String {
         State::Fail => "refused",
         State::Unknown => "of unknown end",
     };
-    let told = match fault {
+    let words = match fault {
         WriteFault::Lost => "and its effect is on neither side",
         WriteFault::Phantom => "and its effect is there",
         WriteFault::Doubled => "and its row stands more than once",
@@ -232,7 +232,7 @@ fn detail(write: &Write, fault: WriteFault) -> String {
         WriteFault::Stale => "and it was there, but older values are there now",
         WriteFault::Altered => "and the row holds what no write of this load put there",
     };
-    format!("write {} by {}: {state}, {told}", write.sent.write, write.sent.operation)
+    format!("write {} by {}: {state}, {words}", write.sent.write, write.sent.operation)
 }
 
 struct Findings {

@@ -103,9 +103,10 @@ mod tests {
         let read = part(&path.expect("whole"), 0, 1).expect("readable");
         assert_eq!((read.sums.writes, read.rows.len()), (4, 1));
         let row = &read.rows[0];
-        let told = row.iter().map(|w| (w.sent.shard, w.sent.at_us, w.done_us, w.sent.over, w.seen));
+        let writes =
+            row.iter().map(|w| (w.sent.shard, w.sent.at_us, w.done_us, w.sent.over, w.seen));
         assert_eq!(
-            told.collect::<Vec<_>>(),
+            writes.collect::<Vec<_>>(),
             [
                 (Some(1), 100, Some(150), None, true),
                 (Some(2), 150, Some(200), None, true),

@@ -38,13 +38,13 @@ pub(super) fn compare(legacy: &Value, partitioned: &Value) -> Option<Difference>
     walk(&mut String::new(), Some(legacy), Some(partitioned), &mut fields);
     // The worst of them names the answer.
     let what = fields.values().map(|(what, ..)| *what).max()?;
-    let told = || fields.iter().filter(|(_, (of, ..))| *of == what).take(MOST_FIELDS);
+    let of_class = || fields.iter().filter(|(_, (of, ..))| *of == what).take(MOST_FIELDS);
     let shown = |value: &Option<Value>| value.as_ref().map(short);
     Some(Difference {
         what,
-        fields: told().map(|(at, _)| at.clone()).collect(),
-        legacy: told().map(|(at, (_, one, _))| (at.clone(), shown(one))).collect(),
-        partitioned: told().map(|(at, (_, _, other))| (at.clone(), shown(other))).collect(),
+        fields: of_class().map(|(at, _)| at.clone()).collect(),
+        legacy: of_class().map(|(at, (_, one, _))| (at.clone(), shown(one))).collect(),
+        partitioned: of_class().map(|(at, (_, _, other))| (at.clone(), shown(other))).collect(),
     })
 }
 

@@ -75,7 +75,7 @@ impl Asker<'_> {
         true
     }
 
-    /// The row that a question is about, where it is about one; `None` if none is left.
+    /// The row that a question is about, if it is about one; `None` if none is left.
     #[expect(clippy::option_option, reason = "no row is needed, or none is there")]
     fn row_for(&self, arrival: &Arrival) -> Option<Option<Kept>> {
         let operation = &self.shared.scenario.operations[usize::from(arrival.operation)];

@@ -210,8 +210,8 @@ fn judge(first: &Answer, twin: &Answer, again: &Answer, masks: &[Places]) -> Set
 
 /// One side refuses a question that the other answers.
 fn refused(status: u16, by_partitioned: bool) -> Difference {
-    let told = |text: String| [("status".to_owned(), Some(text))].into();
-    let (answered, refused) = (told("answered".into()), told(format!("http_{status}")));
+    let of = |text: String| [("status".to_owned(), Some(text))].into();
+    let (answered, refused) = (of("answered".into()), of(format!("http_{status}")));
     let (legacy, partitioned) =
         if by_partitioned { (answered, refused) } else { (refused, answered) };
     Difference { what: AnswerFault::Status, fields: vec!["status".into()], legacy, partitioned }

@@ -1,4 +1,4 @@
-//! Raw samples on disk: `samples.bin` always, `samples.csv` where there are few enough to look at.
+//! Raw samples on disk: `samples.bin` always, `samples.csv` if there are few enough to look at.
 //!
 //! `samples.bin` begins with one line of JSON that names the operations and outcomes by their
 //! numbers and lists the windows of the plan; after its line break come records of [`RECORD_BYTES`], little-endian, in the order in

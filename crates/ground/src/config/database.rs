@@ -27,10 +27,10 @@ pub struct DatabaseConfig {
     /// The file that holds the password.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
-    /// How far the connection is protected; `verify-full` where a `ca_file` is named.
+    /// How far the connection is protected; `verify-full` if a `ca_file` is named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssl_mode: Option<SslMode>,
-    /// A PEM file with the authority that signed the server's certificate; `[tls] ca_file` where
+    /// A PEM file with the authority that signed the server's certificate; `[tls] ca_file` if
     /// none is named here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
@@ -44,7 +44,7 @@ pub enum SslMode {
     Disable,
     /// Plain if the server allows it.
     Allow,
-    /// Encrypted where the server offers it.
+    /// Encrypted if the server offers it.
     Prefer,
     /// Encrypted, to whomever.
     Require,
@@ -95,7 +95,7 @@ impl DatabaseConfig {
         Ok(())
     }
 
-    /// The whole URL, password and protection included: of `given` where an option named a database,
+    /// The whole URL, password and protection included: of `given` if an option named a database,
     /// else of the one that is named here. `None` if neither names one.
     ///
     /// # Errors

@@ -183,7 +183,7 @@ impl Config {
     /// The database's URL with everything that the configuration adds to it; `given` by an option.
     ///
     /// # Errors
-    /// A usage error if a secret cannot be read, or where an option names another database than
+    /// A usage error if a secret cannot be read, or if an option names another database than
     /// the environment that was chosen.
     pub fn database_url(&self, given: Option<&str>) -> Result<Option<String>> {
         let place = match &self.environment.name {

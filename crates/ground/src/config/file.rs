@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_parser_s_message_is_told_in_words_and_without_values() {
-        let told = |text: &str| {
+        let refusal = |text: &str| {
             let error = toml::from_str::<super::Config>(text).expect_err("it is wrong");
             toml_message(&error, text)
         };
@@ -177,9 +177,9 @@ mod tests {
             ("routing = 4", "line 1, column 11", "expected a table"),
         ];
         for (text, place, words) in cases {
-            let told = told(text);
-            assert!(told.contains(place) && told.contains(words), "{told}");
-            assert!(!told.contains("hunter2") && !told.contains("struct"), "{told}");
+            let refusal = refusal(text);
+            assert!(refusal.contains(place) && refusal.contains(words), "{refusal}");
+            assert!(!refusal.contains("hunter2") && !refusal.contains("struct"), "{refusal}");
         }
     }
 }

@@ -26,7 +26,7 @@ pub struct PreflightConfig {
     pub backup_archiver: bool,
     /// How old it may be, hours.
     pub backup_max_age_h: f64,
-    /// PgBouncer, where it is used: a URL without a password; `[database]` says how to log in.
+    /// PgBouncer, if it is used: a URL without a password; `[database]` says how to log in.
     pub pgbouncer_url: Option<String>,
     /// The server's log, where it can be read from here.
     pub log_file: Option<PathBuf>,

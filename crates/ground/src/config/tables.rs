@@ -27,7 +27,7 @@ pub struct TablePair {
     /// Columns that may differ, by their legacy names.
     #[serde(default)]
     pub ignore: Vec<String>,
-    /// Legacy column → the twin's column, where the names differ.
+    /// Legacy column → the twin's column, if the names differ.
     #[serde(default)]
     pub map: BTreeMap<String, String>,
     /// The column that says when a row was last changed, by its legacy name; `diff --since` needs it.

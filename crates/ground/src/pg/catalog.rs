@@ -79,7 +79,7 @@ pub struct Leaf {
     pub rows_estimate: f64,
     /// The file that holds it; another one after a rewrite such as VACUUM FULL.
     pub file: i64,
-    /// Its blocks, where it is stored in PostgreSQL's own row format.
+    /// Its blocks, if it is stored in PostgreSQL's own row format.
     pub heap_blocks: Option<u64>,
     /// `FOR VALUES …` or `DEFAULT`; empty if it is not a partition.
     pub bound: String,

@@ -10,7 +10,7 @@ const MOST_AHEAD: usize = 3600;
 ///
 /// The age of the last replayed transaction would be simpler, and wrong: after a quiet hour the first
 /// write makes it an hour for a moment. What a primary tells as `replay_lag` stays as it was, or is
-/// not there at all, where a replica stands still.
+/// not there at all, if a replica stands still.
 #[derive(Debug, Default)]
 pub struct Lag {
     ahead: VecDeque<(Instant, i64)>,

@@ -3,7 +3,7 @@
 //! sqlx hands out every row as a reference-counted buffer through an asynchronous stream, which
 //! costs more than the server takes to make the row. So sqlx connects and logs in as ever, by way of
 //! a relay in this process; once the session is set up the relay steps aside and keeps the socket.
-//! That is possible if nothing is encrypted: over a UNIX socket, to this machine, or where the
+//! That is possible if nothing is encrypted: over a UNIX socket, to this machine, or if the
 //! URL says `sslmode=disable`. Elsewhere there is no relay and sqlx's own stream serves.
 
 use std::net::IpAddr;

@@ -198,7 +198,7 @@ impl Flag {
     pub async fn seen(&self) -> Result<Option<Side>> {
         let (headers, body) = self.probe.question.ask().await?;
         let probe = &self.probe.probe;
-        let told = match (&probe.header, &probe.pointer) {
+        let answered = match (&probe.header, &probe.pointer) {
             (Some(name), _) => {
                 headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
             }
@@ -208,9 +208,9 @@ impl Flag {
                 .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)),
             (None, None) => None,
         };
-        Ok(match told {
-            Some(told) if told == probe.legacy => Some(Side::Legacy),
-            Some(told) if told == probe.partitioned => Some(Side::Partitioned),
+        Ok(match answered {
+            Some(answered) if answered == probe.legacy => Some(Side::Legacy),
+            Some(answered) if answered == probe.partitioned => Some(Side::Partitioned),
             _ => None,
         })
     }

@@ -48,7 +48,7 @@ impl Percentage {
         })
     }
 
-    /// Takes hold of the share; waits a little where another run has just let go of it.
+    /// Takes hold of the share; waits a little if another run has just let go of it.
     ///
     /// # Errors
     /// Where another run moves it.

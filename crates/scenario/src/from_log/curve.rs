@@ -34,7 +34,7 @@ pub(super) struct Seen {
     /// The lines below `[arrivals]`.
     pub toml: String,
     pub words: String,
-    /// The longest time without a request, seconds, where it is a large part of the whole.
+    /// The longest time without a request, seconds, if it is a large part of the whole.
     pub pause_s: Option<i64>,
 }
 

@@ -13,7 +13,7 @@ pub(super) struct Entry<'a> {
     pub target: Cow<'a, str>,
     pub status: u16,
     pub at: DateTime<FixedOffset>,
-    /// The org, where a field of its own names it.
+    /// The org, if a field of its own names it.
     pub org: Option<FieldOrg<'a>>,
 }
 
@@ -21,7 +21,7 @@ pub(super) struct Entry<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct FieldOrg<'a> {
     pub org: Cow<'a, str>,
-    /// The request header it came in, where the field's name tells.
+    /// The request header it came in, if the field's name tells.
     pub header: Option<String>,
 }
 

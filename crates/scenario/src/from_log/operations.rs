@@ -214,7 +214,7 @@ fn query(pattern: &Pattern, notes: &mut Vec<String>) -> BTreeMap<String, String>
     stands.into_iter().filter_map(text).collect()
 }
 
-/// Two days that bound a range are drawn by themselves: where they could cross, each keeps to its
+/// Two days that bound a range are drawn by themselves: if they could cross, each keeps to its
 /// half.
 fn part_ranges(stands: &mut BTreeMap<&str, Stand>, notes: &mut Vec<String>) {
     let find = |starts: &[&str]| {

@@ -94,7 +94,7 @@ impl Patterns {
         }
     }
 
-    /// Turns words into values where too many differ after the same beginning; never the first.
+    /// Turns words into values if too many differ after the same beginning; never the first.
     fn blank_out(&mut self, segments: Vec<Segment>, good: bool) -> Vec<Segment> {
         let mut beginning = String::new();
         let mut turned = Vec::with_capacity(segments.len());

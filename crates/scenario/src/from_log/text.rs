@@ -27,11 +27,11 @@ pub(super) fn write(
         return None;
     }
     left_out.extend(also_left_out(&operations, orgs, counts.is_empty()));
-    let told = [
+    let notes = [
         (forgotten, "requests of rare kinds were let go of: more than 2048 kinds at once"),
         (tally.odd_params, "query parameters were left out: named twice in a request, or oddly"),
     ];
-    left_out.extend(told.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
+    left_out.extend(notes.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
     if let Some(pause_s) = shape.pause_s {
         left_out.push(format!("the log pauses for {pause_s} s; its mean rate holds that pause"));
     }

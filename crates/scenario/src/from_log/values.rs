@@ -45,7 +45,7 @@ impl Seen {
         self.count += other.count;
     }
 
-    /// The range, where all of `count` values could be read and blanks may hold it.
+    /// The range, if all of `count` values could be read and blanks may hold it.
     fn all(&self, count: u64) -> Option<(i64, i64)> {
         let right = self.count == count && self.low >= -LIMIT && self.high <= LIMIT;
         right.then_some((self.low, self.high))

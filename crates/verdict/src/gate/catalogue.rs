@@ -23,7 +23,7 @@ pub enum Need {
 pub struct Spec {
     /// Stable name.
     pub id: CriterionId,
-    /// What kind of truth it protects, where it decides: its severity.
+    /// What kind of truth it protects, if it decides: its severity.
     pub kind: Kind,
     /// What it says.
     pub title: &'static str,

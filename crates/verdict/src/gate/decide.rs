@@ -393,10 +393,10 @@ mod tests {
         }];
         judge(&mut record);
         assert_eq!(record.verdict.decision, Decision::Go, "{:?}", record.verdict.reasons);
-        let told =
+        let stated =
             record.criteria.iter().find(|c| c.id == CriterionId::P95Operations).expect("there");
-        assert!(told.source.contains("a batch interface"), "{}", told.source);
-        assert!(told.limit.contains("under 5 ms"), "{}", told.limit);
+        assert!(stated.source.contains("a batch interface"), "{}", stated.source);
+        assert!(stated.limit.contains("under 5 ms"), "{}", stated.limit);
     }
 
     #[test]

@@ -95,7 +95,7 @@ pub fn past_run(now: &RunRecord, past: &RunRecord) -> Result<PastRun, String> {
     })
 }
 
-/// Orgs and rows: as they were seeded, or as they were compared where the data was there already.
+/// Orgs and rows: as they were seeded, or as they were compared if the data was there already.
 fn size(record: &RunRecord) -> (u64, u64) {
     match (&record.manifest, &record.diff) {
         (Some(manifest), _) => {
@@ -145,7 +145,7 @@ fn regression(now_us: u64, then_us: &[u64]) -> Option<(f64, f64)> {
     Some((difference.exp(), (difference - margin).exp()))
 }
 
-/// The criterion, where earlier runs were named.
+/// The criterion, if earlier runs were named.
 pub(super) fn against_earlier_runs(record: &RunRecord) -> Option<Criterion> {
     if record.history.is_empty() && record.incomparable.is_empty() {
         return None;
@@ -179,7 +179,7 @@ pub(super) fn against_earlier_runs(record: &RunRecord) -> Option<Criterion> {
     Some(criterion.measured(pass, measured).below(low - 1.0, limit).note(notes.join(", ")))
 }
 
-/// The run with which the level of p95 changed, where it did.
+/// The run with which the level of p95 changed, if it did.
 pub(super) fn level_change(record: &RunRecord) -> Option<String> {
     let now_us = record.drive.as_ref()?.overall.get(&Side::Partitioned)?.response_us.p95;
     let then_us = record.history.iter().map(|past| past.partitioned_p95_us);

@@ -12,7 +12,7 @@ use cutover_evidence::verdict::{Action, Criterion};
 /// Findings that the note names.
 const NAMED: usize = 3;
 
-/// The criterion, where the load wrote anything.
+/// The criterion, if the load wrote anything.
 pub(super) fn judge(record: &RunRecord) -> Vec<Criterion> {
     let Some(drive) = &record.drive else { return Vec::new() };
     let writes = drive.operations.iter().filter(|operation| operation.writes);

@@ -23,12 +23,12 @@ pub(super) fn judge(record: &RunRecord, rollout: &RolloutEvidence) -> Vec<Criter
 }
 
 /// Steps by their names, each with its first reason.
-fn told(steps: &[&RolloutStep]) -> String {
-    let told = steps.iter().map(|step| {
+fn per_step(steps: &[&RolloutStep]) -> String {
+    let lines = steps.iter().map(|step| {
         let why = step.reasons.first().map_or("no reason is recorded", String::as_str);
         format!("{} %: {}: {why}", step.percent, step.decision.label())
     });
-    told.collect::<Vec<_>>().join("; ")
+    lines.collect::<Vec<_>>().join("; ")
 }
 
 fn action_of(steps: &[&RolloutStep]) -> Action {
@@ -56,7 +56,7 @@ fn intact(rollout: &RolloutEvidence) -> Criterion {
             Action::Proceed | Action::Hold => Action::EmergencyRollback,
             action => action,
         };
-        return criterion.measured(false, measured).note(told(&broken)).asks_for(action);
+        return criterion.measured(false, measured).note(per_step(&broken)).asks_for(action);
     }
     let unseen = steps.iter().find(|step| match &step.ledger {
         Some(ledger) => !ledger.complete,
@@ -78,7 +78,7 @@ fn sound(rollout: &RolloutEvidence) -> Criterion {
         0 => criterion.note("no increment was begun"),
         all => criterion
             .measured(invalid.is_empty(), format!("{} of {all} increments", invalid.len()))
-            .note(told(&invalid)),
+            .note(per_step(&invalid)),
     }
 }
 
@@ -99,7 +99,7 @@ fn reached(rollout: &RolloutEvidence) -> Criterion {
     };
     if !failed.is_empty() {
         let action = action_of(&failed);
-        return criterion.measured(false, so_far).note(told(&failed)).asks_for(action);
+        return criterion.measured(false, so_far).note(per_step(&failed)).asks_for(action);
     }
     if !gone.is_empty() && gone == rollout.schedule {
         return criterion.measured(true, so_far);
@@ -107,7 +107,7 @@ fn reached(rollout: &RolloutEvidence) -> Criterion {
     let open: Vec<_> = rollout.steps.iter().filter(|s| s.decision != Decision::Go).collect();
     let why = match open.is_empty() {
         true => "the rollout has not come to its end".to_owned(),
-        false => told(&open),
+        false => per_step(&open),
     };
     Criterion { measured: Some(so_far), ..criterion }.note(why)
 }
@@ -189,8 +189,8 @@ mod tests {
 
     #[test]
     fn what_an_increment_did_not_test_the_rollout_did_not_either() {
-        let told = "Not tested: whether the triggers of revenue carry every write";
-        let what = told.trim_start_matches("Not tested: ").to_owned();
+        let note = "Not tested: whether the triggers of revenue carry every write";
+        let what = note.trim_start_matches("Not tested: ").to_owned();
         let untested = |percent| RolloutStep { untested: vec![what.clone()], ..go(percent) };
         let rollout = RolloutEvidence {
             schedule: SCHEDULE.to_vec(),
@@ -200,7 +200,7 @@ mod tests {
         };
         let mut record = RunRecord { rollout: Some(rollout), ..RunRecord::default() };
         super::super::judge(&mut record);
-        let of_it = record.verdict.reasons.iter().filter(|reason| *reason == told);
+        let of_it = record.verdict.reasons.iter().filter(|reason| *reason == note);
         assert_eq!(of_it.count(), 1, "{:?}", record.verdict.reasons);
     }
 

@@ -49,7 +49,7 @@ pub fn clip(text: &str, limit: usize) -> Cow<'_, str> {
     }
 }
 
-/// At most `limit` characters, ending in `…` where something was cut: for labels in charts.
+/// At most `limit` characters, ending in `…` if something was cut: for labels in charts.
 pub fn label(text: &str, limit: usize) -> String {
     let tamed = tame(text);
     match tamed.char_indices().nth(limit) {
@@ -92,7 +92,7 @@ pub fn signed_ms(difference_us: i64) -> String {
     }
 }
 
-/// A ratio with three decimals, or a dash where it is no positive number.
+/// A ratio with three decimals, or a dash if it is no positive number.
 pub fn ratio(value: f64) -> String {
     match value {
         v if !v.is_finite() || v <= 0.0 => NOTHING.to_owned(),
@@ -133,7 +133,7 @@ pub fn room(margin: f64) -> String {
     format!("{} % {}", number(percent, 0), if margin < 0.0 { "beyond" } else { "room" })
 }
 
-/// A number with so many decimals, in powers of ten if it has very many digits, or a dash where
+/// A number with so many decimals, in powers of ten if it has very many digits, or a dash if
 /// it is no number.
 pub fn number(value: f64, decimals: usize) -> String {
     match value {

@@ -151,7 +151,7 @@ fn mark(svg: &mut Svg, effect: &Effect, x: &Scale, y: f64) {
         let (from, to) = (x.at(low), x.at(high));
         svg.line((from, y), (to, y), &format!("{class} interval"));
         for (end, value) in [(from, low), (to, high)] {
-            // No cap where the interval goes on beyond the drawing.
+            // No cap if the interval goes on beyond the drawing.
             if x.holds(value) {
                 svg.line((end, y - 4.0), (end, y + 4.0), &format!("{class} interval"));
             }

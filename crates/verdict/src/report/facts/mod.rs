@@ -170,7 +170,7 @@ pub fn contradictions(record: &RunRecord) -> Vec<String> {
     list
 }
 
-/// What the write-ahead log told of the writes made meanwhile, where it was followed.
+/// What the write-ahead log told of the writes made meanwhile, if it was followed.
 pub(super) fn followed_log(diff: &DiffEvidence) -> Option<String> {
     let wal = diff.wal.as_ref()?;
     let (transactions, changes) = (count(wal.transactions), count(wal.changes));

@@ -22,7 +22,7 @@ pub struct CacheRates {
     pub points: Vec<(f64, f64)>,
 }
 
-/// The hit rate between one look and the next where the platform counts hits, else its own figure.
+/// The hit rate between one look and the next if the platform counts hits, else its own figure.
 pub fn cache_rates(observations: &[Observation]) -> CacheRates {
     let counted: Vec<(f64, f64)> = observations
         .windows(2)

@@ -211,19 +211,19 @@ fn size_name(drive: &DriveEvidence, class: &str) -> String {
     }
 }
 
-/// What each look at the run in progress led to, where it could lead to anything.
+/// What each look at the run in progress led to, if it could lead to anything.
 fn looks(drive: &DriveEvidence) -> Vec<String> {
-    let told = |look: &Look| {
+    let line = |look: &Look| {
         let (low, high) = (text::ratio(look.p95_ratio_low), text::ratio(look.p95_ratio_high));
         let led = if look.undecided { "undecided, the load went on" } else { "decided" };
         format!("After {} pairs the ratio was between {low} and {high}: {led}.", look.pairs)
     };
-    let looks = drive.looks.iter().map(told);
-    let mut told: Vec<String> = looks.collect();
+    let looks = drive.looks.iter().map(line);
+    let mut line: Vec<String> = looks.collect();
     if drive.looks.is_empty() && drive.looks_at.len() > 1 {
-        told.push("The load ended before its pairs could be looked at.".to_owned());
+        line.push("The load ended before its pairs could be looked at.".to_owned());
     }
-    told
+    line
 }
 
 fn forest(drive: &DriveEvidence, comparison: &Comparison) -> Option<Forest> {
