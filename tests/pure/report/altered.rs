@@ -8,8 +8,14 @@ use cutover::run_folder::{inventory, write_record};
 
 use crate::report::build;
 
-const EVIDENCE: [&str; 5] =
-    ["findings.jsonl", "latency/legacy.hlog", "manifest.json", "orgs.csv", "samples.csv"];
+const EVIDENCE: [&str; 6] = [
+    "findings.jsonl",
+    "latency/legacy.hlog",
+    "ledger.jsonl",
+    "manifest.json",
+    "orgs.csv",
+    "samples.bin",
+];
 
 /// A folder of a run that was a GO.
 fn good_run() -> tempfile::TempDir {

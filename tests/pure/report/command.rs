@@ -8,13 +8,12 @@ use assert_cmd::cargo::cargo_bin_cmd;
 use cutover::evidence::SCHEMA_VERSION;
 use cutover::evidence::run_record::RunRecord;
 use cutover::report::render_all;
-use cutover::run_folder::write_record;
 
 use crate::report::build;
 
 fn folder_of(record: &RunRecord) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    write_record(folder.path(), record).expect("a fresh folder can be written");
+    build::save(folder.path(), record);
     folder
 }
 
@@ -30,6 +29,7 @@ fn names(folder: &Path) -> Vec<String> {
         e.expect("entries are readable").file_name().to_string_lossy().into_owned()
     };
     let mut names: Vec<String> = entries.map(name).collect();
+    names.retain(|name| !build::FILES.contains(&name.as_str()));
     names.sort();
     names
 }

@@ -70,9 +70,14 @@ fn all_errors_or_one_sample_is_never_a_go() {
         latency.errors = latency.requests;
     }
     drive.errors = drive.requests;
+    let operations = drive.operations.iter_mut().flat_map(|operation| operation.modes.values_mut());
+    operations.for_each(|latency| latency.errors = latency.requests);
     for window in &mut drive.windows {
-        window.all.errors = window.all.arrivals;
-        window.all.p95_us = None;
+        let operations = window.operations.values_mut();
+        for latency in operations.chain([&mut window.all]) {
+            latency.errors = latency.arrivals;
+            latency.p95_us = None;
+        }
     }
     assert_eq!(judged(record).verdict.decision, Decision::NoGo);
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use assert_cmd::cargo::cargo_bin_cmd;
 use cutover::evidence::run_record::RunRecord;
-use cutover::run_folder::write_record;
 use serde_json::Value;
 
 use crate::report::build;
@@ -14,7 +13,7 @@ use crate::support::webhook::{OK, SECRET, webhook};
 
 fn folder_of(record: &RunRecord) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    write_record(folder.path(), record).expect("writable");
+    build::save(folder.path(), record);
     folder
 }
 
@@ -38,7 +37,7 @@ fn lost() -> RunRecord {
     let mut record = build::no_go_integrity();
     let drive = record.drive.as_mut().expect("it has a load");
     drive.errors_by_kind = [("<!channel> & <b>".to_owned(), 21)].into();
-    drive.errors = 9_000;
+    build::fail_requests(drive, 390);
     drive.wrong_mode = 3;
     record
 }

@@ -7,7 +7,7 @@ use cutover::evidence::limits::Phase;
 use cutover::evidence::rollout::{RolloutEvidence, RolloutStep};
 use cutover::evidence::run_record::RunRecord;
 use cutover::evidence::verdict::{Action, Decision};
-use cutover::run_folder::{read_record, write_record};
+use cutover::run_folder::read_record;
 
 use crate::report::build;
 use cutover::evidence::exit::Exit;
@@ -17,7 +17,7 @@ fn folder() -> tempfile::TempDir {
     let mut record = build::go();
     record.drills.clear();
     record.watch = None;
-    write_record(folder.path(), &record).expect("writable");
+    build::save(folder.path(), &record);
     folder
 }
 
@@ -103,7 +103,7 @@ fn a_question_that_was_asked_once_does_not_become_the_runs_own() {
     let mut slow = build::no_go_performance();
     slow.observations = build::go().observations;
     (slow.history, slow.incomparable) = (Vec::new(), Vec::new());
-    write_record(run.path(), &slow).expect("writable");
+    build::save(run.path(), &slow);
     assert_eq!(gate(run.path(), &[]).0, Some(10));
     // In development latency is shown and does not decide.
     let (code, text) = gate(run.path(), &["--phase", "dev"]);
@@ -117,8 +117,7 @@ fn a_question_that_was_asked_once_does_not_become_the_runs_own() {
 #[test]
 fn an_increment_is_no_better_than_the_rollout_noted_it() {
     let rollout = tempfile::tempdir().expect("a temporary folder");
-    let mut own = build::go();
-    own.files.clear();
+    let own = build::go();
     let step = RolloutStep {
         percent: 25.0,
         folder: "step-25".into(),
@@ -133,11 +132,11 @@ fn an_increment_is_no_better_than_the_rollout_noted_it() {
     let whole = RolloutEvidence { steps: vec![step], ..RolloutEvidence::default() };
     let journey = RunRecord { rollout: Some(whole), ..RunRecord::default() };
     std::fs::create_dir(rollout.path().join("step-25")).expect("writable");
-    write_record(&rollout.path().join("step-25"), &own).expect("writable");
+    build::save(&rollout.path().join("step-25"), &own);
     std::fs::write(rollout.path().join("drills.json"), DRILLS).expect("writable");
     std::fs::write(rollout.path().join("watch.jsonl"), watch_for(25)).expect("writable");
     let journey = RunRecord { schema_version: own.schema_version, ..journey };
-    write_record(rollout.path(), &journey).expect("writable");
+    build::save(rollout.path(), &journey);
     let (code, text) = gate(rollout.path(), &["--increment", "25"]);
     assert_eq!(code, Some(10), "{text}");
     assert!(text.contains("300 orgs were on another side"), "{text}");

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::catalogue::criterion;
-use super::limits;
+use super::{consistency, limits};
 use cutover_evidence::class::CatalogClass;
 use cutover_evidence::criterion::CriterionId;
 use cutover_evidence::finding::{DiffEvidence, DiffPhase, Severity};
@@ -88,6 +88,11 @@ pub(super) fn whole_record(record: &RunRecord) -> Criterion {
                 criterion.note(format!("the act `{}` was not done: {}", act.name, act.note))
             }
             None => {
+                let contradictions = consistency::contradictions(record);
+                if !contradictions.is_empty() {
+                    let note = contradictions.join("; ");
+                    return criterion.measured(false, "contradicts itself").note(note);
+                }
                 let (acts, files) = (record.acts.len(), record.files.len());
                 criterion.measured(true, format!("{acts} acts, {files} files"))
             }

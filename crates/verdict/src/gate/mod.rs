@@ -3,6 +3,7 @@
 mod answers;
 mod boundaries;
 mod catalogue;
+mod consistency;
 mod criteria;
 mod decide;
 mod history;

@@ -5,9 +5,23 @@ use std::collections::BTreeMap;
 use cutover::evidence::class::{CatalogClass, RowClass};
 use cutover::evidence::finding::*;
 use cutover::evidence::manifest::*;
+use cutover::evidence::run_record::TargetPair;
 
 const TABLES: [(&str, u64); 3] =
     [("revenue", 612_480), ("expense", 301_117), ("daily_cash_balances", 154_003)];
+
+/// The pairs that the tables belong to.
+pub fn pairs() -> Vec<TargetPair> {
+    let pair = |(name, _): (&str, u64)| TargetPair {
+        name: name.into(),
+        legacy: format!("\"public\".\"{name}_transactions\""),
+        partitioned: format!("\"public\".\"{name}_transactions_partitioned\""),
+        trigger: None,
+        key: vec!["id".into()],
+        ignore: Vec::new(),
+    };
+    TABLES.map(pair).to_vec()
+}
 
 pub fn manifest() -> Manifest {
     Manifest {
@@ -40,6 +54,7 @@ pub fn clean_diff(phase: DiffPhase) -> DiffEvidence {
         phase,
         complete: true,
         orgs_checked: 100_000,
+        snapshots: 1,
         tables: TABLES
             .map(|(name, rows)| TableDiff {
                 name: name.into(),
@@ -82,7 +97,9 @@ pub fn dirty_diff() -> DiffEvidence {
     diff.tables[1].counts = counts;
     diff.tables[1].partitioned_rows -= 10;
     diff.orgs_diverged = 3;
-    diff.findings_total = 15;
+    diff.findings_total = 5;
+    diff.differences_total = 4;
+    diff.integrity_errors = 1;
     diff.orgs = [(4_711, 9, 0, 1), (17, 2, 1, 0), (90_210, 0, 0, 1)]
         .map(|(org, missing, extra, mismatched)| OrgDiff {
             org_id: org.to_string(),

@@ -232,8 +232,9 @@ fn windows(slower: f64) -> Vec<Window> {
             let mode = mode_of(i);
             let by = if mode == Side::Partitioned { slower } else { 1.0 };
             let start_s = 20.0 + f64::from(i) * 16.5;
+            let operations = operations_of_window(i / 2, by * wobble(i));
             let all = WindowLatency {
-                arrivals: 2_520,
+                arrivals: operations.values().map(|operation| operation.arrivals).sum(),
                 errors: 0,
                 p95_us: Some((6_900.0 * by * wobble(i)) as u64),
             };
@@ -245,16 +246,17 @@ fn windows(slower: f64) -> Vec<Window> {
                 end_s: start_s + 14.0,
                 without_own_lag: all.clone(),
                 all,
-                operations: operations_of_window(by * wobble(i)),
+                operations,
                 org_sizes: sizes_of_window(by * wobble(i)),
             }
         })
         .collect()
 }
 
-fn operations_of_window(by: f64) -> BTreeMap<String, WindowLatency> {
+fn operations_of_window(pair: u32, by: f64) -> BTreeMap<String, WindowLatency> {
     let of = |p95: u64| WindowLatency {
-        arrivals: 315,
+        // 4,725 in twelve windows.
+        arrivals: if pair < 9 { 394 } else { 393 },
         errors: 0,
         p95_us: Some((p95 as f64 * by) as u64),
     };
@@ -333,4 +335,19 @@ pub fn cache_lost() -> Vec<Observation> {
         ..Observation::default()
     };
     observations
+}
+
+/// Makes so many of the partitioned side's requests fail, all of them in one window and operation.
+pub fn fail_requests(drive: &mut DriveEvidence, errors: u64) {
+    let mode = Side::Partitioned;
+    drive.errors = errors;
+    drive.overall.get_mut(&mode).expect("both modes").errors = errors;
+    let operation = drive.operations.first_mut().expect("several");
+    let latency = operation.modes.get_mut(&mode).expect("both modes");
+    latency.errors = errors;
+    let name = operation.name.clone();
+    let window = drive.windows.iter_mut().find(|window| window.mode == Some(mode));
+    let window = window.expect("windows of both modes");
+    window.all.errors = errors;
+    window.operations.get_mut(&name).expect("every operation").errors = errors;
 }

@@ -5,6 +5,7 @@ mod hostile;
 mod load;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use cutover::evidence::SCHEMA_VERSION;
 use cutover::evidence::drill::Drill;
@@ -14,13 +15,36 @@ use cutover::evidence::limits::Phase;
 use cutover::evidence::run_record::*;
 use cutover::evidence::verdict::*;
 use cutover::evidence::watch::{RoutedShare, WatchEvidence};
+use cutover::run_folder::write_record;
+use sha2::Digest as _;
 
 use cutover::evidence::criterion::CriterionId;
 use cutover::evidence::exit::Exit;
 use cutover::evidence::finding::DiffPhase;
-use data::{clean_diff, dirty_diff, manifest};
+use data::{clean_diff, dirty_diff, manifest, pairs};
 pub use hostile::{EVIL, hostile};
+pub use load::fail_requests;
 use load::{cache_lost, drive, observations};
+
+/// The evidence beside a record, each file with its own name in it.
+pub const FILES: [&str; 4] = ["findings.jsonl", "ledger.jsonl", "orgs.csv", "samples.bin"];
+
+fn files() -> Vec<EvidenceFile> {
+    let file = |name: &str| EvidenceFile {
+        name: name.into(),
+        size_bytes: name.len() as u64,
+        sha256: sha2::Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect(),
+    };
+    FILES.map(file).to_vec()
+}
+
+/// Writes a record and the files that it names into a folder.
+pub fn save(folder: &Path, record: &RunRecord) {
+    for file in &record.files {
+        std::fs::write(folder.join(&file.name), &file.name).expect("writable");
+    }
+    write_record(folder, record).expect("writable");
+}
 
 /// A run in which everything went well.
 pub fn go() -> RunRecord {
@@ -37,7 +61,7 @@ pub fn go() -> RunRecord {
         }],
         level_changed_with: None,
         scenario_sha256: "4b3f0c1de5a2b64d5e0a1c6f0d9b7a83a2c55e0f4d1c9b8e7f6a5d4c3b2a1908".into(),
-        files: Vec::new(),
+        files: files(),
         altered: Vec::new(),
         run_id: "20260301-101502-a1b2".into(),
         rng_seed: 42,
@@ -57,7 +81,7 @@ pub fn go() -> RunRecord {
             environment: None,
             rig: true,
             postgres_version: Some("PostgreSQL 15.8 on x86_64-pc-linux-gnu".into()),
-            pairs: Vec::new(),
+            pairs: pairs(),
         },
         environment: Environment {
             os: "Linux 6.1 x86_64".into(),
@@ -112,7 +136,7 @@ pub fn no_go_performance() -> RunRecord {
     record.drive = Some(drive(1.27));
     let drive = record.drive.as_mut().expect("set on the line above");
     drive.errors_by_kind = BTreeMap::from([("http_503".into(), 17), ("timeout".into(), 4)]);
-    drive.errors = 21;
+    fail_requests(drive, 21);
     record.observations = cache_lost();
     fail(
         &mut record,
