@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{Found, Pair, comment, list, quoted, written};
+use cutover_evidence::side::Side;
 
 /// Names of columns that findings had better not show.
 const PRIVATE: [&str; 9] =
@@ -16,14 +17,15 @@ pub(super) fn text(found: &Found) -> String {
          # base_url = \"http://127.0.0.1:4000\"\n\n",
         comment(&found.database)
     );
-    for pair in &found.pairs {
+    for pair in found.pairs.iter().chain(&found.untied) {
         text.push_str(&of_pair(pair));
     }
     if found.pairs.is_empty() {
         text.push_str(
-            "# No table pair was found. Without [[tables]] the reference schema's pairs are meant.\n\
+            "# No table pair was found that triggers tie. Describe yours, each like this:\n\
              # [[tables]]\n# name = \"orders\"\n# legacy = \"public.orders\"\n\
-             # partitioned = \"public.orders_partitioned\"\n# org = \"org_id\"\n# key = [\"id\"]\n\n",
+             # partitioned = \"public.orders_partitioned\"\n# org = \"org_id\"\n# key = [\"id\"]\n\
+             # sync = \"trigger\"    # what carries writes across: trigger, application, replication, none\n\n",
         );
     }
     for why in &found.alone {
@@ -41,10 +43,13 @@ fn of_pair(pair: &Pair) -> String {
         comment(&written(&pair.twin.name)),
         comment(&pair.divided())
     ));
-    // A pair that cannot be described whole stays a comment: half of it would be refused.
+    // A pair that cannot be described whole stays a comment, half of it would be refused; and so does one
+    // that is not proven.
     let whole = pair.org.is_some() && !pair.key.is_empty();
-    let off = if whole { "" } else { "# " };
-    if !whole {
+    let off = if whole && pair.untied.is_none() { "" } else { "# " };
+    if let Some(why) = &pair.untied {
+        say(format!("# CHECK: not a pair unless you know better: {}.", comment(why)));
+    } else if !whole {
         let lacks = if pair.org.is_none() { "the org's column" } else { "a unique key" };
         say(format!("# CHECK: {lacks} was not found; complete these lines and remove their `# `."));
     }
@@ -54,8 +59,20 @@ fn of_pair(pair: &Pair) -> String {
     say(format!("{off}partitioned = {}", quoted(&written(&pair.twin.name))));
     say(format!("{off}org = {}", quoted(pair.org.as_deref().unwrap_or("CHECK"))));
     say(format!("{off}key = {}", list(&pair.key)));
+    match pair.writes {
+        // The usual case need not be said.
+        Some(Side::Legacy) => {}
+        Some(Side::Partitioned) => {
+            say("# A trigger of the partitioned side keeps the other one: it is the one that is written to.".into());
+            say(format!("{off}writes = \"partitioned\""));
+        }
+        None if pair.untied.is_some() => {}
+        None => {
+            say(format!("# CHECK: {}: writes = \"legacy\" or \"partitioned\".", pair.written_to()))
+        }
+    }
     if !pair.ignore.is_empty() {
-        say("# The twin fills these by itself.".into());
+        say("# The side that is carried to numbers its rows by these itself.".into());
         say(format!("{off}ignore = {}", list(&pair.ignore)));
     }
     differences(pair, &mut say);
@@ -130,11 +147,7 @@ fn differences(pair: &Pair, say: &mut impl FnMut(String)) {
 fn trigger(pair: &Pair, off: &str, say: &mut impl FnMut(String)) {
     let uncarried = pair.uncarried();
     match pair.triggers.as_slice() {
-        [] => say(
-            "# CHECK: no trigger on the legacy table names the twin; if one writes it by other \
-                   means, name it: trigger = \"…\""
-                .into(),
-        ),
+        [] => {}
         [first, rest @ ..] => {
             for trigger in &pair.triggers {
                 let events = ["INSERT", "UPDATE", "DELETE", "TRUNCATE"];

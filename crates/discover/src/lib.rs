@@ -3,6 +3,7 @@
 
 mod columns;
 mod config;
+mod matching;
 mod pairs;
 mod scenario;
 mod seed;
@@ -13,6 +14,7 @@ pub use pairs::Pair;
 
 use cutover_error::Result;
 use cutover_ground::pg::catalog::{self, Choices, ForeignKey, Table};
+use cutover_ground::pg::reach::Reach;
 use cutover_ground::pg::{self, QualifiedName, describe};
 
 /// What was found in a database.
@@ -20,8 +22,10 @@ use cutover_ground::pg::{self, QualifiedName, describe};
 pub struct Found {
     /// `host:port/database`.
     pub database: String,
-    /// The table pairs.
+    /// The table pairs that triggers tie.
     pub pairs: Vec<Pair>,
+    /// Pairs that are proposed in comments alone, each with its reason.
+    pub untied: Vec<Pair>,
     /// Partitioned tables for which no legacy table was found, and why not.
     pub alone: Vec<String>,
     /// Tables that pairs refer to, each with its foreign keys' target column.
@@ -38,20 +42,25 @@ struct Referred {
     foreign_keys: Vec<ForeignKey>,
 }
 
-/// Asks a database for its table pairs.
+/// Asks a database for its table pairs; `org` is the column that tells orgs apart, if somebody named it.
 ///
 /// # Errors
-/// A run error if it cannot be reached or refuses.
-pub async fn look(database_url: &str) -> Result<Found> {
+/// A run error if it cannot be reached or refuses, a usage error if no pair has the column `org`.
+pub async fn look(database_url: &str, org: Option<&str>) -> Result<Found> {
     let mut connection = pg::connect_reading(database_url).await?;
-    let listed = catalog::all_tables(&mut connection).await?;
-    let (matches, alone) = pairs::matches(&listed);
-    let mut pairs = Vec::new();
-    for (legacy, twin) in matches {
-        pairs.push(Pair::look(&mut connection, &legacy, &twin, database_url).await?);
+    let tables = catalog::all_tables(&mut connection).await?;
+    let reach = Reach::look(&mut connection, None).await?;
+    let templates = catalog::templates(&mut connection, &tables).await?;
+    let known = matching::Known { tables: &tables, reach: &reach, templates: &templates };
+    let (matches, alone) = matching::matches(&known);
+    let mut all = Vec::new();
+    for found in matches {
+        all.push(Pair::look(&mut connection, found, database_url).await?);
     }
-    pairs::name(&mut pairs);
-    pairs::choose_org(&mut pairs);
+    pairs::name(&mut all);
+    pairs::choose_org(&mut all, org)?;
+    let (untied, pairs): (Vec<Pair>, Vec<Pair>) =
+        all.into_iter().partition(|pair| pair.untied.is_some());
     let mut referred: Vec<Referred> = Vec::new();
     for pair in &pairs {
         let Some(key) = pair.org_refers_to() else { continue };
@@ -68,7 +77,7 @@ pub async fn look(database_url: &str) -> Result<Found> {
     }
     // Nothing was changed; how the goodbye fares changes nothing.
     drop(connection.close().await);
-    Ok(Found { database: describe(database_url), pairs, alone, referred })
+    Ok(Found { database: describe(database_url), pairs, untied, alone, referred })
 }
 
 impl Found {
@@ -89,7 +98,8 @@ impl Found {
 
     /// What was found, for people: a line or two a pair.
     pub fn told(&self) -> Vec<String> {
-        let mut lines: Vec<String> = self.pairs.iter().flat_map(Pair::told).collect();
+        let all = self.pairs.iter().chain(&self.untied);
+        let mut lines: Vec<String> = all.flat_map(Pair::told).collect();
         lines.extend(self.alone.iter().cloned());
         lines
     }

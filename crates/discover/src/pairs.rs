@@ -2,13 +2,11 @@
 
 use sqlx::postgres::PgConnection;
 
+use super::matching::Match;
 use super::written;
-use cutover_error::Result;
-use cutover_ground::pg::QualifiedName;
-use cutover_ground::pg::catalog::{Choices, ForeignKey, Index, Leaf, Listed, Table, Trigger};
-
-/// Share of its columns that a twin has to have in common with its legacy table.
-const ALIKE: f64 = 0.6;
+use cutover_error::{Error, Result};
+use cutover_evidence::side::Side;
+use cutover_ground::pg::catalog::{Choices, ForeignKey, Index, Leaf, Table, Trigger};
 
 /// Names of columns that hold the org, likeliest first.
 const ORG_NAMES: [&str; 16] = [
@@ -49,68 +47,17 @@ pub struct Pair {
     pub only_legacy: Vec<String>,
     /// Columns that stand in the twin only.
     pub only_twin: Vec<String>,
-    /// Triggers on legacy whose function names the twin.
+    /// Triggers of the side that is written to, which carry its writes to the other.
     pub triggers: Vec<Trigger>,
+    /// The side that the application writes to, as far as the triggers tell.
+    pub writes: Option<Side>,
+    /// Why the two are no pair by proof; such a pair is proposed in comments alone.
+    pub untied: Option<String>,
     /// Columns that are unique by themselves on either side.
     pub(super) unique: Vec<String>,
     pub(super) choices: Vec<Choices>,
     pub(super) foreign_keys: Vec<ForeignKey>,
     pub(super) leaves: Vec<Leaf>,
-}
-
-/// Pairs of names, and what is said of partitioned tables without a legacy table.
-pub(super) fn matches(listed: &[Listed]) -> (Vec<(QualifiedName, QualifiedName)>, Vec<String>) {
-    let name =
-        |table: &Listed| QualifiedName { schema: table.schema.clone(), name: table.name.clone() };
-    let (mut pairs, mut alone) = (Vec::new(), Vec::new());
-    for twin in listed.iter().filter(|table| table.kind == "p") {
-        let candidates = listed.iter().filter(|legacy| related(legacy, twin));
-        let best = candidates.max_by(|a, b| likeness(a, twin).total_cmp(&likeness(b, twin)));
-        match best.filter(|legacy| common(legacy, twin) >= ALIKE) {
-            Some(legacy) if legacy.readable && twin.readable => {
-                pairs.push((name(legacy), name(twin)));
-            }
-            Some(legacy) => alone.push(format!(
-                "{} looks like the twin of {}, but this role may not read both",
-                name(twin),
-                name(legacy)
-            )),
-            None => alone.push(format!(
-                "{} is partitioned; no table of a like name and like columns was found for it",
-                name(twin)
-            )),
-        }
-    }
-    (pairs, alone)
-}
-
-/// Whether one's name is the other's with something before or behind it.
-fn related(legacy: &Listed, twin: &Listed) -> bool {
-    if (&legacy.schema, &legacy.name) == (&twin.schema, &twin.name) {
-        return false;
-    }
-    // Two partitioned tables are a pair only if the twin's name says so.
-    let (long, short) = (twin.name.as_str(), legacy.name.as_str());
-    let extends = |long: &str, short: &str| {
-        long.strip_prefix(short).is_some_and(|rest| rest.starts_with(['_', '-', '.', '$']))
-            || long.strip_suffix(short).is_some_and(|rest| rest.ends_with(['_', '-', '.', '$']))
-    };
-    let other_schema = legacy.schema != twin.schema && long == short;
-    let renamed = legacy.kind == "r" && extends(short, long);
-    extends(long, short) || other_schema && legacy.kind == "r" || renamed
-}
-
-/// Share of the columns of both that are common, by name.
-fn common(legacy: &Listed, twin: &Listed) -> f64 {
-    let both = legacy.columns.iter().filter(|name| twin.columns.contains(name)).count();
-    both as f64 / legacy.columns.len().max(twin.columns.len()).max(1) as f64
-}
-
-fn likeness(legacy: &Listed, twin: &Listed) -> f64 {
-    let same_schema = if legacy.schema == twin.schema { 0.5 } else { 0.0 };
-    let ordinary = if legacy.kind == "r" { 0.25 } else { 0.0 };
-    // `orders_archive_part` belongs to `orders_archive` rather than to `orders`.
-    common(legacy, twin) + same_schema + ordinary + legacy.name.len() as f64 / 1000.0
 }
 
 /// Names pairs after their legacy tables, with the schema where two would be alike.
@@ -126,7 +73,28 @@ pub(super) fn name(pairs: &mut [Pair]) {
 }
 
 /// The org of each pair: by a usual name, else the column that all pairs have in common.
-pub(super) fn choose_org(pairs: &mut [Pair]) {
+///
+/// `named` is the column that somebody named; pairs that lack it go by their own.
+///
+/// # Errors
+/// A usage error if no pair has the column that was named.
+pub(super) fn choose_org(pairs: &mut [Pair], named: Option<&str>) -> Result<()> {
+    choose_usual_org(pairs);
+    let Some(named) = named else { return Ok(()) };
+    let has = |pair: &Pair| pair.shared().iter().any(|column| column == named);
+    if !pairs.is_empty() && !pairs.iter().any(has) {
+        let of = |pair: &Pair| format!("{}: {}", pair.name, pair.shared().join(", "));
+        let there: Vec<String> = pairs.iter().map(of).collect();
+        let what = format!("--org {named}: no table pair has this column on both sides");
+        return Err(Error::usage(what, there.join("; ")));
+    }
+    for pair in pairs.iter_mut().filter(|pair| has(pair)) {
+        pair.org = Some(named.to_owned());
+    }
+    Ok(())
+}
+
+fn choose_usual_org(pairs: &mut [Pair]) {
     let shared: Vec<Vec<String>> = pairs.iter().map(Pair::shared).collect();
     let in_all = |name: &String| shared.iter().all(|columns| columns.contains(name));
     let usual = ORG_NAMES.iter().find(|name| in_all(&(**name).to_owned()));
@@ -152,27 +120,29 @@ pub(super) fn choose_org(pairs: &mut [Pair]) {
 impl Pair {
     pub(super) async fn look(
         connection: &mut PgConnection,
-        legacy: &QualifiedName,
-        twin: &QualifiedName,
+        found: Match,
         url: &str,
     ) -> Result<Self> {
-        let legacy = Table::find(connection, legacy, url).await?;
-        let twin = Table::find(connection, twin, url).await?;
+        let legacy = Table::find(connection, &found.legacy, url).await?;
+        let twin = Table::find(connection, &found.twin, url).await?;
         let only = |one: &Table, other: &Table| {
             let names = one.columns.iter().map(|column| column.name.clone());
             names.filter(|name| other.column(name).is_none()).collect::<Vec<_>>()
         };
         let indexes = [legacy.indexes(connection).await?, twin.indexes(connection).await?];
         let key = key(&legacy, &indexes[0], &twin, &indexes[1]);
+        let reversed = found.writes == Some(Side::Partitioned);
+        let follower = if reversed { &legacy } else { &twin };
+        // Only what the carrying functions do not hand on is numbered anew; a column that is computed is
+        // compared like any other, since both sides may compute it by another formula.
         let numbers_itself = |name: &String| {
-            let column = twin.column(name);
+            let column = follower.column(name);
             !key.contains(name)
-                && column.is_some_and(|c| c.generated || c.identity || c.sequence.is_some())
+                && column.is_some_and(|c| !c.generated && (c.identity || c.sequence.is_some()))
+                && !found.ties.iter().any(|tie| tie.hands_on(name))
         };
         let shared = legacy.columns.iter().map(|column| column.name.clone());
         let ignore = shared.filter(numbers_itself).collect();
-        let triggers = legacy.triggers(connection).await?;
-        let carriers = triggers.into_iter().filter(|trigger| trigger.mentions(&twin.name.name));
         Ok(Self {
             name: legacy.name.name.clone(),
             org: None,
@@ -181,7 +151,9 @@ impl Pair {
             unique: indexes.iter().flat_map(|indexes| unique(indexes)).collect(),
             only_legacy: only(&legacy, &twin),
             only_twin: only(&twin, &legacy),
-            triggers: carriers.collect(),
+            triggers: found.ties.into_iter().map(|tie| tie.trigger).collect(),
+            writes: found.writes,
+            untied: found.untied,
             choices: legacy.choices(connection).await?,
             foreign_keys: legacy.foreign_keys(connection).await?,
             leaves: twin.leaves(connection).await?,
@@ -231,23 +203,36 @@ impl Pair {
         format!("{strategy} ({columns}), {} partitions", self.leaves.len())
     }
 
+    /// Which side the application writes to, in words.
+    pub(super) fn written_to(&self) -> String {
+        match self.writes {
+            Some(Side::Legacy) => "the application writes the legacy side".into(),
+            Some(Side::Partitioned) => {
+                "the application writes the partitioned side, the other is kept as the way back"
+                    .into()
+            }
+            None => {
+                "each side carries to the other: name the one that the application writes to".into()
+            }
+        }
+    }
+
     pub(super) fn told(&self) -> Vec<String> {
         let (legacy, twin) = (written(&self.legacy.name), written(&self.twin.name));
         let mut lines = vec![format!("{legacy} and {twin}, {}", self.divided())];
         let org = self.org.as_deref().unwrap_or("not found");
         lines.push(format!("  org: {org}; key: {}", self.key.join(", ")));
-        let triggers: Vec<&str> = self.triggers.iter().map(|t| t.name.as_str()).collect();
-        // Whether a TRUNCATE is carried, no catalog tells: its trigger need not name the twin.
-        let left: Vec<&str> = self.uncarried().into_iter().filter(|e| *e != "TRUNCATE").collect();
-        match (triggers.as_slice(), left.join(", ")) {
-            ([], _) => lines.push("  no trigger on the legacy table names the twin".into()),
-            (names, left) if left.is_empty() => {
-                lines.push(format!("  tied by {}", names.join(", ")))
-            }
-            (names, left) => {
-                lines.push(format!("  tied by {}; not carried: {left}", names.join(", ")));
-            }
+        if let Some(why) = &self.untied {
+            return vec![format!("{legacy} and {twin} are proposed in comments alone: {why}")];
         }
+        let triggers: Vec<&str> = self.triggers.iter().map(|t| t.name.as_str()).collect();
+        // Whether a TRUNCATE is carried, no catalog tells: its trigger need not name the other side.
+        let left: Vec<&str> = self.uncarried().into_iter().filter(|e| *e != "TRUNCATE").collect();
+        let left = match left.join(", ") {
+            left if left.is_empty() => left,
+            left => format!("; not carried: {left}"),
+        };
+        lines.push(format!("  tied by {}{left}; {}", triggers.join(", "), self.written_to()));
         for (columns, side) in [(&self.only_legacy, "legacy"), (&self.only_twin, "the twin")] {
             if !columns.is_empty() {
                 lines.push(format!("  only in {side}: {}", columns.join(", ")));

@@ -33,6 +33,9 @@ pub struct InitArgs {
     /// Overwrite what is there
     #[arg(long)]
     pub force: bool,
+    /// The column of the tables that tells orgs apart [default: the usual names]
+    #[arg(long, value_name = "COLUMN")]
+    pub org: Option<String>,
     /// The query parameter that names the org [default: the usual names]
     #[arg(long, value_name = "NAME")]
     pub org_param: Option<String>,
@@ -88,7 +91,7 @@ async fn of_database(
     let paths = FILES.map(|name| folder.join(name));
     not_there(args, &paths)?;
     let scenario = log.map(|log| read_log(args, log)).transpose()?;
-    let found = discover::look(url).await?;
+    let found = discover::look(url, args.org.as_deref()).await?;
     let (told, scenario) = match scenario {
         Some(FromLog { text, summary }) => (Some(told(&summary)), text),
         None => (None, found.scenario()),
@@ -117,19 +120,23 @@ async fn of_database(
          --profile-file {seed} --scenario {scenario}"
     ));
     printer.result(&lines.join("\n"));
-    let pairs = found.pairs.iter().map(|pair| {
-        json!({
-            "name": pair.name, "legacy": pair.legacy.name.to_string(),
-            "partitioned": pair.twin.name.to_string(), "org": pair.org, "key": pair.key,
-            "ignore": pair.ignore, "only_legacy": pair.only_legacy, "only_partitioned": pair.only_twin,
-            "triggers": pair.triggers.iter().map(|t| &t.name).collect::<Vec<_>>(),
-        })
-    });
     printer.json(&json!({
-        "database": found.database, "files": names, "pairs": pairs.collect::<Vec<_>>(),
+        "database": found.database, "files": names,
+        "pairs": found.pairs.iter().map(object).collect::<Vec<_>>(),
+        "untied": found.untied.iter().map(object).collect::<Vec<_>>(),
         "without_legacy": found.alone,
     }));
     Ok(Exit::OK)
+}
+
+fn object(pair: &discover::Pair) -> serde_json::Value {
+    json!({
+        "name": pair.name, "legacy": pair.legacy.name.to_string(),
+        "partitioned": pair.twin.name.to_string(), "org": pair.org, "key": pair.key,
+        "ignore": pair.ignore, "only_legacy": pair.only_legacy, "only_partitioned": pair.only_twin,
+        "triggers": pair.triggers.iter().map(|t| &t.name).collect::<Vec<_>>(),
+        "writes": pair.writes, "untied": pair.untied,
+    })
 }
 
 /// Refuses to overwrite what is there, unless told.

@@ -17,4 +17,4 @@ pub use read::TableRead;
 pub use rollout::{PreflightConfig, RolloutConfig};
 pub use routing::{FlagRequest, Probe, RoutingConfig, RoutingKind};
 pub use secret::secret;
-pub use tables::TablePair;
+pub use tables::{Sync, TablePair};

@@ -7,6 +7,22 @@ use serde::{Deserialize, Serialize};
 use super::TableRead;
 use crate::pg::QualifiedName;
 use cutover_error::{Error, Result};
+use cutover_evidence::side::Side;
+
+/// What carries writes from one side to the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sync {
+    /// Triggers of the side that is written to.
+    #[default]
+    Trigger,
+    /// The application, which writes both sides.
+    Application,
+    /// Logical replication.
+    Replication,
+    /// Nothing: the follower is filled in batches.
+    None,
+}
 
 /// A legacy table and its partitioned twin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +52,12 @@ pub struct TablePair {
     /// The trigger on the legacy table that writes the twin; looked for if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<String>,
+    /// The side that the application writes to; found by the triggers if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writes: Option<Side>,
+    /// What carries writes across; triggers if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync: Option<Sync>,
     /// Columns whose values are never shown, by their legacy names.
     #[serde(default)]
     pub secret: Vec<String>,
@@ -72,6 +94,8 @@ impl TablePair {
             map: BTreeMap::new(),
             changed_at: Some("updated_at".into()),
             trigger: Some(format!("{name}_transactions_dual_write_trigger")),
+            writes: None,
+            sync: None,
             secret: Vec::new(),
             probe: true,
             reads: TableRead::of_transactions(),
@@ -87,6 +111,8 @@ impl TablePair {
             map: BTreeMap::new(),
             changed_at: Some("updated_at".into()),
             trigger: Some("daily_cash_balances_dual_write_trigger".into()),
+            writes: None,
+            sync: None,
             secret: Vec::new(),
             probe: true,
             reads: TableRead::of_balances(),
@@ -108,6 +134,12 @@ impl TablePair {
     /// A usage error if it is not a table name.
     pub fn partitioned_name(&self) -> Result<QualifiedName> {
         QualifiedName::parse(&self.partitioned)
+    }
+
+    /// Whether the configuration says itself which side is written to, or that no trigger carries: then no
+    /// trigger has to prove it.
+    pub fn is_declared(&self) -> bool {
+        self.writes.is_some() || self.sync.is_some_and(|sync| sync != Sync::Trigger)
     }
 
     /// What the twin calls a legacy column.

@@ -159,6 +159,8 @@ pub struct Index {
 /// A table as a list of all tables shows it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Listed {
+    /// Object identifier.
+    pub oid: i64,
     /// Schema.
     pub schema: String,
     /// Name.
@@ -193,6 +195,29 @@ pub struct Choices {
     pub labels: Vec<String>,
     /// The CHECK, as PostgreSQL prints it.
     pub condition: Option<String>,
+}
+
+/// The tables that `pg_partman` makes partitions after, as `schema.table`, if it is there and lets us read;
+/// `tables` are all tables of the database.
+///
+/// # Errors
+/// A run error if the server fails.
+pub async fn templates(connection: &mut PgConnection, tables: &[Listed]) -> Result<Vec<String>> {
+    let keeps = |table: &&Listed| {
+        table.name == "part_config"
+            && table.readable
+            && table.columns.iter().any(|c| c == "template_table")
+    };
+    let mut found = Vec::new();
+    for table in tables.iter().filter(keeps) {
+        let name = QualifiedName { schema: table.schema.clone(), name: table.name.clone() };
+        let names =
+            sqlx::query_scalar(AssertSqlSafe(sql::templates(&name))).fetch_all(&mut *connection);
+        let names: Vec<String> =
+            names.await.map_err(|e| failure(format!("cannot read {name}"), &e))?;
+        found.extend(names);
+    }
+    Ok(found)
 }
 
 /// Every table outside the system's own schemas that is no partition.
@@ -354,6 +379,16 @@ type Query<'q> = sqlx::query::QueryScalar<'q, sqlx::Postgres, String, sqlx::post
 async fn list<T: DeserializeOwned>(
     connection: &mut PgConnection,
     name: &QualifiedName,
+    query: &str,
+    bind: impl for<'q> FnOnce(Query<'q>) -> Query<'q>,
+) -> Result<Vec<T>> {
+    rows(connection, name, query, bind).await
+}
+
+/// The same about anything, `name`.
+pub(super) async fn rows<T: DeserializeOwned>(
+    connection: &mut PgConnection,
+    name: impl std::fmt::Display,
     query: &str,
     bind: impl for<'q> FnOnce(Query<'q>) -> Query<'q>,
 ) -> Result<Vec<T>> {

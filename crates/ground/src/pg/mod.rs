@@ -8,6 +8,7 @@ mod copy;
 mod failure;
 mod ident;
 mod lag;
+pub mod reach;
 mod server;
 mod shortcut;
 mod snapshot;

@@ -158,7 +158,7 @@ SELECT i.indexrelid::regclass::text AS name, i.indrelid::regclass::text AS on_ta
 
 /// Every table outside the system's own schemas that is no partition.
 pub const ALL_TABLES: &str = "
-SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
+SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
        has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AS readable,
        ARRAY(SELECT a.attname::text FROM pg_attribute a
               WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -168,6 +168,13 @@ SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS ki
  WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
    AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
  ORDER BY 1, 2";
+
+/// The tables after which `pg_partman`'s configuration has partitions made.
+pub(super) fn templates(part_config: &QualifiedName) -> String {
+    format!(
+        "SELECT DISTINCT template_table::text FROM {part_config} WHERE template_table IS NOT NULL"
+    )
+}
 
 /// The foreign keys of a table.
 pub const FOREIGN_KEYS: &str = "
