@@ -3,6 +3,7 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row};
 
+use super::direction::Direction;
 use super::probe::Coverage;
 use super::schema::{PairPlan, Side, catalog_finding};
 use super::{partitions, sql, triggers};
@@ -19,10 +20,15 @@ use cutover_ground::pg::failure;
 pub(super) async fn check(
     connection: &mut PgConnection,
     plan: &PairPlan,
+    direction: &Direction,
     coverage: &Coverage,
 ) -> Result<Vec<Finding>> {
-    let carried = plan.table(Side::Legacy).triggers(connection).await?;
-    let mut findings = triggers::check(plan, &carried, coverage);
+    let mut findings = Vec::new();
+    // If something else carries, that no trigger does is no fault.
+    if direction.by_triggers() {
+        let carriers = plan.table(direction.written).triggers(connection).await?;
+        findings.extend(triggers::check(plan, direction, &carriers, coverage));
+    }
     findings.extend(partitions::check(connection, plan).await?);
     for leaf in plan.leaves(Side::Partitioned).iter().filter(|leaf| leaf.is_default()) {
         findings.extend(default_rows(connection, plan, leaf).await?);

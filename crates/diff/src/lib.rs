@@ -3,7 +3,7 @@
 //!
 //! A comparison goes down these files in order: [`run`] takes a snapshot and walks the table
 //! pairs; `schema` compares the catalogs and decides what is compared and how; `checks` looks at
-//! what will go wrong tomorrow though every row agrees today, `pruning` asks the planner what it reads,
+//! what will go wrong tomorrow though every row agrees today, `direction` at which side is written to, `pruning` asks the planner what it reads,
 //! and `probe` tries the triggers; `scope`
 //! says which rows are asked for and `method` where they are hashed; [`scan`] sums a keyed hash of
 //! every row per org; `drill_down` reads the rows of diverging orgs side by side and `classify` names
@@ -13,6 +13,7 @@
 
 mod checks;
 mod classify;
+mod direction;
 mod drill_down;
 mod merge;
 mod method;

@@ -43,8 +43,12 @@ pub struct Options {
     pub stall_timeout: Duration,
     /// Whether triggers are tried on a row, in a transaction that is always undone.
     pub probe: bool,
+    /// Whether they are tried also if that takes what undoing does not give back.
+    pub probe_anyway: bool,
     /// Whether `repair.sql` is written.
     pub repair: bool,
+    /// Whether it is written also if it rewrites much, or if it is not proven which side is written to.
+    pub repair_any: bool,
     /// Follow the write-ahead log for at least so long, where asked for.
     pub wal: Option<Duration>,
     /// What the log told until now, to be judged with what is found.
@@ -71,7 +75,9 @@ impl Default for Options {
             throttle: None,
             stall_timeout: Duration::from_secs(120),
             probe: true,
+            probe_anyway: false,
             repair: false,
+            repair_any: false,
             wal: None,
             log: None,
             connections: 2,

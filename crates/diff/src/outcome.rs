@@ -13,8 +13,8 @@ use super::scope::Rows;
 use cutover_error::Result;
 use cutover_evidence::class::{CatalogClass, FindingClass, RowClass};
 use cutover_evidence::finding::{
-    Counts, DiffEvidence, Finding, OrgDiff, Pruning, Severity, TableDiff, WalDivergence,
-    WalEvidence,
+    Counts, DiffEvidence, Finding, OrgDiff, Pruning, RepairPlan, Severity, TableDiff,
+    WalDivergence, WalEvidence,
 };
 use cutover_ground::act::ActContext;
 
@@ -308,9 +308,15 @@ impl Outcome {
         Ok(())
     }
 
-    /// Notes that `repair.sql` mends the orgs that differ.
-    pub(super) fn repair_written(&mut self) {
-        self.evidence.repair = Some(repair::FILE.into());
+    /// The table that was summed up last.
+    pub(super) fn last_table(&self) -> Option<&TableDiff> {
+        self.evidence.tables.last()
+    }
+
+    /// Takes what `repair.sql` mends, and whether it was written.
+    pub(super) fn repaired(&mut self, written: bool, repairs: Vec<RepairPlan>) {
+        self.evidence.repair = written.then(|| repair::FILE.into());
+        self.evidence.repairs = repairs;
     }
 
     /// Puts the files in place and closes the account.

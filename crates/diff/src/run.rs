@@ -1,6 +1,6 @@
 //! One comparison of every table pair.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::time::Instant;
 
@@ -9,13 +9,14 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::checks;
+use super::direction::Direction;
 use super::drill_down::drill_down;
 use super::method::{self, Choice};
 use super::options::Options;
 use super::outcome::Outcome;
 use super::probe::{Coverage, probe};
 use super::pruning;
-use super::repair::Repair;
+use super::repair::{Compared, Repair};
 use super::scan::{
     Checkpoints, Digests, Epochs, Job, Method, OrgKey, PATIENCE_WITH_WORK, Scanned, Secret,
     count_orgs, identity, scan,
@@ -68,7 +69,7 @@ async fn compare_all(
     std::fs::create_dir_all(out)
         .or_usage(format!("cannot create {}", out.display()), "give --out a writable folder")?;
     let mut outcome = Outcome::create(out, options, tables.len())?;
-    let mut repair = options.repair.then(|| Repair::create(out)).transpose()?;
+    let mut repair = options.repair.then(|| Repair::begin(out, options.repair_any)).transpose()?;
     let oracle = match options.wal {
         None => None,
         // Before the snapshot, which would keep the slot waiting.
@@ -99,8 +100,8 @@ async fn compare_all(
         context.emit(Event::Finished);
     }
     if let Some(repair) = repair {
-        repair.finish()?;
-        outcome.repair_written();
+        let (written, plans) = repair.finish()?;
+        outcome.repaired(written, plans);
     }
     outcome.finish(began.elapsed().as_secs_f64())
 }
@@ -119,6 +120,7 @@ struct Comparison<'a> {
     tables: &'a [TablePair],
     options: &'a Options,
     plans: Vec<PairPlan>,
+    directions: Vec<Direction>,
     method: Method,
     /// Whether a table is spread over servers, so that no snapshot of ours holds for all of it.
     spread: bool,
@@ -140,7 +142,8 @@ async fn compare(
     let (limit, stall) = (options.snapshot_time, options.stall_timeout);
     let mut epochs = Epochs::begin(database_url, names, limit, stall).await?;
     let connection = epochs.snapshot().connection();
-    let plans = look_at_catalogs(database_url, tables, options, connection, outcome).await?;
+    let (plans, directions) =
+        look_at_catalogs(database_url, tables, options, connection, outcome).await?;
     let Choice { method, reason } = method::choose(options.digest, &plans, connection).await?;
     let replica = replay_position(connection).await?;
     let server = system_identifier(connection).await?;
@@ -160,6 +163,7 @@ async fn compare(
         tables,
         options,
         plans,
+        directions,
         method,
         spread,
         secret,
@@ -188,28 +192,31 @@ async fn look_at_catalogs(
     options: &Options,
     connection: &mut PgConnection,
     outcome: &mut Outcome,
-) -> Result<Vec<PairPlan>> {
+) -> Result<(Vec<PairPlan>, Vec<Direction>)> {
     if let Some(finding) = checks::unfinished_seed(connection).await? {
         outcome.catalog_finding(finding)?;
     }
-    let mut plans = Vec::new();
+    let (mut plans, mut directions) = (Vec::new(), Vec::new());
     for pair in tables {
         let (plan, mut findings) = PairPlan::make(connection, pair, database_url).await?;
         check_scope(&plan, options)?;
-        let coverage = if options.probe && plan.probe {
-            probe(database_url, &plan).await?
+        let mut direction = Direction::look(connection, &plan, pair).await?;
+        let coverage = if options.probe && plan.probe && direction.by_triggers() {
+            probe(database_url, &plan, &direction, options.probe_anyway).await?
         } else {
             Coverage::unknown(&plan, "the probe of the triggers is switched off")
         };
-        findings.extend(checks::check(connection, &plan, &coverage).await?);
+        direction.tried(&coverage);
+        findings.extend(checks::check(connection, &plan, &direction, &coverage).await?);
         findings.sort_by_key(|finding| finding.severity == Some(Severity::Advice));
         outcome.planned(pruning::look(connection, &plan).await?);
         for finding in findings {
             outcome.catalog_finding(finding)?;
         }
         plans.push(plan);
+        directions.push(direction);
     }
-    Ok(plans)
+    Ok((plans, directions))
 }
 
 /// Looks every table up before anything is locked, so that a wrong name gets a clear answer.
@@ -273,16 +280,23 @@ impl Comparison<'_> {
             diverging = confirm::<K>(job, diverging, &mut self.epochs, context).await?;
         }
         let plan = &self.plans[pair];
-        if let Some(repair) = repair {
-            let orgs = diverging.keys().map(String::as_str).collect();
-            let misrouted = digests.misrouted.iter().map(OrgKey::text).collect();
-            repair.pair(plan, &orgs, &misrouted)?;
-        }
+        let orgs: BTreeSet<String> = match repair {
+            Some(_) => diverging.keys().cloned().collect(),
+            None => BTreeSet::new(),
+        };
         let rows = digests.totals.rows;
         let rows = if exact { rows } else { settled(rows, &diverging) };
         outcome.begin_table(plan, rows, &digests, diverging)?;
         self.drill_down(pair, digests.len(), outcome).await?;
-        outcome.end_table(!self.spread)
+        outcome.end_table(!self.spread)?;
+        if let Some(repair) = repair {
+            let misrouted = digests.misrouted.iter().map(OrgKey::text).collect();
+            let (plan, direction) = (&self.plans[pair], &self.directions[pair]);
+            let compared = Compared::look(outcome, options, (orgs, misrouted));
+            let connection = self.epochs.snapshot().connection();
+            repair.pair(connection, plan, direction, compared).await?;
+        }
+        Ok(())
     }
 
     /// Names the differences of the orgs that differ.

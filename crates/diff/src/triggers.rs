@@ -1,18 +1,27 @@
-//! The triggers that carry legacy writes to the twin: are they there, do they fire, on what.
+//! The triggers that carry the writes of one side to the other: are they there, do they fire, on what.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::direction::{Direction, other};
 use super::probe::{Carried, Coverage, EVENTS};
 use super::schema::{PairPlan, Side};
 use cutover_evidence::class::CatalogClass;
 use cutover_evidence::finding::{Finding, Severity};
+use cutover_ground::pg::QualifiedName;
 use cutover_ground::pg::catalog::Trigger;
 
-/// What is wrong with the triggers on legacy; `triggers` are all of them.
+/// What is wrong with the triggers of the side that is written to; `triggers` are all of them.
 ///
-/// Pure. The one that the configuration names and every one whose function names the twin count;
+/// Pure. The one that the configuration names and every one whose function names the other side count;
 /// together they have to carry each event. What was tried outweighs what the catalog says.
-pub(super) fn check(plan: &PairPlan, triggers: &[Trigger], coverage: &Coverage) -> Vec<Finding> {
+/// `direction` says which side is written to.
+pub(super) fn check(
+    plan: &PairPlan,
+    direction: &Direction,
+    triggers: &[Trigger],
+    coverage: &Coverage,
+) -> Vec<Finding> {
+    let plan = &Written { plan, side: direction.written };
     let carriers = carriers(plan, triggers, coverage);
     if let Some(missing) = missing(plan, triggers, &carriers, coverage) {
         return vec![missing];
@@ -34,10 +43,56 @@ pub(super) fn check(plan: &PairPlan, triggers: &[Trigger], coverage: &Coverage) 
     findings
 }
 
-/// The triggers that write the twin. One that does so by dynamic SQL or by way of another function
+/// A pair, and which side of it is written to.
+struct Written<'p> {
+    plan: &'p PairPlan,
+    side: Side,
+}
+
+impl Written<'_> {
+    /// The table that is written to.
+    fn table(&self) -> &QualifiedName {
+        &self.plan.table(self.side).name
+    }
+
+    /// The table that is carried to.
+    fn follower(&self) -> &QualifiedName {
+        &self.plan.table(other(self.side)).name
+    }
+
+    /// What people call the one that is written to.
+    fn word(&self) -> &'static str {
+        match self.side {
+            Side::Legacy => "legacy",
+            Side::Partitioned => "the partitioned side",
+        }
+    }
+
+    /// What people call the one that is carried to.
+    fn follower_word(&self) -> &'static str {
+        match self.side {
+            Side::Legacy => "the twin",
+            Side::Partitioned => "the legacy side",
+        }
+    }
+}
+
+impl std::ops::Deref for Written<'_> {
+    type Target = PairPlan;
+
+    fn deref(&self) -> &PairPlan {
+        self.plan
+    }
+}
+
+/// The triggers that write the other side. One that does so by dynamic SQL or by way of another function
 /// does not name it: if nothing else does and the probe saw writes arrive, all that fire count.
-fn carriers<'t>(plan: &PairPlan, triggers: &'t [Trigger], coverage: &Coverage) -> Vec<&'t Trigger> {
-    let twin = &plan.table(Side::Partitioned).name.name;
+fn carriers<'t>(
+    plan: &Written<'_>,
+    triggers: &'t [Trigger],
+    coverage: &Coverage,
+) -> Vec<&'t Trigger> {
+    let twin = &plan.follower().name;
     let named = |trigger: &Trigger| plan.trigger.as_ref() == Some(&trigger.name);
     let found: Vec<&Trigger> = triggers.iter().filter(|t| named(t) || t.mentions(twin)).collect();
     if found.is_empty() && plan.trigger.is_none() && coverage.is_proven() {
@@ -47,12 +102,12 @@ fn carriers<'t>(plan: &PairPlan, triggers: &'t [Trigger], coverage: &Coverage) -
 }
 
 fn missing(
-    plan: &PairPlan,
+    plan: &Written<'_>,
     triggers: &[Trigger],
     carriers: &[&Trigger],
     coverage: &Coverage,
 ) -> Option<Finding> {
-    let legacy = &plan.table(Side::Legacy).name;
+    let legacy = plan.table();
     let there: Vec<&str> = triggers.iter().map(|trigger| trigger.name.as_str()).collect();
     let there = if there.is_empty() { "none".into() } else { there.join(", ") };
     let what = match &plan.trigger {
@@ -60,7 +115,7 @@ fn missing(
             format!("{legacy} has no trigger `{name}`")
         }
         None if carriers.is_empty() => {
-            let twin = &plan.table(Side::Partitioned).name;
+            let twin = plan.follower();
             let tried = coverage.events.iter().map(|(event, carried)| match carried {
                 Carried::Yes => format!("{event} was tried and arrives"),
                 Carried::No => format!("{event} was tried and does not arrive"),
@@ -74,15 +129,16 @@ fn missing(
         }
         _ => return None,
     };
+    let follower = plan.follower_word();
     let detail = format!(
-        "{what} (triggers there: {there}): no write reaches the twin; create the trigger, backfill, \
+        "{what} (triggers there: {there}): no write reaches {follower}; create the trigger, backfill, \
          and compare again"
     );
     Some(plan.finding(CatalogClass::TriggerMissing, Severity::Error, detail))
 }
 
-fn enabling(plan: &PairPlan, trigger: &Trigger) -> Option<Finding> {
-    let (table, name) = (&plan.table(Side::Legacy).name, &trigger.name);
+fn enabling(plan: &Written<'_>, trigger: &Trigger) -> Option<Finding> {
+    let (table, name, follower) = (plan.table(), &trigger.name, plan.follower_word());
     let (class, severity, detail) = match trigger.enabled.as_str() {
         "A" => return None,
         "O" => (
@@ -97,15 +153,15 @@ fn enabling(plan: &PairPlan, trigger: &Trigger) -> Option<Finding> {
             CatalogClass::TriggerReplicaOnly,
             Severity::Error,
             format!(
-                "trigger `{name}` fires only in replica sessions, ordinary writes do not reach the \
-                 twin; ALTER TABLE {table} ENABLE ALWAYS TRIGGER \"{name}\""
+                "trigger `{name}` fires only in replica sessions, ordinary writes do not reach \
+                 {follower}; ALTER TABLE {table} ENABLE ALWAYS TRIGGER \"{name}\""
             ),
         ),
         _ => (
             CatalogClass::TriggerDisabled,
             Severity::Error,
             format!(
-                "trigger `{name}` is disabled, writes do not reach the twin; \
+                "trigger `{name}` is disabled, writes do not reach {follower}; \
                  ALTER TABLE {table} ENABLE ALWAYS TRIGGER \"{name}\", backfill, and compare again"
             ),
         ),
@@ -116,12 +172,12 @@ fn enabling(plan: &PairPlan, trigger: &Trigger) -> Option<Finding> {
 /// Events that do not reach the twin, by the catalog or by trying; and all of which nothing more
 /// need be said: these, and those of triggers that do not fire, which are findings of their own.
 fn events(
-    plan: &PairPlan,
+    plan: &Written<'_>,
     carriers: &[&Trigger],
     firing: &[&Trigger],
     coverage: &Coverage,
 ) -> (Vec<Finding>, Vec<&'static str>) {
-    let legacy = &plan.table(Side::Legacy).name;
+    let (legacy, follower) = (plan.table(), plan.follower_word());
     let mut findings = Vec::new();
     let mut silent = Vec::new();
     for event in EVENTS {
@@ -130,10 +186,10 @@ fn events(
             Some(Carried::Yes) => continue,
             Some(Carried::No) if fires(firing) => format!(
                 "{event} was tried in a transaction that was undone: a trigger on {legacy} fires, \
-                 the twin does not follow; mend its function"
+                 {follower} does not follow; mend its function"
             ),
             _ if !fires(carriers) => format!(
-                "no trigger on {legacy} carries {event} to the twin; add the event to the trigger \
+                "no trigger on {legacy} carries {event} to {follower}; add the event to the trigger \
                  and its function"
             ),
             _ if fires(firing) => continue,
@@ -150,22 +206,24 @@ fn events(
 }
 
 /// A TRUNCATE cannot be tried, it would lock everybody out: any trigger that sees one will do.
-fn truncate(plan: &PairPlan, triggers: &[Trigger]) -> Option<Finding> {
+fn truncate(plan: &Written<'_>, triggers: &[Trigger]) -> Option<Finding> {
     if triggers.iter().any(|trigger| trigger.is_enabled() && trigger.fires_on("TRUNCATE")) {
         return None;
     }
     let detail = format!(
-        "a TRUNCATE of {} does not reach the twin; add a statement trigger for it, or revoke TRUNCATE",
-        plan.table(Side::Legacy).name
+        "a TRUNCATE of {} does not reach {}; add a statement trigger for it, or revoke TRUNCATE",
+        plan.table(),
+        plan.follower_word()
     );
     Some(plan.finding(CatalogClass::TriggerTruncateMissing, Severity::Advice, detail))
 }
 
-fn conditional(plan: &PairPlan, carriers: &[&Trigger]) -> Vec<Finding> {
+fn conditional(plan: &Written<'_>, carriers: &[&Trigger]) -> Vec<Finding> {
     let tell = |trigger: &&&Trigger| {
         let detail = format!(
-            "trigger `{}` has a WHEN clause: writes that it leaves out do not reach the twin",
-            trigger.name
+            "trigger `{}` has a WHEN clause: writes that it leaves out do not reach {}",
+            trigger.name,
+            plan.follower_word()
         );
         plan.finding(CatalogClass::TriggerConditional, Severity::Advice, detail)
     };
@@ -174,7 +232,7 @@ fn conditional(plan: &PairPlan, carriers: &[&Trigger]) -> Vec<Finding> {
 
 /// Columns that were seen not to arrive, and those that no `UPDATE OF a, b` names.
 fn columns(
-    plan: &PairPlan,
+    plan: &Written<'_>,
     firing: &[&Trigger],
     coverage: &Coverage,
     silent: &[&str],
@@ -201,8 +259,10 @@ fn columns(
     }
     let listed: Vec<String> = lost.iter().map(|(name, how)| format!("{name} ({how})")).collect();
     let detail = format!(
-        "the twin does not follow legacy in {}; carry these columns in the trigger's function, name \
+        "{} does not follow {} in {}; carry these columns in the trigger's function, name \
          none after UPDATE OF, backfill, and compare again",
+        plan.follower_word(),
+        plan.word(),
         listed.join("; ")
     );
     let mut finding = plan.finding(CatalogClass::TriggerColumnMissing, Severity::Error, detail);
@@ -210,18 +270,21 @@ fn columns(
     Some(finding)
 }
 
-fn swallowed(plan: &PairPlan, coverage: &Coverage) -> Option<Finding> {
+fn swallowed(plan: &Written<'_>, coverage: &Coverage) -> Option<Finding> {
     if !coverage.swallows {
         return None;
     }
-    let detail = "a row that no partition takes was accepted in legacy and is not in the twin: the \
-                  trigger's function swallows the error; let the write fail, or catch the error and \
-                  record the row";
-    Some(plan.finding(CatalogClass::TriggerSwallowsErrors, Severity::Error, detail.into()))
+    let detail = format!(
+        "a row that no partition takes was accepted in {} and is not in {}: the trigger's function swallows \
+         the error; let the write fail, or catch the error and record the row",
+        plan.word(),
+        plan.follower_word()
+    );
+    Some(plan.finding(CatalogClass::TriggerSwallowsErrors, Severity::Error, detail))
 }
 
 /// What could not be tried is not known to be carried.
-fn unknown(plan: &PairPlan, coverage: &Coverage) -> Option<Finding> {
+fn unknown(plan: &Written<'_>, coverage: &Coverage) -> Option<Finding> {
     let events = coverage.events.iter().filter_map(|(event, carried)| match carried {
         Carried::Unknown(why) => Some((*event, why)),
         _ => None,

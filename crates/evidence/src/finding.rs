@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::class::{FindingClass, RowClass};
 use super::shard::Shard;
+use super::side::Side;
 use super::words::words;
 
 words! {
@@ -82,6 +83,9 @@ pub struct DiffEvidence {
     /// The file of the run's folder that mends the orgs that differ, if one was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repair: Option<String>,
+    /// What a repair would rewrite, pair by pair, if one was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repairs: Vec<RepairPlan>,
     /// What the write-ahead log told, if it was followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wal: Option<WalEvidence>,
@@ -89,6 +93,49 @@ pub struct DiffEvidence {
     /// divided by ranges, and for each read of the configuration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pruning: Vec<Pruning>,
+}
+
+/// What the repair of one pair rewrites.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RepairPlan {
+    /// The pair's name.
+    pub pair: String,
+    /// The side that is rewritten: the one that the application does not write to.
+    pub side: Side,
+    /// Its table.
+    pub table: String,
+    /// Rows that it inserts.
+    pub inserts: u64,
+    /// Rows that it overwrites.
+    pub updates: u64,
+    /// Rows that it deletes.
+    pub deletes: u64,
+    /// Why it was not written; `None` if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+impl RepairPlan {
+    /// Whether there is nothing to mend.
+    pub fn is_empty(&self) -> bool {
+        self.inserts + self.updates + self.deletes == 0
+    }
+
+    /// In words: which side, how many rows, or why not.
+    pub fn words(&self) -> String {
+        let Self { pair, table, inserts, updates, deletes, .. } = self;
+        let side = self.side.as_str();
+        match &self.refused {
+            None => format!(
+                "{pair}: rewrites the {side} side, {table}: {inserts} inserts, {updates} updates, \
+                 {deletes} deletes"
+            ),
+            Some(why) => format!(
+                "{pair}: not mended, the {side} side, {table}, would be rewritten ({inserts} inserts, \
+                 {updates} updates, {deletes} deletes): {why}"
+            ),
+        }
+    }
 }
 
 /// What the planner would read for one question.

@@ -35,9 +35,14 @@ pub struct DiffArgs {
     /// Accept table pairs and listed orgs that have no row on either side
     #[arg(long)]
     pub allow_empty: bool,
-    /// Write repair.sql, which makes the twin's rows of diverging orgs equal to legacy
+    /// Write repair.sql, which makes the rows of diverging orgs equal on the side that the application
+    /// does not write to
     #[arg(long)]
     pub repair: bool,
+    /// Write it also if it deletes or overwrites more than a tenth of a side's rows, or if it is not
+    /// proven which side the application writes to
+    #[arg(long)]
+    pub repair_any: bool,
     /// Follow the write-ahead log meanwhile: does each transaction change both sides alike? Needs
     /// wal_level = logical
     #[arg(long)]
@@ -48,6 +53,10 @@ pub struct DiffArgs {
     /// Do not try the triggers on a row; the try is undone in any case
     #[arg(long)]
     pub no_probe: bool,
+    /// Try them also if that takes what undoing does not give back: numbers of sequences, calls out of
+    /// the database
+    #[arg(long, conflicts_with = "no_probe")]
+    pub probe_anyway: bool,
     /// Compare only rows changed since a time (2026-11-22T10:00:00Z, 2026-11-22) or for a duration
     /// (90m), by the column that `changed_at` names; deletes are not seen
     #[arg(long, value_name = "TIME", value_parser = values::since)]
@@ -133,7 +142,9 @@ pub async fn run(args: DiffArgs, printer: &Printer, stop: CancellationToken) -> 
         allow_empty: args.allow_empty,
         all_orgs: args.all_orgs,
         probe,
-        repair: args.repair,
+        probe_anyway: args.probe_anyway,
+        repair: args.repair || args.repair_any,
+        repair_any: args.repair_any,
         wal: args.wal.then_some(args.wal_for),
         orgs: args.orgs_file.as_deref().map(listed_orgs).transpose()?,
         shard: args.shard,
@@ -256,6 +267,10 @@ fn summary(evidence: &DiffEvidence, out: &Path) -> String {
     }
     let _ = write!(text, "\n{} and {}", show(out, "orgs.csv"), show(out, "findings.jsonl"));
     let _ = write!(text, "\nreport: {}", show(out, "report.html"));
+    for repair in evidence.repairs.iter().filter(|plan| !plan.is_empty() || plan.refused.is_some())
+    {
+        let _ = write!(text, "\nrepair: {}", repair.words());
+    }
     if let Some(repair) = &evidence.repair {
         let _ = write!(text, "\nto mend: psql -X -v ON_ERROR_STOP=1 -f {}", show(out, repair));
     }

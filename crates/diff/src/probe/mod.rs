@@ -15,6 +15,7 @@ use serde::Deserialize;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgDatabaseError;
 
+use super::direction::Direction;
 use super::schema::{PairPlan, Side};
 use cutover_error::Result;
 use cutover_ground::pg::connect;
@@ -66,6 +67,11 @@ impl Coverage {
         }
     }
 
+    /// Whether writes of any kind were seen to arrive.
+    pub(super) fn carries_any(&self) -> bool {
+        self.events.values().any(|carried| *carried == Carried::Yes)
+    }
+
     /// Whether writes of every kind were seen to arrive.
     pub(super) fn is_proven(&self) -> bool {
         self.events.values().all(|carried| *carried == Carried::Yes)
@@ -92,7 +98,15 @@ struct Seen {
 /// # Errors
 /// A run error if the server cannot be reached. A probe that is refused is no error: it says
 /// nothing, and [`Carried::Unknown`] says why.
-pub(super) async fn probe(database_url: &str, plan: &PairPlan) -> Result<Coverage> {
+pub(super) async fn probe(
+    database_url: &str,
+    plan: &PairPlan,
+    direction: &Direction,
+    _anyway: bool,
+) -> Result<Coverage> {
+    if direction.written == Side::Partitioned {
+        return Ok(Coverage::unknown(plan, "later"));
+    }
     let mut why = String::new();
     for _ in 0..ATTEMPTS {
         match attempt(database_url, plan).await? {
