@@ -5,10 +5,11 @@
 
 use sqlx::postgres::PgConnection;
 
-use super::probe::Coverage;
+use super::probe::{Coverage, WATCHES_SCHEMA};
 use super::schema::{PairPlan, Side};
 use cutover_error::Result;
 use cutover_ground::config::{Sync, TablePair};
+use cutover_ground::pg::failure;
 use cutover_ground::pg::reach::{Reach, Tie, set_aside};
 
 /// What is known of the way that writes take.
@@ -22,6 +23,8 @@ pub(super) struct Direction {
     pub(super) sync: Sync,
     /// What the triggers of both sides reach.
     pub(super) reach: Reach,
+    /// Whether changes of the schema fire something.
+    pub(super) watches_schema: bool,
 }
 
 /// Why it is not proven which side is written to.
@@ -67,7 +70,9 @@ impl Direction {
         let found = Reach::written_side(&forward, &reverse);
         let written = pair.writes.or(found).unwrap_or(Side::Legacy);
         let doubt = doubt(plan, pair, written, [&forward, &reverse], found);
-        Ok(Self { written, doubt, sync: pair.sync.unwrap_or_default(), reach })
+        let asked = sqlx::query_scalar(WATCHES_SCHEMA).fetch_one(connection).await;
+        let watches_schema = asked.map_err(|e| failure("cannot ask for event triggers", &e))?;
+        Ok(Self { written, doubt, sync: pair.sync.unwrap_or_default(), reach, watches_schema })
     }
 
     /// The side that is carried to.

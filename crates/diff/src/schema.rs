@@ -150,11 +150,6 @@ impl PairPlan {
         first + self.columns.iter().position(|column| column == wanted).unwrap_or_default()
     }
 
-    /// The compared column with this legacy name.
-    pub(super) fn compared(&self, legacy_name: &str) -> Option<&ComparedColumn> {
-        self.columns.iter().find(|column| column.on(Side::Legacy) == legacy_name)
-    }
-
     /// The columns that tell rows of the whole table apart.
     pub(super) fn identity(&self) -> Vec<ComparedColumn> {
         let org = (self.key_within_org && !self.key.contains(&self.org)).then(|| self.org.clone());

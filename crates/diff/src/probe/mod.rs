@@ -1,233 +1,204 @@
 //! What the triggers carry, found out by trying rather than by reading their source.
 //!
-//! One row that both sides agree on is changed column by column, copied and deleted, and after
-//! each try the twin is looked at. All of it happens in one statement that ends in an error
-//! whatever comes, so nothing of it can ever be committed: not by a slip of ours, not by a crash.
-//! Sequences are not asked for numbers (only a twin that numbers its rows itself leaves one out),
-//! and NOTIFY of a rolled-back transaction is never sent. What a trigger does outside the database
-//! cannot be undone by anybody: `--no-probe`, or `probe = false` for a pair, leaves the probe out.
+//! One row that both sides agree on is changed column by column, copied and deleted, and after each try the
+//! other side is looked at. Each try is one statement that ends in an error whatever comes, so nothing of it
+//! can ever be committed: not by a slip of ours, not by a crash; and it holds a row that nobody else held for
+//! less than 200 ms. NOTIFY of a rolled-back transaction is never sent.
+//!
+//! What undoing does not give back is not taken. A sequence whose numbers a try would take is altered first,
+//! in the same transaction, which gives it a copy that goes with it. An event whose triggers reach outside of
+//! the transaction, or do what cannot be seen, is not tried unless somebody asks for it.
 
+mod coverage;
+mod session;
 mod sql;
+mod target;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
-use serde::Deserialize;
-use sqlx::AssertSqlSafe;
-use sqlx::postgres::PgDatabaseError;
+use serde_json::{Value, json};
 
-use super::direction::Direction;
-use super::schema::{PairPlan, Side};
+use self::coverage::{Kind, Seen, coverage, reason};
+use self::session::{Refused, Session, Shown, Trial};
+use self::target::Target;
+use super::direction::{Direction, other};
+use super::schema::PairPlan;
 use cutover_error::Result;
-use cutover_ground::pg::connect;
+use cutover_ground::pg::catalog::Column;
+use cutover_ground::pg::reach::Effect;
 
-/// The SQLSTATE with which a probe ends that went through.
-const UNDONE: &str = "CU000";
-/// The SQLSTATE of one that found no row to work on.
-const NO_ROW: &str = "CU001";
+pub(super) use self::coverage::{Carried, Coverage, EVENTS};
+pub(super) use self::sql::WATCHES_SCHEMA;
 
-/// The SQLSTATE of one that waited for a lock in vain.
-const LOCKED: &str = "55P03";
-/// How often it is tried where a lock stands in the way; a busy table is not a faulty one.
-const ATTEMPTS: u32 = 3;
-
-/// Whether something is carried to the twin.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Carried {
-    Yes,
-    No,
-    /// It could not be tried; why.
-    Unknown(String),
-}
-
-/// What the triggers of a pair carry.
-#[derive(Debug, Clone)]
-pub(super) struct Coverage {
-    /// INSERT, UPDATE and DELETE as a whole.
-    pub(super) events: BTreeMap<&'static str, Carried>,
-    /// Columns of which the twin did not follow, with what was tried: `INSERT`, `UPDATE` or
-    /// `NULL by UPDATE`.
-    pub(super) lost: BTreeMap<String, BTreeSet<&'static str>>,
-    /// Columns that could not be tried, and why.
-    pub(super) unknown: BTreeMap<String, String>,
-    /// Whether a write that cannot reach the twin succeeds in legacy all the same.
-    pub(super) swallows: bool,
-}
-
-pub(super) const EVENTS: [&str; 3] = ["INSERT", "UPDATE", "DELETE"];
-
-impl Coverage {
-    /// Nothing could be tried.
-    pub(super) fn unknown(plan: &PairPlan, why: &str) -> Self {
-        let columns = plan.columns.iter().map(|column| column.on(Side::Legacy).to_owned());
-        Self {
-            events: EVENTS.map(|event| (event, Carried::Unknown(why.to_owned()))).into(),
-            lost: BTreeMap::new(),
-            unknown: columns.map(|name| (name, why.to_owned())).collect(),
-            swallows: false,
-        }
-    }
-
-    /// Whether writes of any kind were seen to arrive.
-    pub(super) fn carries_any(&self) -> bool {
-        self.events.values().any(|carried| *carried == Carried::Yes)
-    }
-
-    /// Whether writes of every kind were seen to arrive.
-    pub(super) fn is_proven(&self) -> bool {
-        self.events.values().all(|carried| *carried == Carried::Yes)
-    }
-}
-
-/// One try, as `probe.sql` tells it.
-#[derive(Debug, Clone, Deserialize)]
-struct Seen {
-    event: String,
-    /// `value`, `null` or `far` (a value that has no partition) for an UPDATE, `row` otherwise.
-    kind: String,
-    #[serde(default)]
-    column: Option<String>,
-    tried: bool,
-    reason: Option<String>,
-    code: Option<String>,
-    rows_differ: bool,
-    differing: Vec<String>,
-}
-
-/// Tries the triggers of a pair on a connection of its own.
+/// Tries the triggers of a pair on a connection of its own; `anyway` also those that take what undoing does
+/// not give back.
 ///
 /// # Errors
-/// A run error if the server cannot be reached. A probe that is refused is no error: it says
-/// nothing, and [`Carried::Unknown`] says why.
+/// A run error if the server cannot be reached. A try that is refused is no error: it says nothing, and
+/// [`Carried::Unknown`] says why.
 pub(super) async fn probe(
     database_url: &str,
     plan: &PairPlan,
     direction: &Direction,
-    _anyway: bool,
+    anyway: bool,
 ) -> Result<Coverage> {
-    if direction.written == Side::Partitioned {
-        return Ok(Coverage::unknown(plan, "later"));
+    let target = Target { plan, side: direction.written };
+    let takes = EVENTS.map(|event| (event, Takes::look(plan, direction, event, anyway)));
+    let mut takes: HashMap<&str, Takes> = takes.into();
+    if takes.values().all(|takes| takes.refused.is_some()) {
+        let why = takes.remove("UPDATE").and_then(|takes| takes.refused).unwrap_or_default();
+        return Ok(Coverage::unknown(plan, &why));
     }
-    let mut why = String::new();
-    for _ in 0..ATTEMPTS {
-        match attempt(database_url, plan).await? {
-            Attempt::Seen(seen) => return Ok(coverage(plan, &seen)),
-            Attempt::Refused(reason) => return Ok(Coverage::unknown(plan, &reason)),
-            Attempt::Locked(reason) => why = reason,
+    let session = match Session::open(database_url, &target).await? {
+        Ok(session) => session,
+        Err(Refused::NoRow) => {
+            let why = "none of the first rows that are written to stands alike on the other side, so there is \
+                       none to try on";
+            return Ok(Coverage::unknown(plan, why));
         }
-    }
-    Ok(Coverage::unknown(plan, &why))
-}
-
-/// How one run of the probe ended.
-enum Attempt {
-    Seen(Vec<Seen>),
-    Refused(String),
-    /// Somebody else held a lock for longer than the probe waits.
-    Locked(String),
-}
-
-async fn attempt(database_url: &str, plan: &PairPlan) -> Result<Attempt> {
-    let mut connection = connect(database_url).await?;
-    let script = sql::probe(plan);
-    let outcome = sqlx::raw_sql(AssertSqlSafe(script)).execute(&mut connection).await;
-    // Dropped rather than closed: it stands in a failed transaction and ends with its session.
-    drop(connection);
-    let error = match outcome {
-        Ok(_) => return Ok(Attempt::Refused("the probe ended without a word".into())),
-        Err(error) => error,
-    };
-    let Some(refusal) = error.as_database_error() else {
-        return Ok(Attempt::Refused(error.to_string()));
-    };
-    let code = refusal.code().unwrap_or_default().into_owned();
-    let told = || reason(plan, &code, refusal.message());
-    let detail = refusal.downcast_ref::<PgDatabaseError>().detail();
-    Ok(match (code.as_str(), detail.map(serde_json::from_str::<Vec<Seen>>)) {
-        (UNDONE, Some(Ok(seen))) => Attempt::Seen(seen),
-        (NO_ROW, _) => Attempt::Refused(
-            "none of the first rows of legacy stands alike in the twin, so there is none to try on"
-                .into(),
-        ),
-        (LOCKED, _) => Attempt::Locked(told()),
-        _ => Attempt::Refused(told()),
-    })
-}
-
-/// Why something was refused. A message may quote values, so of a table with secrets only the code.
-fn reason(plan: &PairPlan, code: &str, message: &str) -> String {
-    if plan.secret.is_empty() {
-        format!("{message} (SQLSTATE {code})")
-    } else {
-        format!("SQLSTATE {code}")
-    }
-}
-
-impl Seen {
-    fn why(&self, plan: &PairPlan) -> String {
-        match (&self.code, self.reason.as_deref().unwrap_or("it was not tried")) {
-            (Some(code), message) => reason(plan, code, message),
-            (None, message) => message.to_owned(),
+        Err(Refused::Server { code, message }) => {
+            return Ok(Coverage::unknown(plan, &reason(plan, &code, &message)));
         }
-    }
+    };
+    let mut tries =
+        Tries { target: &target, session, takes, accepted: HashMap::new(), seen: Vec::new() };
+    tries.updates().await?;
+    tries.inserts_and_deletes().await?;
+    Ok(coverage(plan, &tries.seen))
+}
 
-    /// Whether a try on a column did not bring that column to the twin.
-    fn is_lost(&self) -> bool {
-        self.rows_differ || self.column.as_ref().is_some_and(|own| self.differing.contains(own))
-    }
+/// What an event takes that undoing does not give back.
+struct Takes {
+    /// Statements that set the sequences aside.
+    shields: Vec<String>,
+    /// Why it is not tried.
+    refused: Option<String>,
+}
 
-    fn differs(&self) -> bool {
-        self.tried && (self.rows_differ || !self.differing.is_empty())
+impl Takes {
+    fn look(plan: &PairPlan, direction: &Direction, event: &'static str, anyway: bool) -> Self {
+        let (table, follower) =
+            (plan.table(direction.written), plan.table(other(direction.written)));
+        let effects = direction.reach.effects(table.oid, event, follower.oid);
+        let sequences: BTreeSet<&String> = effects.iter().filter_map(Effect::sequence).collect();
+        let shields = sequences.iter().map(|sequence| sql::shield(sequence)).collect();
+        let watched = direction.watches_schema;
+        let lasting = |effect: &&Effect| effect.sequence().is_none() || watched;
+        let lasting: Vec<String> = effects.iter().filter(lasting).map(Effect::to_string).collect();
+        let refused = (!lasting.is_empty() && !anyway).then(|| {
+            format!(
+                "{}, which undoing does not give back (--probe-anyway tries it all the same)",
+                lasting.join("; ")
+            )
+        });
+        Self { shields: if watched { Vec::new() } else { shields }, refused }
     }
 }
 
-/// What the tries add up to. Pure.
-fn coverage(plan: &PairPlan, seen: &[Seen]) -> Coverage {
-    let of_kind = |kind: &'static str| seen.iter().filter(move |seen| seen.kind == kind);
-    let mut all = Coverage {
-        events: [("UPDATE", update(plan, of_kind("value")))].into(),
-        lost: BTreeMap::new(),
-        unknown: BTreeMap::new(),
-        swallows: false,
-    };
-    for one in of_kind("row") {
-        let Some(event) = EVENTS.into_iter().find(|event| *event == one.event) else { continue };
-        let carried = match one {
-            one if !one.tried => Carried::Unknown(one.why(plan)),
-            one if one.rows_differ => Carried::No,
-            _ => Carried::Yes,
+/// Tries, one after the other, and what they showed.
+struct Tries<'p> {
+    target: &'p Target<'p>,
+    session: Session<'p>,
+    takes: HashMap<&'static str, Takes>,
+    /// The expressions that the table took for a column, by its name there.
+    accepted: HashMap<String, String>,
+    seen: Vec<Seen>,
+}
+
+/// An attempt: statements that follow each other on the row.
+fn attempt(statements: &[&str]) -> Value {
+    let steps: Vec<Value> = statements
+        .iter()
+        .map(|statement| json!({"statement": statement, "by_key": false}))
+        .collect();
+    json!({"steps": steps, "new_key": false})
+}
+
+impl Tries<'_> {
+    /// Tries something that an event does, unless that takes too much.
+    async fn try_it(&mut self, event: &'static str, trial: Trial) -> Result<Shown> {
+        let takes = &self.takes[event];
+        if let Some(why) = &takes.refused {
+            return Ok(Shown { reason: Some(why.clone()), ..Shown::default() });
+        }
+        // A row that is to be deleted may have to be inserted first, and the other way round.
+        let rows = ["INSERT", "DELETE"];
+        let events: &[&str] = if rows.contains(&event) { &rows } else { &[event] };
+        let shields: BTreeSet<&String> =
+            events.iter().flat_map(|event| &self.takes[event].shields).collect();
+        let shields: Vec<String> = shields.into_iter().cloned().collect();
+        self.session.try_it(&trial, &shields).await
+    }
+
+    /// UPDATE, column by column, with the first value that the table accepts.
+    async fn updates(&mut self) -> Result<()> {
+        let target = self.target;
+        for column in sql::writable(target).filter(|column| target.compared(column).is_some()) {
+            let values = sql::values(target, column);
+            let shown = self.update(Kind::Value, column, &values).await?;
+            let key = sql::is_key(target, column);
+            // A key that others refer to cannot be changed, a copy of the row may still have another.
+            let accepted = match (shown.tried, key) {
+                (true, _) => values.get(shown.attempt),
+                (false, true) => values.first(),
+                (false, false) => None,
+            };
+            self.accepted.extend(accepted.map(|value| (column.name.clone(), value.clone())));
+            if !column.not_null {
+                self.update(Kind::Null, column, &[]).await?;
+            }
+            if target.picks(column) {
+                self.update(Kind::Far, column, &sql::far_values(column)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn update(&mut self, kind: Kind, column: &Column, values: &[String]) -> Result<Shown> {
+        let target = self.target;
+        let statements: Vec<String> = match kind {
+            Kind::Null => vec![sql::set_null(target, column)],
+            _ => values.iter().map(|value| sql::update(target, column, value)).collect(),
         };
-        all.events.insert(event, carried);
-        // A row that never arrived says nothing of its columns.
-        for name in one.differing.iter().filter(|_| !one.rows_differ) {
-            all.lost.entry(name.clone()).or_default().insert(event);
-        }
+        let attempts = statements.iter().map(|statement| attempt(&[statement])).collect();
+        let reason = "the table accepts no other value that was tried";
+        let shown = self.try_it("UPDATE", Trial { attempts, reason, last: false }).await?;
+        let column = Some(target.label(column));
+        self.seen.push(Seen { event: "UPDATE", kind, column, shown: shown.clone() });
+        Ok(shown)
     }
-    for (kind, how) in [("value", "UPDATE"), ("null", "NULL by UPDATE")] {
-        for one in of_kind(kind) {
-            let own = one.column.clone().unwrap_or_default();
-            // A NULL that the table refuses, or that stands there already, need not be carried.
-            if !one.tried && kind == "value" {
-                all.unknown.insert(own.clone(), one.why(plan));
-            }
-            let itself = one.rows_differ.then_some(&own);
-            for name in one.differing.iter().chain(itself).filter(|_| one.tried) {
-                all.lost.entry(name.clone()).or_default().insert(how);
-            }
-        }
-    }
-    // A column that is not carried at all does not show what becomes of an error.
-    let carried = |seen: &Seen| seen.column.as_ref().is_some_and(|own| !all.lost.contains_key(own));
-    all.swallows = of_kind("far").any(|seen| carried(seen) && seen.differs());
-    all
-}
 
-/// UPDATE as a whole, from what was tried column by column.
-fn update<'s>(plan: &PairPlan, values: impl Iterator<Item = &'s Seen>) -> Carried {
-    let (tried, untried): (Vec<&Seen>, Vec<&Seen>) = values.partition(|seen| seen.tried);
-    match (tried.is_empty(), untried.first()) {
-        (true, Some(first)) => Carried::Unknown(first.why(plan)),
-        (true, None) => Carried::Unknown("no column can be updated".into()),
-        (false, _) if tried.iter().all(|seen| seen.is_lost()) => Carried::No,
-        (false, _) => Carried::Yes,
+    /// INSERT: the row again with every value changed, or its key alone, or gone and back again. DELETE: the
+    /// row itself or, where others refer to it, a copy.
+    async fn inserts_and_deletes(&mut self) -> Result<()> {
+        let target = self.target;
+        let accepted = |column: &Column| self.accepted.get(&column.name).cloned();
+        let all = sql::copy(target, accepted);
+        let key = sql::copy(target, |c| if sql::is_key(target, c) { accepted(c) } else { None });
+        let same = sql::copy(target, |_| None);
+        let (delete, clear) = (sql::delete(target), sql::clear(target));
+        let new_key = |copy: &str| {
+            let mut attempt = attempt(&[copy]);
+            attempt["new_key"] = json!(true);
+            attempt
+        };
+        let mut again = attempt(&[&delete, &clear, &same]);
+        again["steps"][1]["by_key"] = json!(true);
+        let mut attempts = vec![new_key(&all), new_key(&key)];
+        attempts.extend(self.takes["DELETE"].refused.is_none().then_some(again));
+        let reason = "no key is free for a copy of a row";
+        let insert = self.try_it("INSERT", Trial { attempts, reason, last: true }).await?;
+        let mut attempts = vec![attempt(&[&delete])];
+        if insert.tried && insert.attempt < 2 {
+            let copy = if insert.attempt == 0 { &all } else { &key };
+            attempts.push(attempt(&[copy, &delete]));
+        }
+        let reason = "a trigger of the table refuses it";
+        let mut deleted = self.try_it("DELETE", Trial { attempts, reason, last: true }).await?;
+        deleted.differing.clear();
+        for (event, shown) in [("INSERT", insert), ("DELETE", deleted)] {
+            self.seen.push(Seen { event, kind: Kind::Row, column: None, shown });
+        }
+        Ok(())
     }
 }

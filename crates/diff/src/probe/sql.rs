@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::schema::{ComparedColumn, PairPlan, Side};
+use super::session::Trial;
+use super::target::Target;
+use crate::schema::{ComparedColumn, Side};
 use crate::sql::{literal, sortable_of};
 use cutover_ground::pg::catalog::Column;
 use cutover_ground::pg::quote_ident;
@@ -35,175 +37,198 @@ const LITERALS: [&str; 14] = [
 const FAR_LITERALS: [&str; 5] =
     ["'infinity'", "'5874000-01-01'", "'9223372036854775807'", "'2147483647'", "'cutover, far'"];
 
-/// Everything but the probe itself: limits, triggers fire at once, and what the probe is to do.
-///
-/// The limits keep a probe from being in anybody's way: it waits half a second at most for a lock
-/// and holds its own no longer than the whole may take.
-fn preparation(plan: &PairPlan) -> String {
+/// How long a try may take in all, and so hold a row; less than the 200 ms that are promised.
+const TRY_TIMEOUT: &str = "180ms";
+/// How long it waits for a lock.
+const LOCK_TIMEOUT: &str = "100ms";
+/// How long the choice of rows may take, which holds none.
+const PICK_TIMEOUT: &str = "900ms";
+
+/// Begins a transaction in which triggers fire at once; what stands before it has failed.
+fn begin(timeout: &str, plan: &Value) -> String {
     format!(
-        "BEGIN;
-         SET LOCAL lock_timeout = '500ms';
-         SET LOCAL statement_timeout = '10s';
+        "ROLLBACK;
+         BEGIN;
+         SET LOCAL lock_timeout = '{LOCK_TIMEOUT}';
+         SET LOCAL statement_timeout = '{timeout}';
+         SET LOCAL plan_cache_mode = force_generic_plan;
          SET CONSTRAINTS ALL IMMEDIATE;
          SELECT set_config('cutover.probe', {}, true);",
-        literal(&statements(plan).to_string())
+        literal(&plan.to_string())
     )
 }
 
-/// The whole probe, in one message to the server.
-pub(super) fn probe(plan: &PairPlan) -> String {
-    format!("{}\n{}", preparation(plan), include_str!("probe.sql"))
+/// Once a session: the comparison of a row's two sides is planned for all partitions, not with each try.
+pub(super) fn prepare(target: &Target<'_>) -> String {
+    format!("PREPARE cutover_compare (oid, tid, text[], text[]) AS {}", compare(target))
 }
 
-fn statements(plan: &PairPlan) -> Value {
-    let legacy = &plan.table(Side::Legacy).name;
-    let here = format!("{ROW}.tableoid = $1 AND {ROW}.ctid = $2");
-    let columns: Vec<&Column> = writable(plan).collect();
-    let names: Vec<String> = columns.iter().map(|column| quote_ident(&column.name)).collect();
-    let is_key = |name: &str| plan.identity().iter().any(|key| key.on(Side::Legacy) == name);
-    let columns: Vec<Value> = columns
-        .iter()
-        .map(|column| {
-            json!({"name": column.name, "own": own(&column.name),
-                   "key": is_key(&column.name)})
-        })
-        .collect();
-    json!({
+/// The choice of rows, in one message to the server.
+pub(super) fn pick(target: &Target<'_>) -> String {
+    let table = target.table();
+    let plan = json!({
         "candidates": format!(
-            "SELECT tableoid, ctid, {}, {ROW}::text FROM {legacy} AS {ROW}
+            "SELECT tableoid, ctid, {}, {ROW}::text FROM {table} AS {ROW}
               WHERE num_nulls({}) = 0 LIMIT {CANDIDATES}",
-            key_texts(plan), key_columns(plan, Side::Legacy).join(", "),
+            key_texts(target), key_columns(target, target.side).join(", "),
         ),
-        "lock": format!("SELECT true FROM {legacy} AS {ROW} WHERE {here} FOR UPDATE SKIP LOCKED"),
         "alone": format!(
-            "SELECT count(*) = 1 FROM {legacy} WHERE {}", with_key(plan, Side::Legacy, "$1")
+            "SELECT count(*) = 1 FROM {table} WHERE {}", with_key(target, target.side, "$1")
         ),
-        "compare": compare(plan),
-        "updates": updates(plan),
-        "columns": columns,
-        "insert": format!(
-            "INSERT INTO {legacy} ({}) OVERRIDING SYSTEM VALUE SELECT ", names.join(", ")
-        ),
-        "from": format!(
-            " FROM (SELECT ($3::text::{legacy}).*) AS {ROW} RETURNING tableoid, ctid, {}",
-            key_texts(plan)
-        ),
-        "delete": format!(
-            "DELETE FROM {legacy} AS {ROW} WHERE {here} RETURNING tableoid, ctid, {}",
-            key_texts(plan)
-        ),
-        "clear": format!(
-            "DELETE FROM {} WHERE {}",
-            plan.table(Side::Partitioned).name, with_key(plan, Side::Partitioned, "$1")
-        ),
-    })
+    });
+    format!("{}\n{}", begin(PICK_TIMEOUT, &plan), include_str!("pick.sql"))
 }
 
-/// The legacy columns that a statement may set.
-fn writable(plan: &PairPlan) -> impl Iterator<Item = &Column> {
-    plan.table(Side::Legacy).columns.iter().filter(|column| !column.generated)
+/// One try, in one message to the server.
+pub(super) fn probe(
+    target: &Target<'_>,
+    trial: &Trial,
+    rows: &Value,
+    shields: &[String],
+) -> String {
+    let lock = format!(
+        "SELECT true FROM {} AS {ROW} WHERE {HERE} AND {ROW}::text = $3 FOR UPDATE SKIP LOCKED",
+        target.table()
+    );
+    let plan = json!({
+        "rows": rows, "lock": lock, "shields": shields, "attempts": trial.attempts,
+        "reason": trial.reason, "last": trial.last,
+    });
+    format!("{}\n{}", begin(TRY_TIMEOUT, &plan), include_str!("probe.sql"))
+}
+
+/// The row that a statement works on, by its leaf and place.
+const HERE: &str = "\"the row\".tableoid = $1 AND \"the row\".ctid = $2";
+
+/// Takes a sequence's numbers on a copy of it that goes with the transaction; its owner alone may.
+pub(super) fn shield(sequence: &str) -> String {
+    let change = format!("ALTER SEQUENCE {sequence} INCREMENT BY ");
+    format!(
+        "DO $shield$ BEGIN EXECUTE {} || (SELECT seqincrement FROM pg_sequence WHERE seqrelid = {}::regclass); \
+         END $shield$",
+        literal(&change),
+        literal(sequence)
+    )
+}
+
+/// Whether changes of the schema fire something, so that no sequence can be set aside unseen.
+pub(crate) const WATCHES_SCHEMA: &str =
+    "SELECT EXISTS (SELECT FROM pg_event_trigger WHERE evtenabled IN ('O', 'A'))";
+
+/// The insertion of a copy of the row: with another value where `changed` has an expression for a column.
+pub(super) fn copy(target: &Target<'_>, changed: impl Fn(&Column) -> Option<String>) -> String {
+    let columns: Vec<&Column> = writable(target).collect();
+    let names: Vec<String> = columns.iter().map(|column| quote_ident(&column.name)).collect();
+    let fields: Vec<String> =
+        columns.iter().map(|c| changed(c).unwrap_or_else(|| own(&c.name))).collect();
+    let table = target.table();
+    format!(
+        "INSERT INTO {table} ({}) OVERRIDING SYSTEM VALUE SELECT {}
+           FROM (SELECT ($3::text::{table}).*) AS {ROW} RETURNING tableoid, ctid, {}",
+        names.join(", "),
+        fields.join(", "),
+        key_texts(target)
+    )
+}
+
+/// The deletion of the row.
+pub(super) fn delete(target: &Target<'_>) -> String {
+    let table = target.table();
+    format!(
+        "DELETE FROM {table} AS {ROW} WHERE {HERE} RETURNING tableoid, ctid, {}",
+        key_texts(target)
+    )
+}
+
+/// The deletion of what the other side holds under the row's key.
+pub(super) fn clear(target: &Target<'_>) -> String {
+    format!("DELETE FROM {} WHERE {}", target.follower(), with_key(target, target.other(), "$1"))
+}
+
+/// Whether a column tells rows apart.
+pub(super) fn is_key(target: &Target<'_>, column: &Column) -> bool {
+    target.plan.identity().iter().any(|key| key.on(target.side) == column.name)
+}
+
+/// The columns that a statement may set.
+pub(super) fn writable<'t>(target: &'t Target<'_>) -> impl Iterator<Item = &'t Column> {
+    target.plan.table(target.side).columns.iter().filter(|column| !column.generated)
 }
 
 fn own(name: &str) -> String {
     format!("{ROW}.{}", quote_ident(name))
 }
 
-fn key_columns(plan: &PairPlan, side: Side) -> Vec<String> {
-    plan.identity().iter().map(|column| quote_ident(column.on(side))).collect()
+fn key_columns(target: &Target<'_>, side: Side) -> Vec<String> {
+    target.plan.identity().iter().map(|column| quote_ident(column.on(side))).collect()
 }
 
-fn key_texts(plan: &PairPlan) -> String {
-    let texts = key_columns(plan, Side::Legacy).into_iter().map(|name| format!("{name}::text"));
+fn key_texts(target: &Target<'_>) -> String {
+    let texts = key_columns(target, target.side).into_iter().map(|name| format!("{name}::text"));
     format!("ARRAY[{}]", texts.collect::<Vec<_>>().join(", "))
 }
 
 /// Rows of one side with the key that a parameter holds as texts.
-fn with_key(plan: &PairPlan, side: Side, parameter: &str) -> String {
-    let identity = plan.identity();
+fn with_key(target: &Target<'_>, side: Side, parameter: &str) -> String {
+    let identity = target.plan.identity();
     let conditions = identity.iter().enumerate().map(|(at, column)| {
         let (name, at) = (column.on(side), at + 1);
-        let type_name = plan.table(side).column(name).map_or("text", |c| &c.bare_type);
+        let type_name = target.plan.table(side).column(name).map_or("text", |c| &c.bare_type);
         format!("{} = ({parameter}::text[])[{at}]::{type_name}", quote_ident(name))
     });
     conditions.collect::<Vec<_>>().join(" AND ")
 }
 
-/// Whether the sides hold different numbers of rows with a key, and which columns differ between
-/// the legacy row at a place and the twin's rows with its key.
-fn compare(plan: &PairPlan) -> String {
-    let [legacy, twin] = Side::BOTH.map(|side| &plan.table(side).name);
+/// Whether the sides hold different numbers of rows with a key, and which columns differ between the row at a
+/// place and the other side's rows with its key.
+fn compare(target: &Target<'_>) -> String {
+    let sides = [target.side, target.other()];
+    let [table, follower] = [target.table(), target.follower()];
     let numbers_differ = |parameter: &str| {
-        let [left, right] = Side::BOTH.map(|side| with_key(plan, side, parameter));
+        let [left, right] = sides.map(|side| with_key(target, side, parameter));
         format!(
-            "(SELECT count(*) FROM {legacy} WHERE {left})
-             <> (SELECT count(*) FROM {twin} WHERE {right})"
+            "(SELECT count(*) FROM {table} WHERE {left})
+             <> (SELECT count(*) FROM {follower} WHERE {right})"
         )
     };
-    let identity = plan.identity();
+    let identity = target.plan.identity();
     let same_key = identity.iter().map(|column| {
-        let [left, right] = Side::BOTH.map(|side| quote_ident(column.on(side)));
+        let [left, right] = sides.map(|side| quote_ident(column.on(side)));
         format!("l.{left} = t.{right}")
     });
     let image = |alias: &str, column: &ComparedColumn, side: Side| {
         sortable_of(&format!("{alias}.{}", quote_ident(column.on(side))))
     };
-    let pairs = plan.columns.iter().map(|column| {
+    let pairs = target.plan.columns.iter().map(|column| {
         let name = literal(column.on(Side::Legacy));
-        let (left, right) =
-            (image("l", column, Side::Legacy), image("t", column, Side::Partitioned));
+        let (left, right) = (image("l", column, sides[0]), image("t", column, sides[1]));
         format!("({name}, {left}, {right})")
     });
     format!(
         "SELECT {} OR {},
                 ARRAY(SELECT DISTINCT v.name
-                        FROM {legacy} AS l JOIN {twin} AS t ON {},
+                        FROM {table} AS l JOIN {follower} AS t ON {} AND {},
                              LATERAL (VALUES {}) AS v (name, a, b)
                        WHERE l.tableoid = $1 AND l.ctid = $2 AND v.a IS DISTINCT FROM v.b)",
         numbers_differ("$3"),
         numbers_differ("$4"),
         same_key.collect::<Vec<_>>().join(" AND "),
+        with_key(target, sides[1], "$3"),
         pairs.collect::<Vec<_>>().join(", "),
     )
 }
 
-/// For each compared column: another value, NULL if it may be, and for the column that picks the
-/// partition a value that has none.
-fn updates(plan: &PairPlan) -> Vec<Value> {
-    let mut updates = Vec::new();
-    let mut add = |kind: &str, column: &Column, attempts: Vec<Value>| {
-        let key = plan.identity().iter().any(|key| key.on(Side::Legacy) == column.name);
-        let step = json!({"kind": kind, "column": column.name, "key": key, "attempts": attempts});
-        updates.push(step);
-    };
-    let compared = |column: &&Column| plan.compared(&column.name).is_some();
-    for column in writable(plan).filter(compared) {
-        let changed = values(plan, column);
-        add("value", column, changed.iter().map(|value| update(plan, column, value)).collect());
-        if !column.not_null {
-            add("null", column, vec![set_null(plan, column)]);
-        }
-        let picks = plan.partition_column().is_some_and(|c| c.on(Side::Legacy) == column.name);
-        if picks {
-            let far = FAR_LITERALS.iter().map(|value| of_type(column, value));
-            add("far", column, far.map(|value| update(plan, column, &value)).collect());
-        }
-    }
-    updates
-}
-
-/// Values to try, those first that the table is most likely to accept: that of another row heeds
-/// every CHECK and foreign key; where values must be unique, one beyond those in use.
-fn values(plan: &PairPlan, column: &Column) -> Vec<String> {
-    let legacy = &plan.table(Side::Legacy).name;
-    let (name, own) = (quote_ident(&column.name), own(&column.name));
+/// Expressions to try for a column, those first that the table is most likely to accept: the value of another
+/// row heeds every CHECK and foreign key; where values must be unique, one beyond those in use.
+pub(super) fn values(target: &Target<'_>, column: &Column) -> Vec<String> {
+    let (table, name, own) = (target.table(), quote_ident(&column.name), own(&column.name));
     let mut values = Vec::new();
-    let is_key = plan.identity().iter().any(|key| key.on(Side::Legacy) == column.name);
-    if is_key && column.is_integer() {
-        values.push(format!("(SELECT least(min({name}), 0) - 1 FROM {legacy})"));
-        values.push(format!("(SELECT max({name}) + 1 FROM {legacy})"));
+    if is_key(target, column) && column.is_integer() {
+        values.push(format!("(SELECT least(min({name}), 0) - 1 FROM {table})"));
+        values.push(format!("(SELECT max({name}) + 1 FROM {table})"));
     }
     values.push(format!(
-        "(SELECT o.{name} FROM (SELECT {name} FROM {legacy} LIMIT 1000) AS o
+        "(SELECT o.{name} FROM (SELECT {name} FROM {table} LIMIT 1000) AS o
            WHERE num_nulls(o.{name}) = 0 AND {} IS DISTINCT FROM {} LIMIT 1)",
         sortable_of(&format!("o.{name}")),
         sortable_of(&own),
@@ -222,32 +247,37 @@ fn values(plan: &PairPlan, column: &Column) -> Vec<String> {
     values
 }
 
+/// Expressions that no partition takes.
+pub(super) fn far_values(column: &Column) -> Vec<String> {
+    FAR_LITERALS.iter().map(|value| of_type(column, value)).collect()
+}
+
 fn of_type(column: &Column, value: &str) -> String {
     format!("({value})::{}", column.bare_type)
 }
 
-fn update(plan: &PairPlan, column: &Column, value: &str) -> Value {
-    let (legacy, name) = (&plan.table(Side::Legacy).name, quote_ident(&column.name));
-    let statement = format!(
-        "UPDATE {legacy} AS {ROW} SET {name} = {value}
-          WHERE {ROW}.tableoid = $1 AND {ROW}.ctid = $2 AND num_nulls({value}) = 0
-            AND {} IS DISTINCT FROM {}
+/// Gives a column another value.
+pub(super) fn update(target: &Target<'_>, column: &Column, value: &str) -> String {
+    format!(
+        "UPDATE {} AS {ROW} SET {} = {value}
+          WHERE {HERE} AND num_nulls({value}) = 0 AND {} IS DISTINCT FROM {}
          RETURNING tableoid, ctid, {}",
+        target.table(),
+        quote_ident(&column.name),
         sortable_of(value),
         sortable_of(&own(&column.name)),
-        key_texts(plan)
-    );
-    json!({"statement": statement, "expression": value})
+        key_texts(target)
+    )
 }
 
-fn set_null(plan: &PairPlan, column: &Column) -> Value {
-    let (legacy, name) = (&plan.table(Side::Legacy).name, quote_ident(&column.name));
-    let statement = format!(
-        "UPDATE {legacy} AS {ROW} SET {name} = NULL
-          WHERE {ROW}.tableoid = $1 AND {ROW}.ctid = $2 AND num_nulls({}) = 0
+/// Takes a column's value away.
+pub(super) fn set_null(target: &Target<'_>, column: &Column) -> String {
+    format!(
+        "UPDATE {} AS {ROW} SET {} = NULL WHERE {HERE} AND num_nulls({}) = 0
          RETURNING tableoid, ctid, {}",
+        target.table(),
+        quote_ident(&column.name),
         own(&column.name),
-        key_texts(plan)
-    );
-    json!({"statement": statement, "expression": "NULL"})
+        key_texts(target)
+    )
 }

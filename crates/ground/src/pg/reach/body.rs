@@ -11,6 +11,8 @@ pub struct Body {
     pub writes: Vec<Write>,
     /// Names that are followed by a bracket, their schema if it stands there.
     pub calls: Vec<(Option<String>, String)>,
+    /// The sequences whose numbers it takes, their schema if it stands there; `None` for one that is not named.
+    pub sequences: Vec<Option<(Option<String>, String)>>,
     /// Whether a statement is made up while it runs, so that no name of a table stands in it.
     pub is_dynamic: bool,
     /// Every name and word outside of comments.
@@ -151,6 +153,12 @@ impl Body {
             return;
         }
         let Some(name) = tokens[at].name() else { return };
+        if ["nextval", "setval"].contains(&name) {
+            let named =
+                name_at(tokens, at + 3).filter(|_| tokens.get(at + 2) == Some(&Token::Edge));
+            let named = named.filter(|(.., end)| tokens.get(*end) == Some(&Token::Edge));
+            self.sequences.push(named.map(|(schema, name, _)| (schema, name)));
+        }
         let dotted = at >= 2 && tokens[at - 1] == Token::Symbol('.');
         let schema = if dotted { tokens[at - 2].name().map(str::to_owned) } else { None };
         self.calls.push((schema, name.to_owned()));
@@ -333,6 +341,10 @@ mod tests {
         let calls = Body::read("PERFORM net.http_post(url); x := nextval('s');").calls;
         assert_eq!(calls[0], (Some("net".into()), "http_post".into()));
         assert_eq!(calls[1], (None, "nextval".into()));
+        let takes = Body::read(
+            "NEW.id := nextval('a.\"S q\"'); PERFORM nextval(TG_ARGV[0]), setval('t' || x, 1)",
+        );
+        assert_eq!(takes.sequences, [Some((Some("a".into()), "S q".into())), None, None]);
         assert!(Body::read("COPY t TO PROGRAM 'mail'").runs_programs);
     }
 }

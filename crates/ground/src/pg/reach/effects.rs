@@ -4,13 +4,13 @@ use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 
 use super::body::{Verb, Write};
-use super::{Firing, Function, Reach, Touched};
+use super::{Firing, Function, Reach, Sequence, Touched};
 
 /// Something that is not undone with the transaction.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
-    /// A number of a sequence is taken; by what.
-    Number(String),
+    /// A number of a sequence is taken; by what, and of which, if that is known.
+    Number(String, Option<String>),
     /// Something outside of this database's transaction is reached; by what.
     Outside(String),
     /// It cannot be seen what is done; by what.
@@ -20,9 +20,22 @@ pub enum Effect {
 impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Number(by) => write!(f, "{by} takes a number of a sequence"),
+            Self::Number(by, None) => write!(f, "{by} takes a number of a sequence"),
+            Self::Number(by, Some(sequence)) => {
+                write!(f, "{by} takes a number of sequence {sequence}")
+            }
             Self::Outside(by) => write!(f, "{by} reaches outside of the transaction"),
             Self::Unseen(by) => write!(f, "it cannot be seen what {by} does"),
+        }
+    }
+}
+
+impl Effect {
+    /// The sequence of which a number is taken, quoted, if that is all and it is known.
+    pub fn sequence(&self) -> Option<&String> {
+        match self {
+            Self::Number(_, sequence) => sequence.as_ref(),
+            Self::Outside(_) | Self::Unseen(_) => None,
         }
     }
 }
@@ -133,16 +146,17 @@ impl Reach {
         open: &mut Vec<(i64, Event)>,
     ) {
         for function in self.called_by(firing) {
-            found.extend(function.effect());
+            found.extend(self.effect(function));
             if function.body.is_dynamic {
                 open.extend(["INSERT", "UPDATE", "DELETE"].map(|event| (twin, event)));
-                let twin = self.tables.get(&twin);
-                let numbered =
-                    twin.filter(|t| !t.numbered.is_empty() && !function.body.hands_on_rows);
-                let by = numbered.map(|t| {
-                    format!("a default of {}, which {} may write,", t.name, function.display)
-                });
-                found.extend(by.map(Effect::Number));
+                let twin = self.tables.get(&twin).filter(|_| !function.body.hands_on_rows);
+                for (column, sequence) in twin.iter().flat_map(|twin| &twin.numbered) {
+                    let by = format!(
+                        "the default of {column}, to which {} may leave it,",
+                        function.display
+                    );
+                    found.insert(Effect::Number(by, sequence.clone()));
+                }
             }
         }
         for (root, write) in self.writes(firing) {
@@ -164,12 +178,13 @@ impl Reach {
             None => write.of_row,
         };
         let of = |column: &String| format!("the default of {}.{column}", table.name);
-        let numbered = table.numbered.iter().filter(|c| !given(c)).map(|c| Effect::Number(of(c)));
+        let numbered = table.numbered.iter().filter(|(column, _)| !given(column));
+        let numbered = numbered.map(|(column, of_it)| Effect::Number(of(column), of_it.clone()));
         let computed = table.computed.iter().filter(|(column, _)| !given(column));
         let computed = computed.flat_map(|(column, function)| {
-            let effects = self.closure(*function).into_iter().flat_map(Function::effect);
+            let effects = self.closure(*function).into_iter().flat_map(|f| self.effect(f));
             effects.map(move |effect| match effect {
-                Effect::Number(_) => Effect::Number(of(column)),
+                Effect::Number(_, sequence) => Effect::Number(of(column), sequence),
                 Effect::Outside(_) => Effect::Outside(of(column)),
                 Effect::Unseen(_) => Effect::Unseen(of(column)),
             })
@@ -211,36 +226,62 @@ fn cascade(table: &Touched, event: Event) -> Vec<(i64, Event)> {
     carried.collect()
 }
 
-impl Function {
-    /// What the function takes by itself.
-    fn effect(&self) -> Vec<Effect> {
-        let by = format!("function {}", self.display);
-        let mut found = Vec::new();
-        let numbers = |name: &str| ["nextval", "setval"].contains(&name);
-        if self.body.calls.iter().any(|(_, name)| numbers(name)) || self.name == "autoinc" {
-            found.push(Effect::Number(by.clone()));
-        }
-        let outside = |(schema, name): &(Option<String>, String)| {
-            let whole =
-                schema.as_ref().map_or(format!("{name}("), |schema| format!("{schema}.{name}("));
-            let bare = format!("{name}(");
-            OUTSIDE_CALLS.iter().any(|call| whole.starts_with(call) || bare.starts_with(call))
+impl Reach {
+    /// The quoted name of a sequence that a body names.
+    fn sequence(&self, named: &(Option<String>, String), near: &str) -> Option<String> {
+        let (schema, name) = named;
+        let is =
+            |s: &&Sequence| s.name == *name && schema.as_ref().is_none_or(|own| *own == s.schema);
+        let all: Vec<&Sequence> = self.sequences.iter().filter(is).collect();
+        let found = all.iter().find(|s| s.visible || schema.is_some());
+        let found = found.or_else(|| all.iter().find(|s| s.schema == near)).or(all.first());
+        found.map(|sequence| sequence.quoted.clone())
+    }
+
+    /// What a function takes by itself.
+    fn effect(&self, function: &Function) -> Vec<Effect> {
+        let by = format!("function {}", function.display);
+        let body = &function.body;
+        let named = |sequence: &Option<(Option<String>, String)>| {
+            sequence.as_ref().and_then(|named| self.sequence(named, &function.schema))
         };
-        let extension = self.extension.as_deref();
-        let of_extension = extension.is_some_and(|name| OUTSIDE_EXTENSIONS.contains(&name));
-        if of_extension || self.body.runs_programs || self.body.calls.iter().any(outside) {
+        let mut found: Vec<Effect> =
+            body.sequences.iter().map(|s| Effect::Number(by.clone(), named(s))).collect();
+        if function.name == "autoinc" {
+            found.push(Effect::Number(by.clone(), None));
+        }
+        if function.reaches_outside() {
             found.push(Effect::Outside(by.clone()));
         }
-        let system = self.schema == "pg_catalog";
-        let seen = match self.language.as_str() {
-            "internal" | "sql" | "plpgsql" => true,
-            // What an extension brings in C computes, unless it is known to reach outside.
-            "c" => system || extension.is_some() || HARMLESS.contains(&self.name.as_str()),
-            _ => self.trusted,
-        };
-        if !seen {
+        if !function.can_be_seen() {
             found.push(Effect::Unseen(by));
         }
         found
+    }
+}
+
+impl Function {
+    fn reaches_outside(&self) -> bool {
+        let outside = |(schema, name): &(Option<String>, String)| {
+            let bare = format!("{name}(");
+            let whole = schema.as_ref().map_or(bare.clone(), |schema| format!("{schema}.{bare}"));
+            OUTSIDE_CALLS.iter().any(|call| whole.starts_with(call) || bare.starts_with(call))
+        };
+        let of_extension =
+            self.extension.as_deref().is_some_and(|name| OUTSIDE_EXTENSIONS.contains(&name));
+        of_extension || self.body.runs_programs || self.body.calls.iter().any(outside)
+    }
+
+    /// Whether its body is there to be read, or is known to do nothing but compute.
+    fn can_be_seen(&self) -> bool {
+        match self.language.as_str() {
+            "internal" | "sql" | "plpgsql" => true,
+            // What an extension brings in C computes, unless it is known to reach outside.
+            "c" => {
+                let known = HARMLESS.contains(&self.name.as_str());
+                self.schema == "pg_catalog" || self.extension.is_some() || known
+            }
+            _ => self.trusted,
+        }
     }
 }

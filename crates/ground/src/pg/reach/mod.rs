@@ -30,6 +30,7 @@ pub struct Reach {
     firings: Vec<Firing>,
     functions: HashMap<i64, Function>,
     relations: Vec<Relation>,
+    sequences: Vec<Sequence>,
     tables: HashMap<i64, Touched>,
     /// Names of functions that were looked up.
     asked: HashSet<String>,
@@ -76,6 +77,15 @@ struct Relation {
     root: i64,
 }
 
+/// A sequence that a body may name.
+#[derive(Debug, Clone, Deserialize)]
+struct Sequence {
+    name: String,
+    schema: String,
+    visible: bool,
+    quoted: String,
+}
+
 /// What a write of a table touches beside its own rows.
 #[derive(Debug, Clone, Deserialize)]
 struct Touched {
@@ -86,7 +96,8 @@ struct Touched {
     divided: bool,
     rules: bool,
     foreign_part: Option<String>,
-    numbered: Vec<String>,
+    /// Columns that number rows, each with its sequence if that is known.
+    numbered: Vec<(String, Option<String>)>,
     computed: Vec<(String, i64)>,
     cascades: Vec<(i64, char, char)>,
 }
@@ -179,6 +190,11 @@ impl Reach {
         let names: BTreeSet<String> = writes.map(|write| write.table.clone()).collect();
         let names: Vec<String> = names.into_iter().collect();
         self.relations = rows(connection, "the tables", sql::RELATIONS, |q| q.bind(names)).await?;
+        let taken = self.functions.values().flat_map(|function| &function.body.sequences);
+        let names: BTreeSet<String> = taken.flatten().map(|(_, name)| name.clone()).collect();
+        let names: Vec<String> = names.into_iter().collect();
+        self.sequences =
+            rows(connection, "the sequences", sql::SEQUENCES, |q| q.bind(names)).await?;
         Ok(())
     }
 

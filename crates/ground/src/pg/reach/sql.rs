@@ -82,11 +82,23 @@ SELECT c.oid::bigint AS oid, c.oid::regclass::text AS name, n.nspname::text AS s
        (SELECT t.relid::regclass::text
           FROM (SELECT relid FROM pg_partition_tree(c.oid) UNION SELECT c.oid) AS t
           JOIN pg_class f ON f.oid = t.relid AND f.relkind = 'f' LIMIT 1) AS foreign_part,
-       ARRAY(SELECT a.attname::text FROM pg_attribute a
-               LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-                AND (a.attidentity <> ''
-                     OR a.attgenerated = '' AND pg_get_expr(d.adbin, d.adrelid) ~* '(nextval|setval)'))
+       (SELECT coalesce(jsonb_agg(jsonb_build_array(a.attname,
+               (SELECT format('%I.%I', sn.nspname, q.relname)
+                  FROM pg_depend x
+                  JOIN pg_class q ON q.relkind = 'S'
+                   AND q.oid = CASE WHEN a.attidentity <> '' THEN x.objid ELSE x.refobjid END
+                  JOIN pg_namespace sn ON sn.oid = q.relnamespace
+                 WHERE CASE WHEN a.attidentity <> ''
+                            THEN x.classid = 'pg_class'::regclass AND x.refclassid = 'pg_class'::regclass
+                             AND x.refobjid = a.attrelid AND x.refobjsubid = a.attnum AND x.deptype = 'i'
+                            ELSE x.classid = 'pg_attrdef'::regclass AND x.objid = d.oid
+                             AND x.refclassid = 'pg_class'::regclass END
+                 LIMIT 1))), '[]')
+          FROM pg_attribute a
+          LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+           AND (a.attidentity <> ''
+                OR a.attgenerated = '' AND pg_get_expr(d.adbin, d.adrelid) ~* '(nextval|setval)'))
          AS numbered,
        (SELECT coalesce(jsonb_agg(jsonb_build_array(a.attname, f.refobjid::bigint)), '[]')
           FROM pg_attrdef d
@@ -101,3 +113,12 @@ SELECT c.oid::bigint AS oid, c.oid::regclass::text AS name, n.nspname::text AS s
   FROM pg_class c
   JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.oid::bigint = ANY ($1)";
+
+/// Sequences by name.
+pub(super) const SEQUENCES: &str = "
+SELECT c.relname::text AS name, n.nspname::text AS schema, pg_table_is_visible(c.oid) AS visible,
+       format('%I.%I', n.nspname, c.relname) AS quoted
+  FROM pg_class c
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind = 'S' AND c.relname::text = ANY ($1)
+ ORDER BY 1, 2";

@@ -1,0 +1,171 @@
+//! The session that tries: its limits, the rows it chooses from, one try after the other.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::{PgConnection, PgDatabaseError};
+
+use super::sql;
+use super::target::Target;
+use cutover_error::Result;
+use cutover_ground::pg::connect;
+
+/// The SQLSTATE with which everything ends that went through.
+const UNDONE: &str = "CU000";
+/// The SQLSTATE of a try that found every row held by somebody else.
+const HELD: &str = "CU001";
+/// SQLSTATEs of a try that was in somebody's way: a lock, a conflict, a deadlock.
+const IN_THE_WAY: [&str; 3] = ["55P03", "40001", "40P01"];
+/// The SQLSTATE of a try that took longer than it may hold a row.
+const TOO_SLOW: &str = "57014";
+
+/// The SQLSTATE of a session that is gone.
+const LOST: &str = "08006";
+
+/// How often a try is repeated; a busy table is not a faulty one.
+const ATTEMPTS: u32 = 6;
+/// How long to wait before it is, times the number of the attempt.
+const RETRY_DELAY: Duration = Duration::from_millis(30);
+
+/// What is tried: the first of `attempts` counts that the table accepts.
+pub(super) struct Trial {
+    pub(super) attempts: Vec<Value>,
+    /// What is said if none of them came to anything.
+    pub(super) reason: &'static str,
+    /// Whether the last refusal tells more than the first.
+    pub(super) last: bool,
+}
+
+/// What one try showed.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct Shown {
+    pub(super) tried: bool,
+    /// Which attempt it was.
+    pub(super) attempt: usize,
+    pub(super) reason: Option<String>,
+    pub(super) code: Option<String>,
+    pub(super) rows_differ: bool,
+    pub(super) differing: Vec<String>,
+}
+
+/// Why nothing can be tried at all.
+pub(super) enum Refused {
+    /// No row stands alike on both sides.
+    NoRow,
+    /// The server said so.
+    Server { code: String, message: String },
+}
+
+/// A session of its own, always in a transaction that has failed, or in none.
+pub(super) struct Session<'p> {
+    connection: PgConnection,
+    target: &'p Target<'p>,
+    rows: Value,
+}
+
+/// How a statement that always ends in an error ended.
+enum Ended<T> {
+    Shown(T),
+    Failed { code: String, message: String },
+}
+
+impl<'p> Session<'p> {
+    /// Connects and chooses rows.
+    pub(super) async fn open(
+        database_url: &str,
+        target: &'p Target<'p>,
+    ) -> Result<std::result::Result<Self, Refused>> {
+        let mut connection = connect(database_url).await?;
+        let prepared = sqlx::raw_sql(AssertSqlSafe(sql::prepare(target)));
+        if let Err(error) = prepared.execute(&mut connection).await {
+            return match error.as_database_error() {
+                Some(refusal) => Ok(Err(refused(refusal))),
+                None => Ok(Err(Refused::Server { code: LOST.into(), message: error.to_string() })),
+            };
+        }
+        let mut session = Self { connection, target, rows: json!([]) };
+        Ok(session.choose().await?.map(|()| session))
+    }
+
+    async fn choose(&mut self) -> Result<std::result::Result<(), Refused>> {
+        let script = sql::pick(self.target);
+        let mut failed = Refused::NoRow;
+        for attempt in 1..=ATTEMPTS {
+            match self.run::<Value>(script.clone()).await? {
+                Ended::Shown(rows) if rows.as_array().is_some_and(|rows| !rows.is_empty()) => {
+                    self.rows = rows;
+                    return Ok(Ok(()));
+                }
+                Ended::Shown(_) => return Ok(Err(Refused::NoRow)),
+                Ended::Failed { code, message } => {
+                    let again = code == TOO_SLOW || IN_THE_WAY.contains(&code.as_str());
+                    failed = Refused::Server { code, message };
+                    if !again {
+                        break;
+                    }
+                }
+            }
+            tokio::time::sleep(RETRY_DELAY * attempt).await;
+        }
+        Ok(Err(failed))
+    }
+
+    /// Tries something, again where somebody was in the way.
+    pub(super) async fn try_it(&mut self, trial: &Trial, shields: &[String]) -> Result<Shown> {
+        let mut shown = Shown::default();
+        for attempt in 1..=ATTEMPTS {
+            let script = sql::probe(self.target, trial, &self.rows, shields);
+            match self.run::<Shown>(script).await? {
+                Ended::Shown(shown) => return Ok(shown),
+                Ended::Failed { code, message } => {
+                    let reason = match code.as_str() {
+                        HELD => "others hold every row that was chosen".to_owned(),
+                        TOO_SLOW => "it takes longer than a row may be held for it".to_owned(),
+                        _ => message,
+                    };
+                    let again = [HELD, TOO_SLOW].contains(&code.as_str());
+                    let again = again || IN_THE_WAY.contains(&code.as_str());
+                    let held = code == HELD;
+                    shown = Shown { reason: Some(reason), code: Some(code), ..Shown::default() };
+                    if !again {
+                        break;
+                    }
+                    tokio::time::sleep(RETRY_DELAY * attempt).await;
+                    // They may have been changed meanwhile. If there is none, the last answer stands.
+                    if held && self.choose().await?.is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(shown)
+    }
+
+    async fn run<T: DeserializeOwned>(&mut self, script: String) -> Result<Ended<T>> {
+        let outcome = sqlx::raw_sql(AssertSqlSafe(script)).execute(&mut self.connection).await;
+        let error = match outcome {
+            Ok(_) => {
+                let message = "the probe ended without a word".to_owned();
+                return Ok(Ended::Failed { code: "00000".into(), message });
+            }
+            Err(error) => error,
+        };
+        let Some(refusal) = error.as_database_error() else {
+            return Ok(Ended::Failed { code: LOST.into(), message: error.to_string() });
+        };
+        let code = refusal.code().unwrap_or_default().into_owned();
+        let detail = refusal.downcast_ref::<PgDatabaseError>().detail().unwrap_or_default();
+        Ok(match (code.as_str(), serde_json::from_str(detail)) {
+            (UNDONE, Ok(shown)) => Ended::Shown(shown),
+            _ => Ended::Failed { code, message: refusal.message().to_owned() },
+        })
+    }
+}
+
+fn refused(error: &dyn sqlx::error::DatabaseError) -> Refused {
+    let code = error.code().unwrap_or_default().into_owned();
+    Refused::Server { code, message: error.message().to_owned() }
+}
