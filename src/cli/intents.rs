@@ -42,7 +42,11 @@ pub(super) fn drive(scenario: &Scenario, config: &Config) -> Vec<Intent> {
 pub(super) fn probe(tables: &[TablePair]) -> Option<Intent> {
     let tried: Vec<&str> =
         tables.iter().filter(|pair| pair.probe).map(|pair| pair.legacy.as_str()).collect();
-    let what = format!("a row of {}, in a transaction that is always undone", tried.join(", "));
+    let tried_on = match TablePair::are_presumed(tables) {
+        true => "each pair's table that is written to".to_owned(),
+        false => tried.join(", "),
+    };
+    let what = format!("a row of {tried_on}, in a transaction that is always undone");
     (!tried.is_empty()).then(|| Intent::new(WritingAct::Probe, what))
 }
 

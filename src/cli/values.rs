@@ -162,6 +162,19 @@ pub(super) fn connections(text: &str) -> Result<usize, String> {
     within(text, 1..=10_000, "a whole number of connections")
 }
 
+/// Bytes, with their unit.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, f64); 4] = [("kB", 1e3), ("MB", 1e6), ("GB", 1e9), ("TB", 1e12)];
+    let found = UNITS.iter().find_map(|(unit, factor)| {
+        let number: f64 = text.strip_suffix(unit)?.trim().parse().ok()?;
+        Some(number * factor)
+    });
+    let whole = found.filter(|bytes| bytes.is_finite() && *bytes >= 1e6);
+    whole
+        .map(|bytes| bytes as u64)
+        .ok_or_else(|| "give at least a megabyte, for example 500MB or 1GB".into())
+}
+
 /// Number of findings to stop at.
 pub(super) fn findings(text: &str) -> Result<u64, String> {
     within(text, 1..=u64::MAX, "a whole number of findings")

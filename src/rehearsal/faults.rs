@@ -245,7 +245,7 @@ impl Play<'_> {
             as_of: self.options.as_of,
             rng_seed: self.options.rng_seed,
             keep_going: true,
-            wal: false,
+            wal: None,
             full: false,
             on_rig: true,
             increment: None,

@@ -81,8 +81,8 @@ pub struct Options {
     pub rng_seed: u64,
     /// Whether to drive even when the first diff finds differences.
     pub keep_going: bool,
-    /// Whether the write-ahead log is followed during the load.
-    pub wal: bool,
+    /// Whether the write-ahead log is followed during the load, and how many bytes of it may be held back.
+    pub wal: Option<u64>,
     /// Whether a rig of ours has a replica and a pooler, too.
     pub full: bool,
     /// Whether the target that is given is a rig.
@@ -241,11 +241,11 @@ impl Run<'_> {
         self.record.diff = None;
         let (shape, calibrated) = self.shape(base_url).await?;
         let oracle = match options.wal {
-            true => {
-                let follow = diff::follow(database_url, &options.config.tables);
+            Some(keep_bytes) => {
+                let follow = diff::follow(database_url, &options.config.tables, keep_bytes);
                 Some(self.act(ActKind::FollowLog, follow).await?)
             }
-            false => None,
+            None => None,
         };
         if let Some(outcome) = self
             .act(ActKind::Drive, load(options, folder, (database_url, base_url), shape, context))

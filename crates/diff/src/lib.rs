@@ -39,4 +39,4 @@ pub use method::Digest;
 pub use options::Options;
 pub use run::run;
 pub use scan::Throttle;
-pub use wal::{Oracle, follow};
+pub use wal::{Oracle, WAL_KEEP_BYTES, follow};

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::method::Digest;
 use super::scan::Throttle;
+use super::wal::WAL_KEEP_BYTES;
 use cutover_evidence::finding::DiffPhase;
 use cutover_evidence::finding::WalEvidence;
 use cutover_evidence::shard::Shard;
@@ -51,6 +52,8 @@ pub struct Options {
     pub repair_any: bool,
     /// Follow the write-ahead log for at least so long, where asked for.
     pub wal: Option<Duration>,
+    /// Bytes of it that the slot may hold back.
+    pub wal_keep_bytes: u64,
     /// What the log told until now, to be judged with what is found.
     pub log: Option<WalEvidence>,
     /// Connections that read at once.
@@ -79,6 +82,7 @@ impl Default for Options {
             repair: false,
             repair_any: false,
             wal: None,
+            wal_keep_bytes: WAL_KEEP_BYTES,
             log: None,
             connections: 2,
         }

@@ -31,7 +31,7 @@ use cutover_ground::act::{ActContext, Event};
 use cutover_ground::config::TablePair;
 use cutover_ground::pg::catalog::Table;
 use cutover_ground::pg::{
-    QualifiedName, connect_reading, failure, replay_position, system_identifier,
+    QualifiedName, connect_reading, describe, failure, replay_position, system_identifier,
 };
 
 /// Beyond this share of diverging orgs whole tables are walked rather than a list of orgs. Most of
@@ -73,7 +73,7 @@ async fn compare_all(
     let oracle = match options.wal {
         None => None,
         // Before the snapshot, which would keep the slot waiting.
-        Some(_) => Some(follow(database_url, tables).await?),
+        Some(_) => Some(follow(database_url, tables, options.wal_keep_bytes).await?),
     };
     if let Some(told) = options.log.clone() {
         outcome.log_read(told)?;
@@ -222,14 +222,26 @@ async fn look_at_catalogs(
 /// Looks every table up before anything is locked, so that a wrong name gets a clear answer.
 async fn find_tables(database_url: &str, tables: &[TablePair]) -> Result<Vec<QualifiedName>> {
     let mut connection = connect_reading(database_url).await?;
-    let mut names = Vec::new();
+    let (mut names, mut missing) = (Vec::new(), None);
     for pair in tables {
         for name in [pair.legacy_name()?, pair.partitioned_name()?] {
-            Table::find(&mut connection, &name, database_url).await?;
-            names.push(name);
+            match Table::find(&mut connection, &name, database_url).await {
+                Ok(_) => names.push(name),
+                Err(error) => missing = missing.or(Some(error)),
+            }
         }
     }
-    Ok(names)
+    match missing {
+        None => Ok(names),
+        // Tables that nobody named are not named to anybody either.
+        Some(Error::Usage { .. }) if names.is_empty() && TablePair::are_presumed(tables) => {
+            Err(Error::usage(
+                format!("the configuration describes no [[tables]] of {}", describe(database_url)),
+                "cutover init writes a cutover.toml of the pairs that it finds; --config names another",
+            ))
+        }
+        Some(error) => Err(error),
+    }
 }
 
 fn check_scope(plan: &PairPlan, options: &Options) -> Result<()> {

@@ -1,5 +1,6 @@
 //! What a database tells of itself to somebody who is about to use `cutover` on it: which tables are
-//! pairs, what ties them, and the files to start from. It only reads catalogs.
+//! pairs, what ties them, and the files to start from. It reads catalogs; triggers that make their statements up
+//! are tried on a row, which is undone.
 
 mod columns;
 mod config;
@@ -7,6 +8,7 @@ mod matching;
 mod pairs;
 mod scenario;
 mod seed;
+mod trying;
 
 use sqlx::Connection;
 
@@ -42,17 +44,21 @@ struct Referred {
     foreign_keys: Vec<ForeignKey>,
 }
 
-/// Asks a database for its table pairs; `org` is the column that tells orgs apart, if somebody named it.
+/// Asks a database for its table pairs; `org` is the column that tells orgs apart, if somebody named it, and
+/// `tries` says whether triggers that make their statements up may be tried on a row.
 ///
 /// # Errors
 /// A run error if it cannot be reached or refuses, a usage error if no pair has the column `org`.
-pub async fn look(database_url: &str, org: Option<&str>) -> Result<Found> {
+pub async fn look(database_url: &str, org: Option<&str>, tries: bool) -> Result<Found> {
     let mut connection = pg::connect_reading(database_url).await?;
     let tables = catalog::all_tables(&mut connection).await?;
     let reach = Reach::look(&mut connection, None).await?;
     let templates = catalog::templates(&mut connection, &tables).await?;
     let known = matching::Known { tables: &tables, reach: &reach, templates: &templates };
-    let (matches, alone) = matching::matches(&known);
+    let (mut matches, alone) = matching::matches(&known);
+    if tries {
+        trying::try_untied(&mut connection, database_url, &mut matches).await?;
+    }
     let mut all = Vec::new();
     for found in matches {
         all.push(Pair::look(&mut connection, found, database_url).await?);

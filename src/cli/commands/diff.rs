@@ -50,6 +50,9 @@ pub struct DiffArgs {
     /// How long to follow it at least
     #[arg(long = "for", value_name = "D", value_parser = values::duration, default_value = "10s", requires = "wal")]
     pub wal_for: Duration,
+    /// Bytes of the log that the slot may hold back; beyond it is dropped, and integrity is unknown
+    #[arg(long, value_name = "SIZE", value_parser = values::size, default_value = "1GB", requires = "wal")]
+    pub wal_keep: u64,
     /// Do not try the triggers on a row; the try is undone in any case
     #[arg(long)]
     pub no_probe: bool,
@@ -146,6 +149,7 @@ pub async fn run(args: DiffArgs, printer: &Printer, stop: CancellationToken) -> 
         repair: args.repair || args.repair_any,
         repair_any: args.repair_any,
         wal: args.wal.then_some(args.wal_for),
+        wal_keep_bytes: args.wal_keep,
         orgs: args.orgs_file.as_deref().map(listed_orgs).transpose()?,
         shard: args.shard,
         since: args.since,

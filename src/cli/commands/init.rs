@@ -36,6 +36,9 @@ pub struct InitArgs {
     /// The column of the tables that tells orgs apart [default: the usual names]
     #[arg(long, value_name = "COLUMN")]
     pub org: Option<String>,
+    /// Do not try triggers that make their statements up; the try is undone in any case
+    #[arg(long)]
+    pub no_probe: bool,
     /// The query parameter that names the org [default: the usual names]
     #[arg(long, value_name = "NAME")]
     pub org_param: Option<String>,
@@ -91,7 +94,7 @@ async fn of_database(
     let paths = FILES.map(|name| folder.join(name));
     not_there(args, &paths)?;
     let scenario = log.map(|log| read_log(args, log)).transpose()?;
-    let found = discover::look(url, args.org.as_deref()).await?;
+    let found = discover::look(url, args.org.as_deref(), !args.no_probe).await?;
     let (told, scenario) = match scenario {
         Some(FromLog { text, summary }) => (Some(told(&summary)), text),
         None => (None, found.scenario()),

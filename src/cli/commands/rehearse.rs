@@ -67,6 +67,9 @@ pub struct RehearseArgs {
     /// Follow the write-ahead log during the load: does each transaction change both sides alike?
     #[arg(long)]
     pub wal: bool,
+    /// Bytes of the log that its slot may hold back; beyond it is dropped, and integrity is unknown
+    #[arg(long, value_name = "SIZE", value_parser = values::size, default_value = "1GB", requires = "wal")]
+    pub wal_keep: u64,
     /// The day the data's calendar is anchored to [default: today]
     #[arg(long, value_name = "DATE", value_parser = values::day)]
     pub as_of: Option<NaiveDate>,
@@ -235,7 +238,7 @@ impl RehearseArgs {
             as_of: self.as_of.unwrap_or_else(|| chrono::Utc::now().date_naive()),
             rng_seed: self.target.rng_seed,
             keep_going: self.keep_going,
-            wal: self.wal,
+            wal: self.wal.then_some(self.wal_keep),
             full: self.full,
             on_rig: false,
             increment: None,
@@ -253,7 +256,7 @@ fn changes(options: &Options, config: &Config, rollout: bool) -> Vec<Intent> {
     let mut changes: Vec<Intent> = seeds.into_iter().collect();
     changes.extend(intents::drive(&options.scenario, config));
     changes.extend(intents::probe(&config.tables).filter(|_| options.probe));
-    changes.extend(options.wal.then(intents::wal));
+    changes.extend(options.wal.map(|_| intents::wal()));
     changes.extend(rollout.then(intents::percentage));
     changes
 }

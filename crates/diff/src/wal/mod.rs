@@ -2,9 +2,13 @@
 //!
 //! A comparison sees what is there; the log sees how it came about. A logical slot hands out every
 //! transaction as it commits, and what it did to legacy has to equal what it did to the twin. The
-//! slot is temporary: it ends with its session, whatever ends that, and holds back no log then.
+//! slot is temporary: it ends with its session, whatever ends that, and holds back no log then. The log is read
+//! as fast as it comes (`spool`), and the slot is dropped if it holds back too much of it all the same
+//! (`bound`): then it is not known what was committed since.
 
+mod bound;
 mod decode;
+mod spool;
 mod sql;
 mod transaction;
 
@@ -15,12 +19,14 @@ use futures_util::TryStreamExt;
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::bound::Dropped;
 use self::decode::Line;
+use self::spool::Spool;
 use self::transaction::PairChanges;
 use super::schema::{PairPlan, Side};
-use cutover_error::{Error, Result};
+use cutover_error::{Context, Error, Result};
 use cutover_evidence::finding::{WalDivergence, WalEvidence};
 use cutover_ground::config::TablePair;
 use cutover_ground::pg::{connect_reading, describe, failure};
@@ -34,18 +40,22 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Divergences kept; all are counted.
 const KEPT: usize = 20;
 
-/// Begins to follow the write-ahead log: whether each transaction changes both sides alike.
+/// Bytes of the log that a slot may hold back, unless somebody says otherwise.
+pub const WAL_KEEP_BYTES: u64 = 1 << 30;
+
+/// Begins to follow the write-ahead log: whether each transaction changes both sides alike. The slot is dropped
+/// once it holds back more than `keep_bytes` of it.
 ///
 /// # Errors
 /// A usage error for a table that is not there or a server whose log does not tell, a run error
 /// if the server refuses.
-pub async fn follow(database_url: &str, tables: &[TablePair]) -> Result<Oracle> {
+pub async fn follow(database_url: &str, tables: &[TablePair], keep_bytes: u64) -> Result<Oracle> {
     let mut connection = connect_reading(database_url).await?;
     let mut plans = Vec::new();
     for pair in tables {
         plans.push(PairPlan::make(&mut connection, pair, database_url).await?.0);
     }
-    Oracle::start(database_url, plans).await
+    Oracle::start(database_url, plans, keep_bytes).await
 }
 
 /// A reader of the log at work.
@@ -60,7 +70,7 @@ impl Oracle {
     /// # Errors
     /// A usage error if the server's log does not hold what is needed, a run error if the
     /// server refuses.
-    async fn start(database_url: &str, plans: Vec<PairPlan>) -> Result<Self> {
+    async fn start(database_url: &str, plans: Vec<PairPlan>, keep_bytes: u64) -> Result<Self> {
         let mut connection = connect_reading(database_url).await?;
         let level: String = ask(&mut connection, sql::WAL_LEVEL).await?;
         if level != "logical" {
@@ -69,6 +79,8 @@ impl Oracle {
                 "set wal_level = logical and start the server anew, or leave out --wal",
             ));
         }
+        let limited = sqlx::raw_sql(sql::SESSION).execute(&mut connection).await;
+        limited.map_err(|e| failure("cannot follow the write-ahead log", &e))?;
         let slot = format!("cutover_{}_{}", std::process::id(), rand::random::<u32>());
         let opened = sqlx::query_scalar::<_, String>(sql::CREATE_SLOT).bind(&slot);
         let opened = opened.fetch_one(&mut connection).await;
@@ -82,6 +94,8 @@ impl Oracle {
             pairs.push(Pair { plan, keeps_key });
         }
         let stop = CancellationToken::new();
+        let watched = CancellationToken::new();
+        let dropped = bound::watch(database_url, slot.clone(), keep_bytes, watched.clone()).await?;
         let evidence = WalEvidence { from_lsn: from, ..WalEvidence::default() };
         let reader = Reader {
             connection,
@@ -89,6 +103,9 @@ impl Oracle {
             pairs,
             known: HashMap::new(),
             open: HashMap::new(),
+            open_changes: 0,
+            dropped,
+            _watched: watched.drop_guard(),
             evidence,
         };
         let work = tokio::spawn(reader.run(stop.clone()));
@@ -132,12 +149,22 @@ struct Reader {
     known: HashMap<String, Option<(usize, Side)>>,
     /// What the transaction at hand did, by pair.
     open: HashMap<usize, PairChanges>,
+    /// How many rows it changed.
+    open_changes: usize,
+    /// Why the slot had to go.
+    dropped: Dropped,
+    /// Ends with the reader, and lets the slot's watch go.
+    _watched: DropGuard,
     evidence: WalEvidence,
 }
 
 impl Reader {
     async fn run(mut self, stop: CancellationToken) -> Result<WalEvidence> {
         let outcome = self.follow(&stop).await;
+        if let Some(why) = self.dropped.reason() {
+            self.evidence.incomplete_reason = why.to_owned();
+            return Ok(self.evidence);
+        }
         let closed = sqlx::query(sql::DROP_SLOT).bind(&self.slot).execute(&mut self.connection);
         let closed = closed.await.map_err(|e| failure("cannot drop the slot", &e));
         // The slot ends with the session at the latest.
@@ -177,23 +204,28 @@ impl Reader {
     async fn batch(&mut self, position: &str) -> Result<usize> {
         let query = sqlx::query_scalar::<_, String>(sql::CHANGES);
         let query = query.bind(&self.slot).bind(BATCH).bind(position);
-        let mut lines = Vec::new();
+        let mut lines = Spool::default();
+        let kept = |outcome: std::io::Result<()>| {
+            outcome.or_run(
+                "cannot keep what the log told",
+                "is the disk of the temporary folder full?",
+            )
+        };
         let mut count = 0;
         {
             let mut rows = query.fetch(&mut self.connection);
             let refused = |e: sqlx::Error| failure("cannot read the write-ahead log", &e);
             while let Some(line) = rows.try_next().await.map_err(refused)? {
                 count += 1;
-                if lines.len() <= LARGEST_TRANSACTION + 2 * BATCH as usize {
-                    lines.push(line);
-                } else {
-                    self.evidence.incomplete_reason =
-                        format!("a transaction changed more than {LARGEST_TRANSACTION} rows");
-                }
+                kept(lines.push(line))?;
             }
         }
-        for line in &lines {
-            self.line(line).await?;
+        if lines.is_cut() {
+            self.evidence.incomplete_reason = "a transaction was larger than could be kept".into();
+        }
+        let lines = lines.read().or_run("cannot read what the log told", "")?;
+        for line in lines {
+            self.line(&line.or_run("cannot read what the log told", "")?).await?;
         }
         Ok(count)
     }
@@ -204,14 +236,20 @@ impl Reader {
         let unreadable =
             || Error::run(format!("the log holds a line of no known form: {}", beginning()), "");
         match decode::line(text).ok_or_else(unreadable)? {
-            Line::Begin => self.open.clear(),
+            Line::Begin => {
+                self.open.clear();
+                self.open_changes = 0;
+            }
             Line::Commit { xid, at } => self.commit(xid, at),
             Line::Change { table, growth, old, new } => {
                 if let Some((pair, side)) = self.belongs(table).await? {
-                    let plan = &self.pairs[pair].plan;
-                    let open = self.open.entry(pair).or_default();
-                    open.row(plan, side, growth, old.as_deref(), new.as_deref());
                     self.evidence.changes += 1;
+                    self.open_changes += 1;
+                    if self.open_changes <= LARGEST_TRANSACTION {
+                        let plan = &self.pairs[pair].plan;
+                        let open = self.open.entry(pair).or_default();
+                        open.row(plan, side, growth, old.as_deref(), new.as_deref());
+                    }
                 }
             }
             Line::Truncate { tables } => {
@@ -226,7 +264,13 @@ impl Reader {
     }
 
     fn commit(&mut self, xid: &str, at: &str) {
-        let open = std::mem::take(&mut self.open);
+        let mut open = std::mem::take(&mut self.open);
+        if self.open_changes > LARGEST_TRANSACTION {
+            self.evidence.incomplete_reason =
+                format!("transaction {xid} changed more than {LARGEST_TRANSACTION} rows");
+            self.evidence.transactions += 1;
+            open.clear();
+        }
         self.evidence.transactions += u64::from(!open.is_empty());
         for (pair, changes) in open {
             let Pair { plan, keeps_key } = &self.pairs[pair];

@@ -7,6 +7,21 @@ pub(super) const WAL_LEVEL: &str = "SELECT current_setting('wal_level')";
 pub(super) const CREATE_SLOT: &str =
     "SELECT lsn::text FROM pg_create_logical_replication_slot($1, 'test_decoding', true)";
 
+/// A session that the server ends, and its slot with it, if we are gone without a word: killed, frozen or cut
+/// off. It asks for changes several times a second.
+pub(super) const SESSION: &str = "
+SET idle_session_timeout = '60s'; SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5;
+SET tcp_keepalives_count = 3; SET tcp_user_timeout = '60s'; SET client_connection_check_interval = '1s'";
+
+/// How much of the log is kept for a slot, in bytes, and the session that has it.
+pub(super) const HELD: &str = "
+SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint, active_pid
+  FROM pg_replication_slots
+ WHERE slot_name = $1 AND active_pid > 0 AND restart_lsn > '0/0'";
+
+/// Ends a session.
+pub(super) const END_SESSION: &str = "SELECT pg_terminate_backend($1)";
+
 /// Lets go of it.
 pub(super) const DROP_SLOT: &str = "SELECT pg_drop_replication_slot($1)";
 

@@ -120,6 +120,13 @@ impl TablePair {
         vec![transactions("revenue"), transactions("expense"), balances]
     }
 
+    /// Whether nobody named these pairs: they are the reference schema's, which are meant if a configuration
+    /// describes none.
+    pub fn are_presumed(pairs: &[Self]) -> bool {
+        let reference = Self::reference();
+        pairs.iter().all(|pair| reference.contains(pair))
+    }
+
     /// The legacy table's name.
     ///
     /// # Errors

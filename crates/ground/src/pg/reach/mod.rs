@@ -7,6 +7,7 @@ mod body;
 mod effects;
 mod sql;
 mod ties;
+mod trial;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -20,6 +21,7 @@ use cutover_error::Result;
 pub use self::body::Verb;
 pub use self::effects::Effect;
 pub use self::ties::{Tie, set_aside};
+pub use self::trial::{Tried, try_writes};
 
 /// Rounds of callees and tables that are followed; what lies deeper is told as not seen.
 const ROUNDS: usize = 12;

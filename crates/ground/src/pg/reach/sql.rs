@@ -122,3 +122,17 @@ SELECT c.relname::text AS name, n.nspname::text AS schema, pg_table_is_visible(c
   JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind = 'S' AND c.relname::text = ANY ($1)
  ORDER BY 1, 2";
+
+/// The whole trial, in one message to the server; `plan` is what `trial.sql` takes.
+pub(super) fn trial(plan: &str) -> String {
+    format!(
+        "BEGIN;
+         SET LOCAL lock_timeout = '100ms';
+         SET LOCAL statement_timeout = '180ms';
+         SET CONSTRAINTS ALL IMMEDIATE;
+         SELECT set_config('cutover.trial', E'{}', true);
+         {}",
+        plan.replace('\\', "\\\\").replace('\'', "''"),
+        include_str!("trial.sql")
+    )
+}

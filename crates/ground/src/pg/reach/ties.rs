@@ -69,10 +69,19 @@ impl Reach {
         self.firings.iter().map(|firing| firing.root).collect()
     }
 
-    /// Whether a trigger of this table may write tables that no body names.
-    pub fn may_write_more(&self, root: i64) -> bool {
+    /// The triggers of a table that may write tables that no body names.
+    pub fn made_up(&self, root: i64) -> Vec<Tie> {
         let of_table = self.firings.iter().filter(|firing| firing.root == root);
-        let mut functions = of_table.flat_map(|firing| self.called_by(firing));
+        let tie = |firing: &Firing| Tie {
+            trigger: firing.trigger.clone(),
+            verbs: BTreeSet::new(),
+            bodies: self.called_by(firing).into_iter().map(|f| f.body.clone()).collect(),
+        };
+        of_table.filter(|firing| self.may_write_more(firing)).map(tie).collect()
+    }
+
+    fn may_write_more(&self, firing: &Firing) -> bool {
+        let mut functions = self.called_by(firing).into_iter();
         functions.any(|f| {
             f.body.is_dynamic || !["plpgsql", "sql", "internal"].contains(&f.language.as_str())
         })
