@@ -41,7 +41,7 @@ pub(super) fn drive(scenario: &Scenario, config: &Config) -> Vec<Intent> {
 /// What `diff` changes while it tries the triggers; `None` if no pair is tried.
 pub(super) fn probe(tables: &[TablePair]) -> Option<Intent> {
     let tried: Vec<&str> =
-        tables.iter().filter(|pair| pair.probe).map(|pair| pair.legacy.as_str()).collect();
+        tables.iter().filter(|pair| pair.probe).map(TablePair::written_table).collect();
     let tried_on = match TablePair::are_presumed(tables) {
         true => "each pair's table that is written to".to_owned(),
         false => tried.join(", "),

@@ -1,6 +1,7 @@
-//! The comparison and the seed, on a real PostgreSQL.
+//! The comparison, the seed and what `init` finds, on a real PostgreSQL.
 
 mod diff;
+mod pairs;
 mod seed;
 mod seed_command;
 mod seed_digest;

@@ -35,16 +35,20 @@ pub(super) struct Known<'a> {
 /// Every partitioned table with its legacy table; and what is said of those without one.
 pub(super) fn matches(known: &Known<'_>) -> (Vec<Match>, Vec<String>) {
     let (mut pairs, mut alone) = (Vec::new(), Vec::new());
-    for twin in known.tables.iter().filter(|table| table.kind == "p") {
-        match known.tied(twin) {
+    let twins: Vec<&Listed> = known.tables.iter().filter(|table| table.kind == "p").collect();
+    let tied: Vec<Option<Tied<'_>>> = twins.iter().map(|twin| known.tied(twin)).collect();
+    let followers: BTreeSet<i64> = tied.iter().flatten().map(|tied| tied.legacy.oid).collect();
+    for (twin, tied) in twins.into_iter().zip(tied) {
+        match tied {
             Some(tied) if tied.legacy.readable && twin.readable => {
                 pairs.push(tied.into_match(twin))
             }
             Some(tied) => alone.push(unreadable(twin, tied.legacy)),
+            // It is the other side of a pair already.
+            None if followers.contains(&twin.oid) => {}
             None => match known.alike(twin) {
                 Ok(legacy) if legacy.readable && twin.readable => pairs.push(untied(legacy, twin)),
                 Ok(legacy) => alone.push(unreadable(twin, legacy)),
-                Err(_) if known.is_follower(twin) => {}
                 Err(why) => alone.push(format!("{} is partitioned; {why}", name(twin))),
             },
         }
@@ -131,14 +135,6 @@ impl Known<'_> {
             likeness(tied.legacy, twin) - if aside { 10.0 } else { 0.0 }
         };
         found.into_iter().max_by(|a, b| rank(a).total_cmp(&rank(b)))
-    }
-
-    /// Whether a partitioned table is the other side of a pair already.
-    fn is_follower(&self, table: &Listed) -> bool {
-        let others = self.tables.iter().filter(|other| other.kind == "p" && other.oid != table.oid);
-        others
-            .into_iter()
-            .any(|other| self.tied(other).is_some_and(|tied| tied.legacy.oid == table.oid))
     }
 
     /// The table whose name and columns are most like a twin's; else why there is none.

@@ -275,7 +275,8 @@ fn summary(evidence: &DiffEvidence, out: &Path) -> String {
     {
         let _ = write!(text, "\nrepair: {}", repair.words());
     }
-    if let Some(repair) = &evidence.repair {
+    let mends = evidence.repairs.iter().any(|plan| !plan.is_empty() && plan.refused.is_none());
+    if let Some(repair) = evidence.repair.as_ref().filter(|_| mends) {
         let _ = write!(text, "\nto mend: psql -X -v ON_ERROR_STOP=1 -f {}", show(out, repair));
     }
     text

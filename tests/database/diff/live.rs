@@ -184,6 +184,7 @@ async fn a_killed_run_is_resumed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repair_during_writes_makes_the_next_diff_clean() {
     let database = reference_database().await;
+    support::execute(&database.url, MANY_ROWS).await;
     support::execute(
         &database.url,
         "ALTER TABLE revenue_transactions DISABLE TRIGGER revenue_transactions_dual_write_trigger;
@@ -203,6 +204,7 @@ async fn a_repair_during_writes_makes_the_next_diff_clean() {
     let compare = || compare_into(&database.url, &tables, &options, out.path());
     let (before, _) = compare().await.expect("a diff");
     assert_eq!(before.orgs_diverged, 7);
+    assert_eq!(before.repairs[0].refused, None);
     let at_the_start = writers.written();
     let (url, folder) = (database.url.clone(), out.path().to_owned());
     let applied = tokio::task::spawn_blocking(move || repair(&url, &folder)).await;

@@ -165,8 +165,9 @@ async fn nothing_outside_of_the_transaction_is_reached_unasked() {
     support::execute(&database.url, &sql).await;
     let mut other = cutover::pg::connect(&elsewhere.url).await.expect("the server is up");
     let mut calls = async || {
-        let calls = sqlx::query_scalar("SELECT count(*) FROM calls").fetch_one(&mut other).await;
-        calls.unwrap_or_else(|e| panic!("{e}"))
+        let calls =
+            sqlx::query_scalar::<_, i64>("SELECT count(*) FROM calls").fetch_one(&mut other).await;
+        calls.expect("a number")
     };
     let mut listener =
         sqlx::postgres::PgListener::connect(&database.url).await.expect("the server is up");

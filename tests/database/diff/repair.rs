@@ -178,6 +178,47 @@ async fn after_the_swap_the_archive_is_mended_and_the_live_table_is_not() {
     }
 }
 
+/// While the application writes the partitioned side the archive is mended, and no write is undone or lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_archive_is_mended_while_the_live_table_is_written() {
+    let (database, folder) = (support::database(), tempfile::tempdir().expect("a folder"));
+    let more = "
+        ALTER TABLE orders DISABLE TRIGGER keep;
+        INSERT INTO orders SELECT g, 1 + g % 40, g, timestamp '2026-07-01' + g * interval '1 minute'
+          FROM generate_series(1001, 9000) AS g;
+        ALTER TABLE orders ENABLE TRIGGER keep;";
+    support::execute(&database.url, &format!("{}{more}", kept_by_a_trigger("plain"))).await;
+    let config = configured(folder.path(), "public.plain", "");
+    let (code, told) = diff(&database.url, folder.path(), &config, &[]);
+    assert_eq!(code, Some(11), "{told}");
+    let stop = tokio_util::sync::CancellationToken::new();
+    let (url, stopped) = (database.url.clone(), stop.clone());
+    let writer = tokio::spawn(async move {
+        let mut connection = cutover::pg::connect(&url).await.expect("the server is up");
+        let mut writes = 0_i64;
+        while !stopped.is_cancelled() {
+            writes += 1;
+            let statements = format!(
+                "INSERT INTO orders VALUES ({id}, 1 + {writes} % 40, 5, '2026-08-01');
+                 UPDATE orders SET total = total + 1, org_id = 1 + org_id % 40 WHERE id = 1001 + {writes} % 8000;
+                 DELETE FROM orders WHERE id = 1001 + ({writes} * 7) % 8000",
+                id = 100_000 + writes
+            );
+            let done = sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut connection).await;
+            done.unwrap_or_else(|e| panic!("the application's write failed: {e}"));
+        }
+        writes
+    });
+    let (url, run) = (database.url.clone(), folder.path().join("run"));
+    let applied = tokio::task::spawn_blocking(move || repair(&url, &run)).await;
+    assert_eq!(applied.expect("it does not panic"), Ok(()));
+    stop.cancel();
+    let writes = writer.await.expect("it does not panic");
+    assert!(writes > 20, "only {writes} writes");
+    let (code, told) = diff(&database.url, folder.path(), &config, &[]);
+    assert_eq!(code, Some(0), "{told}");
+}
+
 /// What speaks against a repair, and what `--repair-any` overrides.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repair_that_rewrites_much_or_by_doubt_is_written_only_if_that_is_asked_for() {

@@ -80,6 +80,9 @@ async fn a_name_that_bites_is_a_name_and_what_is_alike_by_chance_is_no_pair() {
         &database.url,
         r#"CREATE TABLE "a ""b"".c; DROP" (id bigint PRIMARY KEY, "tenant_id" bigint NOT NULL, "d" date NOT NULL);
            CREATE TABLE "a ""b"".c; DROP_p" (LIKE "a ""b"".c; DROP") PARTITION BY RANGE ("d");
+           CREATE FUNCTION carry() RETURNS trigger LANGUAGE plpgsql AS
+               $$ BEGIN INSERT INTO "a ""b"".c; DROP_p" VALUES (NEW.*); RETURN NULL; END $$;
+           CREATE TRIGGER carry AFTER INSERT ON "a ""b"".c; DROP" FOR EACH ROW EXECUTE FUNCTION carry();
            CREATE TABLE orders (id bigint PRIMARY KEY, org_id bigint);
            CREATE TABLE orders_log (at timestamp, line text, level int) PARTITION BY RANGE (at);
            CREATE TABLE ordersx (id bigint, org_id bigint) PARTITION BY HASH (id);"#,
@@ -109,5 +112,5 @@ async fn a_name_that_bites_is_a_name_and_what_is_alike_by_chance_is_no_pair() {
         .get_output()
         .stdout
         .clone();
-    assert!(String::from_utf8_lossy(&compared).contains("trigger_missing"));
+    assert!(String::from_utf8_lossy(&compared).contains("trigger_event_missing"));
 }

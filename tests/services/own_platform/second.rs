@@ -183,7 +183,7 @@ fn names_each_weakness(desk: &Desk<'_>, words: &[&str]) {
         ("bookings", "trigger_event_missing", "DELETE"),
         ("night_counts", "trigger_event_missing", "DELETE"),
         ("night_counts", "trigger_column_missing", "guests"),
-        ("x\"; DROP TABLE y; --", "trigger_missing", ""),
+        ("x\"; DROP TABLE y; --", "trigger_event_missing", "DELETE"),
     ];
     names(&findings, &wanted);
 }

@@ -170,11 +170,15 @@ fn key_texts(target: &Target<'_>) -> String {
 
 /// Rows of one side with the key that a parameter holds as texts.
 fn with_key(target: &Target<'_>, side: Side, parameter: &str) -> String {
+    with_key_of("", target, side, parameter)
+}
+
+fn with_key_of(alias: &str, target: &Target<'_>, side: Side, parameter: &str) -> String {
     let identity = target.plan.identity();
     let conditions = identity.iter().enumerate().map(|(at, column)| {
         let (name, at) = (column.on(side), at + 1);
         let type_name = target.plan.table(side).column(name).map_or("text", |c| &c.bare_type);
-        format!("{} = ({parameter}::text[])[{at}]::{type_name}", quote_ident(name))
+        format!("{alias}{} = ({parameter}::text[])[{at}]::{type_name}", quote_ident(name))
     });
     conditions.collect::<Vec<_>>().join(" AND ")
 }
@@ -213,7 +217,7 @@ fn compare(target: &Target<'_>) -> String {
         numbers_differ("$3"),
         numbers_differ("$4"),
         same_key.collect::<Vec<_>>().join(" AND "),
-        with_key(target, sides[1], "$3"),
+        with_key_of("t.", target, sides[1], "$3"),
         pairs.collect::<Vec<_>>().join(", "),
     )
 }

@@ -149,6 +149,14 @@ impl TablePair {
         self.writes.is_some() || self.sync.is_some_and(|sync| sync != Sync::Trigger)
     }
 
+    /// The table that the application writes to, as far as the configuration says.
+    pub fn written_table(&self) -> &str {
+        match self.writes {
+            Some(Side::Partitioned) => &self.partitioned,
+            _ => &self.legacy,
+        }
+    }
+
     /// What the twin calls a legacy column.
     pub fn partitioned_column<'a>(&'a self, legacy_column: &'a str) -> &'a str {
         self.map.get(legacy_column).map_or(legacy_column, String::as_str)
