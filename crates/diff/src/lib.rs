@@ -30,6 +30,7 @@ mod scan;
 mod schema;
 mod scope;
 mod sql;
+mod tables;
 mod triggers;
 mod wal;
 

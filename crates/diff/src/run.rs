@@ -23,16 +23,14 @@ use super::scan::{
 };
 use super::schema::{PairPlan, Side};
 use super::scope::Rows;
+use super::tables::find_tables;
 use super::wal::follow;
 use cutover_error::{Context, Error, Result};
 use cutover_evidence::class::CatalogClass;
 use cutover_evidence::finding::{DiffEvidence, Finding, Severity};
 use cutover_ground::act::{ActContext, Event};
 use cutover_ground::config::TablePair;
-use cutover_ground::pg::catalog::Table;
-use cutover_ground::pg::{
-    QualifiedName, connect_reading, describe, failure, replay_position, system_identifier,
-};
+use cutover_ground::pg::{failure, replay_position, system_identifier};
 
 /// Beyond this share of diverging orgs whole tables are walked rather than a list of orgs. Most of
 /// the time goes into sorting and printing rows, so a list pays for long.
@@ -217,31 +215,6 @@ async fn look_at_catalogs(
         directions.push(direction);
     }
     Ok((plans, directions))
-}
-
-/// Looks every table up before anything is locked, so that a wrong name gets a clear answer.
-async fn find_tables(database_url: &str, tables: &[TablePair]) -> Result<Vec<QualifiedName>> {
-    let mut connection = connect_reading(database_url).await?;
-    let (mut names, mut missing) = (Vec::new(), None);
-    for pair in tables {
-        for name in [pair.legacy_name()?, pair.partitioned_name()?] {
-            match Table::find(&mut connection, &name, database_url).await {
-                Ok(_) => names.push(name),
-                Err(error) => missing = missing.or(Some(error)),
-            }
-        }
-    }
-    match missing {
-        None => Ok(names),
-        // Tables that nobody named are not named to anybody either.
-        Some(Error::Usage { .. }) if names.is_empty() && TablePair::are_presumed(tables) => {
-            Err(Error::usage(
-                format!("the configuration describes no [[tables]] of {}", describe(database_url)),
-                "cutover init writes a cutover.toml of the pairs that it finds; --config names another",
-            ))
-        }
-        Some(error) => Err(error),
-    }
 }
 
 fn check_scope(plan: &PairPlan, options: &Options) -> Result<()> {

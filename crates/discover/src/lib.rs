@@ -53,7 +53,7 @@ pub async fn look(database_url: &str, org: Option<&str>, tries: bool) -> Result<
     let mut connection = pg::connect_reading(database_url).await?;
     let tables = catalog::all_tables(&mut connection).await?;
     let reach = Reach::look(&mut connection, None).await?;
-    let templates = catalog::templates(&mut connection, &tables).await?;
+    let templates = pg::templates(&mut connection, &tables).await?;
     let known = matching::Known { tables: &tables, reach: &reach, templates: &templates };
     let (mut matches, alone) = matching::matches(&known);
     if tries {

@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::cli::{Exit, NotifyArgs, Printer, TargetArgs, intents, values, verdict_text};
 use crate::config::{Config, Intent, RoutingConfig, RoutingKind, WritingAct};
+use crate::diff;
 use crate::drill;
 use crate::error::{Context, Error, Result};
 use crate::evidence::drive::Side;
@@ -67,9 +68,6 @@ pub struct RehearseArgs {
     /// Follow the write-ahead log during the load: does each transaction change both sides alike?
     #[arg(long)]
     pub wal: bool,
-    /// Bytes of the log that its slot may hold back; beyond it is dropped, and integrity is unknown
-    #[arg(long, value_name = "SIZE", value_parser = values::size, default_value = "1GB", requires = "wal")]
-    pub wal_keep: u64,
     /// The day the data's calendar is anchored to [default: today]
     #[arg(long, value_name = "DATE", value_parser = values::day)]
     pub as_of: Option<NaiveDate>,
@@ -238,7 +236,7 @@ impl RehearseArgs {
             as_of: self.as_of.unwrap_or_else(|| chrono::Utc::now().date_naive()),
             rng_seed: self.target.rng_seed,
             keep_going: self.keep_going,
-            wal: self.wal.then_some(self.wal_keep),
+            wal: self.wal.then_some(diff::WAL_KEEP_BYTES),
             full: self.full,
             on_rig: false,
             increment: None,

@@ -16,6 +16,8 @@ BEGIN
         EXIT WHEN jsonb_array_length(found) > 0 AND clock_timestamp() > began + interval '150 ms';
         EXECUTE plan ->> 'alone' INTO alone USING key;
         CONTINUE WHEN NOT alone;
+        -- Planned once for all partitions; the triggers' own statements are planned as ever.
+        PERFORM set_config('plan_cache_mode', 'force_generic_plan', true);
         EXECUTE format('EXECUTE cutover_compare (%L, %L, %L, %L)', leaf, place, key, key)
            INTO rows_differ, differing;
         CONTINUE WHEN rows_differ OR differing <> '{}';

@@ -61,6 +61,8 @@ BEGIN
                 END IF;
             END LOOP;
             IF now_place IS NOT NULL AND (attempt ->> 'new_key' = 'false' OR now_key <> key) THEN
+                -- Planned once for all partitions; the triggers' own statements are planned as ever.
+                PERFORM set_config('plan_cache_mode', 'force_generic_plan', true);
                 EXECUTE format('EXECUTE cutover_compare (%L, %L, %L, %L)', now_leaf, now_place, now_key, key)
                    INTO rows_differ, differing;
                 tried := true;

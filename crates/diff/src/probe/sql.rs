@@ -51,7 +51,6 @@ fn begin(timeout: &str, plan: &Value) -> String {
          BEGIN;
          SET LOCAL lock_timeout = '{LOCK_TIMEOUT}';
          SET LOCAL statement_timeout = '{timeout}';
-         SET LOCAL plan_cache_mode = force_generic_plan;
          SET CONSTRAINTS ALL IMMEDIATE;
          SELECT set_config('cutover.probe', {}, true);",
         literal(&plan.to_string())
@@ -170,29 +169,27 @@ fn key_texts(target: &Target<'_>) -> String {
 
 /// Rows of one side with the key that a parameter holds as texts.
 fn with_key(target: &Target<'_>, side: Side, parameter: &str) -> String {
-    with_key_of("", target, side, parameter)
-}
-
-fn with_key_of(alias: &str, target: &Target<'_>, side: Side, parameter: &str) -> String {
     let identity = target.plan.identity();
     let conditions = identity.iter().enumerate().map(|(at, column)| {
         let (name, at) = (column.on(side), at + 1);
         let type_name = target.plan.table(side).column(name).map_or("text", |c| &c.bare_type);
-        format!("{alias}{} = ({parameter}::text[])[{at}]::{type_name}", quote_ident(name))
+        format!("{} = ({parameter}::text[])[{at}]::{type_name}", quote_ident(name))
     });
     conditions.collect::<Vec<_>>().join(" AND ")
 }
 
 /// Whether the sides hold different numbers of rows with a key, and which columns differ between the row at a
 /// place and the other side's rows with its key.
+///
+/// The other side is searched once for both keys: in a twin of thousands of partitions, each search looks into
+/// every one of them.
 fn compare(target: &Target<'_>) -> String {
     let sides = [target.side, target.other()];
     let [table, follower] = [target.table(), target.follower()];
     let numbers_differ = |parameter: &str| {
         let [left, right] = sides.map(|side| with_key(target, side, parameter));
         format!(
-            "(SELECT count(*) FROM {table} WHERE {left})
-             <> (SELECT count(*) FROM {follower} WHERE {right})"
+            "(SELECT count(*) FROM {table} WHERE {left}) <> (SELECT count(*) FROM t WHERE {right})"
         )
     };
     let identity = target.plan.identity();
@@ -209,17 +206,32 @@ fn compare(target: &Target<'_>) -> String {
         format!("({name}, {left}, {right})")
     });
     format!(
-        "SELECT {} OR {},
+        "WITH t AS MATERIALIZED (SELECT * FROM {follower} WHERE {})
+         SELECT {} OR {},
                 ARRAY(SELECT DISTINCT v.name
-                        FROM {table} AS l JOIN {follower} AS t ON {} AND {},
-                             LATERAL (VALUES {}) AS v (name, a, b)
+                        FROM {table} AS l JOIN t ON {}, LATERAL (VALUES {}) AS v (name, a, b)
                        WHERE l.tableoid = $1 AND l.ctid = $2 AND v.a IS DISTINCT FROM v.b)",
+        with_either_key(target, sides[1]),
         numbers_differ("$3"),
         numbers_differ("$4"),
         same_key.collect::<Vec<_>>().join(" AND "),
-        with_key_of("t.", target, sides[1], "$3"),
         pairs.collect::<Vec<_>>().join(", "),
     )
+}
+
+/// Rows of one side with one of the two keys that parameters hold.
+fn with_either_key(target: &Target<'_>, side: Side) -> String {
+    let [now, before] = ["$3", "$4"].map(|parameter| with_key(target, side, parameter));
+    match target.plan.identity().as_slice() {
+        // One search of an index rather than two.
+        [column] => {
+            let name = column.on(side);
+            let type_name = target.plan.table(side).column(name).map_or("text", |c| &c.bare_type);
+            let values = ["$3", "$4"].map(|p| format!("({p}::text[])[1]::{type_name}")).join(", ");
+            format!("{} = ANY (ARRAY[{values}])", quote_ident(name))
+        }
+        _ => format!("({now}) OR ({before})"),
+    }
 }
 
 /// Expressions to try for a column, those first that the table is most likely to accept: the value of another

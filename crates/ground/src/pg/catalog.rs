@@ -197,29 +197,6 @@ pub struct Choices {
     pub condition: Option<String>,
 }
 
-/// The tables that `pg_partman` makes partitions after, as `schema.table`, if it is there and lets us read;
-/// `tables` are all tables of the database.
-///
-/// # Errors
-/// A run error if the server fails.
-pub async fn templates(connection: &mut PgConnection, tables: &[Listed]) -> Result<Vec<String>> {
-    let keeps = |table: &&Listed| {
-        table.name == "part_config"
-            && table.readable
-            && table.columns.iter().any(|c| c == "template_table")
-    };
-    let mut found = Vec::new();
-    for table in tables.iter().filter(keeps) {
-        let name = QualifiedName { schema: table.schema.clone(), name: table.name.clone() };
-        let names =
-            sqlx::query_scalar(AssertSqlSafe(sql::templates(&name))).fetch_all(&mut *connection);
-        let names: Vec<String> =
-            names.await.map_err(|e| failure(format!("cannot read {name}"), &e))?;
-        found.extend(names);
-    }
-    Ok(found)
-}
-
 /// Every table outside the system's own schemas that is no partition.
 ///
 /// # Errors
