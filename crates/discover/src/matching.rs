@@ -125,7 +125,7 @@ impl Known<'_> {
                 reverse.clear();
             }
             let is_aside = legacy.kind == "p" && set_aside(&twin.name, &legacy.name).is_some();
-            if !(forward.is_empty() && reverse.is_empty()) && !is_aside {
+            if !(is_aside || forward.is_empty() && reverse.is_empty()) {
                 found.push(Tied { legacy, forward, reverse });
             }
         }

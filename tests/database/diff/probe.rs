@@ -30,6 +30,7 @@ const PAIR: &str = "
     ALTER TABLE r ENABLE ALWAYS TRIGGER s;
     CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN TRUNCATE r_partitioned; RETURN NULL; END $$;
     CREATE TRIGGER t AFTER TRUNCATE ON r EXECUTE FUNCTION t();
+    ALTER TABLE r ENABLE ALWAYS TRIGGER t;
     INSERT INTO r SELECT g, 1 + g % 3, timestamp '2026-11-01' + g * interval '1 hour', 'n' || g
       FROM generate_series(1, 50) AS g;
     SELECT setval('r_id_seq', 50);";

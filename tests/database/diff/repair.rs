@@ -244,7 +244,7 @@ async fn a_repair_that_rewrites_much_or_by_doubt_is_written_only_if_that_is_aske
     // More than a tenth; and the file of the comparison before is gone.
     support::execute(
         &database.url,
-        "ALTER TABLE orders DISABLE TRIGGER keep; UPDATE orders SET total = -1 WHERE id <= 10",
+        "ALTER TABLE orders DISABLE TRIGGER keep; UPDATE orders SET total = -1 WHERE id <= 20",
     )
     .await;
     let declared = configured(folder.path(), "public.plain", "writes = \"partitioned\"");

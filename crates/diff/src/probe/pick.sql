@@ -1,4 +1,5 @@
--- Looks for rows to try on: that stand alone under their key, and alike on both sides. It locks none.
+-- Looks for rows to try on: that nobody holds, that stand alone under their key, and alike on both sides. A lock
+-- is let go of as soon as it was had.
 DO $pick$
 DECLARE
     plan   jsonb := current_setting('cutover.probe')::jsonb;
@@ -9,6 +10,8 @@ DECLARE
     key    text[];
     image  text;
     alone  boolean;
+    free   boolean;
+    held   boolean := false;
     rows_differ boolean;
     differing text[];
 BEGIN
@@ -16,6 +19,14 @@ BEGIN
         EXIT WHEN jsonb_array_length(found) > 0 AND clock_timestamp() > began + interval '150 ms';
         EXECUTE plan ->> 'alone' INTO alone USING key;
         CONTINUE WHEN NOT alone;
+        BEGIN
+            EXECUTE plan ->> 'lock' INTO free USING leaf, place, image;
+            RAISE EXCEPTION USING ERRCODE = 'CU002';
+        EXCEPTION
+            WHEN SQLSTATE 'CU002' THEN NULL;
+        END;
+        held := held OR free IS NOT TRUE;
+        CONTINUE WHEN free IS NOT TRUE;
         -- Planned once for all partitions; the triggers' own statements are planned as ever.
         PERFORM set_config('plan_cache_mode', 'force_generic_plan', true);
         EXECUTE format('EXECUTE cutover_compare (%L, %L, %L, %L)', leaf, place, key, key)
@@ -24,6 +35,9 @@ BEGIN
         found := found || jsonb_build_object('leaf', leaf::text, 'place', place::text, 'key', key, 'image', image);
         EXIT WHEN jsonb_array_length(found) = 8;
     END LOOP;
+    IF held AND found = '[]' THEN
+        RAISE EXCEPTION USING ERRCODE = 'CU001', MESSAGE = 'others hold every row that was looked at';
+    END IF;
     RAISE EXCEPTION USING ERRCODE = 'CU000', MESSAGE = 'cutover: rows to probe with', DETAIL = found::text;
 END
 $pick$

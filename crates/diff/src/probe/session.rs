@@ -101,7 +101,8 @@ impl<'p> Session<'p> {
                 }
                 Ended::Shown(_) => return Ok(Err(Refused::NoRow)),
                 Ended::Failed { code, message } => {
-                    let again = code == TOO_SLOW || IN_THE_WAY.contains(&code.as_str());
+                    let again = [TOO_SLOW, HELD].contains(&code.as_str());
+                    let again = again || IN_THE_WAY.contains(&code.as_str());
                     failed = Refused::Server { code, message };
                     if !again {
                         break;

@@ -74,6 +74,7 @@ pub(super) fn pick(target: &Target<'_>) -> String {
         "alone": format!(
             "SELECT count(*) = 1 FROM {table} WHERE {}", with_key(target, target.side, "$1")
         ),
+        "lock": lock(target),
     });
     format!("{}\n{}", begin(PICK_TIMEOUT, &plan), include_str!("pick.sql"))
 }
@@ -85,15 +86,19 @@ pub(super) fn probe(
     rows: &Value,
     shields: &[String],
 ) -> String {
-    let lock = format!(
-        "SELECT true FROM {} AS {ROW} WHERE {HERE} AND {ROW}::text = $3 FOR UPDATE SKIP LOCKED",
-        target.table()
-    );
     let plan = json!({
-        "rows": rows, "lock": lock, "shields": shields, "attempts": trial.attempts,
+        "rows": rows, "lock": lock(target), "shields": shields, "attempts": trial.attempts,
         "reason": trial.reason, "last": trial.last,
     });
     format!("{}\n{}", begin(TRY_TIMEOUT, &plan), include_str!("probe.sql"))
+}
+
+/// Locks the row as it was, if nobody else holds it.
+fn lock(target: &Target<'_>) -> String {
+    format!(
+        "SELECT true FROM {} AS {ROW} WHERE {HERE} AND {ROW}::text = $3 FOR UPDATE SKIP LOCKED",
+        target.table()
+    )
 }
 
 /// The row that a statement works on, by its leaf and place.

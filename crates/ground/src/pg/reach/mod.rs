@@ -219,7 +219,7 @@ impl Reach {
                 };
                 let all: Vec<&Function> = self.functions.values().filter(named).collect();
                 let near = |other: &&Function| other.visible || other.schema == function.schema;
-                let any_near = all.iter().any(|other| near(other));
+                let any_near = all.iter().any(near);
                 open.extend(all.into_iter().filter(|o| !any_near || near(o)).map(|o| o.oid));
             }
         }
