@@ -130,6 +130,7 @@ fn add_up(parts: &[Part<'_>]) -> DiffEvidence {
     merged.incomplete_reason = reasons.map_or(String::new(), |diff| diff.incomplete_reason.clone());
     // Each shard's repair stays in its own folder.
     merged.repair = None;
+    merged.repairs = Vec::new();
     merged
 }
 

@@ -27,10 +27,7 @@ pub(super) async fn find_tables(
         None => Ok(names),
         // Tables that nobody named are not named to anybody either.
         Some(Error::Usage { .. }) if names.is_empty() && TablePair::are_presumed(tables) => {
-            Err(Error::usage(
-                format!("the configuration describes no [[tables]] of {}", describe(database_url)),
-                "cutover init writes a cutover.toml of the pairs that it finds; --config names another",
-            ))
+            Err(TablePair::none_described(&describe(database_url)))
         }
         Some(error) => Err(error),
     }

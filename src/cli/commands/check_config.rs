@@ -7,7 +7,9 @@ use serde::Serialize;
 use sqlx::Connection;
 
 use crate::cli::{Exit, Printer, TargetArgs, intents};
-use crate::config::{Config, Environment, Intent, RoutingConfig, RoutingKind, WritingAct};
+use crate::config::{
+    Config, Environment, Intent, RoutingConfig, RoutingKind, TablePair, WritingAct,
+};
 use crate::error::{Error, Result};
 use crate::pg::catalog::Table;
 use crate::routing::Switch;
@@ -189,7 +191,15 @@ async fn look(config: &Config, url: &str) -> Result<Vec<Seen>> {
     for pair in &config.tables {
         let mut tables = Vec::new();
         for name in [pair.legacy_name()?, pair.partitioned_name()?] {
-            let table = Table::find(&mut connection, &name, url).await?;
+            let table =
+                Table::find(&mut connection, &name, url).await.map_err(|error| match error {
+                    Error::Usage { .. }
+                        if pairs.is_empty() && TablePair::are_presumed(&config.tables) =>
+                    {
+                        TablePair::none_described(&pg::describe(url))
+                    }
+                    error => error,
+                })?;
             let leaves = table.leaves(&mut connection).await?;
             let rows: f64 = leaves.iter().map(|leaf| leaf.rows_estimate).sum();
             let divided = match table.kind.as_str() {

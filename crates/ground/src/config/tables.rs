@@ -127,6 +127,14 @@ impl TablePair {
         pairs.iter().all(|pair| reference.contains(pair))
     }
 
+    /// What is said if a database lacks tables that nobody named: their names would tell nobody anything.
+    pub fn none_described(database: &str) -> Error {
+        Error::usage(
+            format!("the configuration describes no [[tables]] of {database}"),
+            "cutover init writes a cutover.toml of the pairs that it finds; --config names another",
+        )
+    }
+
     /// The legacy table's name.
     ///
     /// # Errors
