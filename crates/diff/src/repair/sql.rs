@@ -192,19 +192,12 @@ fn repair(plan: &PairPlan, target: Side, number: usize, limit: Option<u64>) -> S
     let from_org = org_is(plan, other(target));
     let counted = format!("cutover.rewritten_{number}");
     let limit = limit.map_or("NULL".into(), |limit| limit.to_string());
-    // Rows are paired by their keys, so that these are equal; a table may hold nothing else.
-    let is_key = |column: &ComparedColumn| plan.key.contains(column);
-    let only_keys = carried(plan, target).all(|(column, _)| is_key(column));
-    let set: Vec<String> = carried(plan, target)
-        .filter(|(column, _)| only_keys || !is_key(column))
-        .map(|(column, value)| format!("{} = {value}", quote_ident(column.on(target))))
-        .collect();
     let (names, values): (Vec<String>, Vec<String>) = carried(plan, target)
         .map(|(column, value)| (quote_ident(column.on(target)), value))
         .chain(required(plan, target))
         .unzip();
     let (names, values) = (names.join(", "), values.join(", "));
-    let (set, misplaced) = (set.join(", "), misplaced(plan, target));
+    let (set, misplaced) = (assignments(plan, target), misplaced(plan, target));
     let differences = format!("pg_temp.cutover_differences_{number}($1) AS d");
     let there = format!("{ROW}.tableoid = d.leaf AND {ROW}.ctid = d.place");
     format!(
@@ -257,6 +250,18 @@ END
         name = literal(&plan.name),
         table = literal(&to),
     )
+}
+
+/// What an UPDATE sets.
+fn assignments(plan: &PairPlan, target: Side) -> String {
+    // Rows are paired by their keys, so that these are equal; a table may hold nothing else.
+    let is_key = |column: &ComparedColumn| plan.key.contains(column);
+    let only_keys = carried(plan, target).all(|(column, _)| is_key(column));
+    let set: Vec<String> = carried(plan, target)
+        .filter(|(column, _)| only_keys || !is_key(column))
+        .map(|(column, value)| format!("{} = {value}", quote_ident(column.on(target))))
+        .collect();
+    set.join(", ")
 }
 
 /// The compared columns that the target does not compute, with the value that each has to have.
