@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use cutover::evidence::run_record::TargetPair;
 use cutover::evidence::verdict::Kind;
 use cutover::gate;
 
