@@ -25,5 +25,5 @@ pub use cutover_verdict::{gate, report};
 
 pub use cutover_error as error;
 pub use cutover_evidence as evidence;
-pub use cutover_ground::{act, config, http, notify, pg, routing, run_folder};
+pub use cutover_ground::{act, config, http, notify, own_file, pg, routing, run_folder};
 pub use cutover_scenario as scenario;

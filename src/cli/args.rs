@@ -34,6 +34,9 @@ pub struct Global {
     /// Colours on stderr and stdout
     #[arg(long, help_heading = "Everywhere", global = true, value_enum, default_value_t = Color::Auto)]
     pub color: Color,
+    /// Let others read what is left behind; it may hold values of rows
+    #[arg(long, help_heading = "Everywhere", global = true)]
+    pub share: bool,
     /// Print this; `cutover help COMMAND` says more
     #[arg(short, long, help_heading = "Everywhere", global = true, action = ArgAction::HelpShort)]
     help: Option<bool>,
@@ -147,6 +150,20 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether what it leaves behind is evidence, which may hold values of the database.
+    pub(super) fn leaves_evidence(&self) -> bool {
+        !matches!(
+            self,
+            Self::Rig(_)
+                | Self::Platform(_)
+                | Self::Init(_)
+                | Self::CheckConfig(_)
+                | Self::Completions(_)
+                | Self::Man(_)
+                | Self::KeepFlag
+        )
+    }
+
     /// Where the target of the command is said to be, for those that have one.
     pub(super) fn target(&mut self) -> Option<&mut TargetArgs> {
         match self {

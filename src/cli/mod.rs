@@ -17,6 +17,7 @@ mod verdict_text;
 use std::process::ExitCode;
 
 use clap::Parser;
+use nix::sys::stat::Mode;
 
 pub use crate::evidence::exit::Exit;
 pub use args::{Cli, Command, Format, Global, TargetArgs};
@@ -27,12 +28,19 @@ pub use printer::Printer;
 use crate::error::{Error, Result};
 use crate::routing;
 
+/// Neither the group nor anybody else reads, writes or enters what is made.
+const OTHERS_NOTHING: Mode = Mode::S_IRWXG.union(Mode::S_IRWXO);
+
 /// Parses the arguments, runs the command, and returns its exit code.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let printer = Printer::new(&cli.global);
     if let Err(error) = diagnostics::install(cli.global.verbose, &printer) {
         return finish(Err(error), &printer);
+    }
+    if cli.command.leaves_evidence() && !cli.global.share {
+        // Whoever makes a file from here on, a library or a process of ours, makes it ours alone.
+        nix::sys::stat::umask(OTHERS_NOTHING);
     }
     if let Command::Rig(args) = &cli.command
         && let Some(outcome) = commands::rig::keep(args)

@@ -1,4 +1,5 @@
-//! People's text and progress to stderr, results to stdout.
+//! People's text and progress to stderr, results to stdout; nothing in them acts on a terminal, whatever
+//! a database holds.
 
 use std::error::Error as _;
 use std::fs::{File, OpenOptions};
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::{Color, Format, Global};
 use crate::act::{ActContext, Event};
 use crate::error::Error;
+use crate::error::foreign::{self, line, tame};
 
 /// How often a plain line tells how far a piece of work has come.
 const PLAIN_LINE_EVERY: Duration = Duration::from_secs(10);
@@ -96,16 +98,16 @@ impl Printer {
         ActContext::new(move |event| printer.show(event), stop)
     }
 
-    /// A line for people, on stderr; swallowed by `--quiet`.
+    /// Lines for people, on stderr; swallowed by `--quiet`.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            self.above_the_bar(text);
+            self.above_the_bar(&tame(text));
         }
     }
 
     /// A line for whoever looks inside, on stderr.
     pub(super) fn detail(&self, text: &str) {
-        self.above_the_bar(text);
+        self.above_the_bar(&tame(text));
     }
 
     /// The result for people, on stdout; on stderr if stdout is to hold JSON.
@@ -113,21 +115,23 @@ impl Printer {
         if self.is_json() {
             self.note(text);
         } else {
-            self.write_out(text);
+            self.write_out(&tame(text));
         }
     }
 
     /// The result for programs: one JSON object on stdout, only with `--format json`.
     pub fn json(&self, value: &impl Serialize) {
         if self.is_json() {
-            self.write_out(&serde_json::to_string(value).expect("evidence types serialise"));
+            let json = serde_json::to_string(value).expect("evidence types serialise");
+            self.write_out(&foreign::json(&json));
         }
     }
 
     /// A line of JSON on stdout whatever the format: what a long-running command says once it is
     /// ready, for whoever started it.
     pub fn line_of_json(&self, value: &impl Serialize) {
-        self.write_out(&serde_json::to_string(value).expect("plain values serialise"));
+        let json = serde_json::to_string(value).expect("plain values serialise");
+        self.write_out(&foreign::json(&json));
     }
 
     /// An error with its hint, on stderr; with `--format json` also as the one object on stdout,
@@ -137,9 +141,9 @@ impl Printer {
             self.json(&json!({ "error": error.to_string(), "hint": error.hint() }));
         }
         let (red, reset) = if self.color { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
-        self.above_the_bar(&format!("{red}error{reset}: {error}"));
+        self.above_the_bar(&format!("{red}error{reset}: {}", tame(&error.to_string())));
         if let Some(hint) = error.hint() {
-            self.above_the_bar(&format!("  hint: {hint}"));
+            self.above_the_bar(&format!("  hint: {}", tame(hint)));
         }
         let mut cause = error.source();
         while let Some(one) = cause {
@@ -150,14 +154,16 @@ impl Printer {
 
     fn show(&self, event: Event) {
         match event {
-            Event::Note(text) => self.note(&text),
+            Event::Note(text) => self.note(&line(&text)),
             _ if self.quiet => {}
-            Event::Started { what, total, unit } => self.start(what, total, unit),
+            Event::Started { what, total, unit } => {
+                self.start(line(&what).into_owned(), total, unit);
+            }
             Event::Advanced(by) => self.with_work(|work| work.advance(by)),
             Event::Extended(by) => self.with_work(|work| work.extend(by)),
             Event::Status(text) => self.with_work(|work| {
                 if let Some(bar) = &work.bar {
-                    bar.set_message(text.clone());
+                    bar.set_message(tame(&text).into_owned());
                 }
             }),
             Event::Finished => self.finish(),

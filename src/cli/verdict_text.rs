@@ -1,5 +1,6 @@
 //! A verdict in a few lines for a terminal.
 
+use crate::error::foreign::line;
 use crate::evidence::rollout::{RolloutEvidence, RolloutStep};
 use crate::evidence::run_record::RunRecord;
 use crate::evidence::verdict::{Criterion, Kind, State};
@@ -14,24 +15,26 @@ pub(super) fn verdict(record: &RunRecord) -> String {
         None => String::new(),
     };
     lines.push(format!("{}: {}{about}", verdict.decision.label(), verdict.action.label()));
-    lines.extend(verdict.reasons.iter().map(|reason| format!("  - {reason}")));
-    lines.extend(verdict.steps.iter().enumerate().map(|(i, step)| format!("  {}. {step}", i + 1)));
+    lines.extend(verdict.reasons.iter().map(|reason| format!("  - {}", line(reason))));
+    let steps = verdict.steps.iter().enumerate();
+    lines.extend(steps.map(|(i, step)| format!("  {}. {}", i + 1, line(step))));
     lines.join("\n")
 }
 
 /// One line per increment.
 fn journey(rollout: &RolloutEvidence) -> String {
-    let line = |step: &RolloutStep| {
+    let one = |step: &RolloutStep| {
         let share = step.routing.share.map_or("?".into(), |share| format!("{:.2}", share * 100.0));
         let (percent, label) = (step.percent, step.decision.label());
-        format!("  {percent:>5} %  {share:>6} % measured  {label:<12} {}\n", step.done)
+        let done = line(&step.done);
+        format!("  {percent:>5} %  {share:>6} % measured  {label:<12} {done}\n")
     };
-    rollout.steps.iter().map(line).collect()
+    rollout.steps.iter().map(one).collect()
 }
 
 /// One line per criterion.
 pub(super) fn criteria(criteria: &[Criterion]) -> String {
-    let line = |criterion: &Criterion| {
+    let one = |criterion: &Criterion| {
         let asked = criterion.kind != Kind::Advice;
         let (state, unmeasured) = match criterion.state {
             State::Pass => ("pass   ", ""),
@@ -47,9 +50,10 @@ pub(super) fn criteria(criteria: &[Criterion]) -> String {
             }
             _ => String::new(),
         };
-        format!("  {state}  {}: {measured} ({}){why}", criterion.title, criterion.limit)
+        let (title, limit) = (&criterion.title, &criterion.limit);
+        line(&format!("  {state}  {title}: {measured} ({limit}){why}")).into_owned()
     };
-    criteria.iter().map(line).collect::<Vec<_>>().join("\n")
+    criteria.iter().map(one).collect::<Vec<_>>().join("\n")
 }
 
 /// Characters of a reason that a line holds.

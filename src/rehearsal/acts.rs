@@ -97,7 +97,7 @@ pub(super) async fn load(
         database_url: Some(database_url.to_owned()),
         tables: options.config.tables.clone(),
         parity: options.config.parity.clone(),
-        org_sizes: sizes_of_orgs(&options.config, database_url, context).await,
+        org_sizes: sizes_of_orgs(&options.config, Some(database_url), context).await,
         shard: None,
         start_at: None,
         metrics_listen: None,
@@ -120,10 +120,10 @@ pub fn judge(config: &Config, load: &LoadShape) -> Option<drive::Judge> {
 /// Classes of the orgs by size; without them the load is measured all the same.
 pub async fn sizes_of_orgs(
     config: &Config,
-    database_url: &str,
+    database_url: Option<&str>,
     context: &ActContext,
 ) -> Option<Arc<drive::OrgSizes>> {
-    match drive::org_sizes(database_url, &config.tables).await {
+    match drive::org_sizes(database_url?, &config.tables).await {
         Ok(sizes) => Some(Arc::new(sizes)),
         Err(error) => {
             context.note(format!("nothing is shown by size of the org: {error}"));

@@ -302,7 +302,7 @@ impl Play<'_> {
 
     /// Classes that the case names and the comparison did not find.
     fn classes_missed(&self, folder: &Path) -> Vec<FindingClass> {
-        let text = std::fs::read_to_string(folder.join("findings.jsonl")).unwrap_or_default();
+        let text = crate::own_file::read(&folder.join("findings.jsonl")).unwrap_or_default();
         let found: Vec<FindingClass> = text
             .lines()
             .filter_map(|line| serde_json::from_str::<Finding>(line).ok())

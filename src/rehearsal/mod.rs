@@ -27,7 +27,7 @@ pub use drills::{DrillOptions, drill};
 pub use earlier::hold_against;
 pub use faults::{FaultOptions, plant_faults};
 pub use load_shape::{LoadShape, Overrides, Profile};
-pub use record::{begin as begin_record, pairs};
+pub use record::{begin as begin_record, note_triggers, pairs};
 pub use rollout::{RolloutOptions, SCHEDULE, judge_steps, rollout};
 
 use acts::{compare, fill, load, start_rig};
@@ -227,6 +227,7 @@ impl Run<'_> {
             let manifest = self.act(ActKind::Seed, seed).await?;
             self.record.manifest = Some(manifest);
         }
+        record::note_triggers(&mut self.record, &options.config, database_url).await;
         let compare = |phase, log| compare(options, folder, database_url, phase, log, context);
         let before = self.act(ActKind::DiffBefore, compare(DiffPhase::Before, None)).await?;
         self.record.diff_before = Some(before.clone());

@@ -6,7 +6,7 @@ use crate::evidence::exit::Exit;
 use crate::evidence::run_record::{Environment, RunRecord, Target, TargetPair};
 use crate::evidence::verdict::Verdict;
 use crate::http::shown;
-use crate::pg::{QualifiedName, quote_ident};
+use crate::pg::{self, QualifiedName, quote_ident};
 use crate::run_folder::{RunFolder, sha256};
 use crate::scenario::Scenario;
 
@@ -62,6 +62,22 @@ pub fn pairs(config: &Config) -> Vec<TargetPair> {
         ignore: pair.ignore.clone(),
     };
     config.tables.iter().map(pair).collect()
+}
+
+/// Notes in which sessions the pairs' triggers fire, so that a verdict's steps can put that back.
+/// Where nobody can tell, the steps say what to look at.
+pub async fn note_triggers(record: &mut RunRecord, config: &Config, database_url: &str) {
+    let named = config.tables.iter().filter_map(|pair| Some((pair, pair.trigger.clone()?)));
+    let quoted = |pair: &TablePair| pair.legacy_name().map(|name| name.to_string());
+    let (mut pairs, mut tables, mut triggers) = (Vec::new(), Vec::new(), Vec::new());
+    for (pair, trigger) in named {
+        pairs.push(pair.name.clone());
+        tables.push(quoted(pair).unwrap_or_default());
+        triggers.push(trigger);
+    }
+    let states = pg::trigger_states(database_url, &tables, &triggers).await.unwrap_or_default();
+    let seen = pairs.into_iter().zip(states).filter_map(|(pair, state)| Some((pair, state?)));
+    record.target.triggers_enabled = seen.collect();
 }
 
 /// The option that holds a secret.

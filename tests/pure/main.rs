@@ -3,6 +3,8 @@
 mod diagnostics;
 mod hollow;
 mod judged;
+mod own_files;
+mod refusals;
 mod report;
 #[path = "../support/mod.rs"]
 mod support;

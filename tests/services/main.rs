@@ -2,10 +2,13 @@
 
 mod deploy;
 mod docs;
+mod ends;
 mod handbook;
 mod init;
 mod own_platform;
+mod own_want;
 mod platform;
+mod pooled;
 mod rig;
 mod slurm;
 #[path = "../support/mod.rs"]

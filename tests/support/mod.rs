@@ -6,6 +6,7 @@
     reason = "each test file uses the part it needs; `expect` would fail in others"
 )]
 
+pub mod raw_http;
 pub mod rig;
 pub mod webhook;
 pub mod writers;

@@ -214,3 +214,74 @@ fn faults_that_are_planted_under_load_are_seen_and_nothing_else_is() {
         assert!(code == Some(2) && said.contains(why), "{said}");
     }
 }
+
+/// Which triggers of revenue's legacy table fire in which sessions, and what next month's partition has
+/// for itself.
+const FOUND: &str = "
+    SELECT string_agg(tgname || ' ' || tgenabled, ', ' ORDER BY tgname) || '; ' ||
+           (SELECT string_agg(c.relname || ' ' || array_to_string(c.reloptions, ','), ' ')
+              FROM pg_class c WHERE c.reloptions IS NOT NULL AND c.relispartition)
+      FROM pg_trigger WHERE tgrelid = 'revenue_transactions'::regclass AND NOT tgisinternal";
+
+/// Triggers of the kind that a plain ENABLE spoils, and a partition with storage of its own.
+const OWN_WAYS: &str = "
+    ALTER TABLE revenue_transactions ENABLE ALWAYS TRIGGER revenue_transactions_dual_write_trigger;
+    ALTER TABLE expense_transactions ENABLE REPLICA TRIGGER expense_transactions_dual_write_trigger;
+    ALTER TABLE expense_transactions ENABLE ALWAYS TRIGGER expense_transactions_dual_write_trigger;
+    DO $$ BEGIN EXECUTE format('ALTER TABLE %s SET (fillfactor = 71)', (
+        SELECT i.inhrelid::regclass FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+         WHERE i.inhparent = 'revenue_transactions_partitioned'::regclass
+           AND pg_get_expr(c.relpartbound, c.oid)
+               LIKE 'FOR VALUES FROM (''' || (date_trunc('month', now()) + interval '1 month')::date || '%'));
+    END $$";
+
+async fn found(url: &str) -> String {
+    let mut connection = cutover::pg::connect(url).await.expect("the rig answers");
+    let found: Option<String> =
+        sqlx::query_scalar(FOUND).fetch_one(&mut connection).await.expect("an answer");
+    found.unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn triggers_and_partitions_are_put_back_as_they_were_also_behind_a_killed_drill() {
+    let out = folder();
+    let stack = rig("").await;
+    let (url, base_url) = (stack.database_url().to_owned(), stack.base_url().expect("asked for"));
+    support::execute(&url, OWN_WAYS).await;
+    let before = found(&url).await;
+    assert!(
+        before.contains("dual_write_trigger A") && before.contains("fillfactor=71"),
+        "{before}"
+    );
+    let target = ["--database-url", &url, "--base-url", base_url];
+
+    for name in ["emergency-rollback", "missing-partition"] {
+        let (code, drills, said) = drill(&out.path().join(name), &[&[name], &target[..]].concat());
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(found(&url).await, before, "{name}: {}", drills[0]);
+    }
+
+    for name in ["emergency-rollback", "missing-partition"] {
+        let mut command = support::cutover_command();
+        command
+            .args(["drill", name, "--orgs", ORGS, "--out"])
+            .arg(out.path().join("killed").join(name));
+        let mut killed = command.args(target).spawn().expect("it runs");
+        let until = async |wanted: &dyn Fn(&str) -> bool, what: &str| {
+            let end = Instant::now() + Duration::from_secs(120);
+            loop {
+                let now = found(&url).await;
+                if wanted(&now) {
+                    return;
+                }
+                assert!(Instant::now() < end, "{name}: {what}: {now}, before {before}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        until(&|now| now != before, "nothing was changed").await;
+        killed.kill().expect("it still runs");
+        killed.wait().expect("it ends");
+        until(&|now| now == before, "nobody has put it back").await;
+    }
+    stack.stop().await.expect("the rig stops");
+}

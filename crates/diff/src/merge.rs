@@ -166,7 +166,7 @@ impl Kept {
 fn read_findings(folder: &Path, mut each: impl FnMut(Finding) -> Result<()>) -> Result<()> {
     let path = folder.join("findings.jsonl");
     let place = format!("cannot read {}", path.display());
-    let file = std::fs::File::open(&path).or_run(&place, "is this a run's folder?")?;
+    let file = cutover_ground::own_file::open(&path).or_run(&place, "is this a run's folder?")?;
     for line in BufReader::new(file).lines() {
         let line = line.or_run(&place, "")?;
         each(serde_json::from_str(&line).or_run(&place, "")?)?;

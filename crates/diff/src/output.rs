@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use cutover_error::foreign::{self, value};
 use cutover_error::{Context, Result};
 use cutover_evidence::finding::{Finding, OrgDiff};
 use cutover_ground::whole_file::WholeFile;
@@ -30,8 +31,8 @@ impl FindingsFile {
 
     pub(super) fn write(&mut self, finding: &Finding) -> Result<()> {
         let hint = "is the disk full?";
-        serde_json::to_writer(&mut self.0, finding).or_run("cannot write findings", hint)?;
-        self.0.write_all(b"\n").or_run("cannot write findings", hint)
+        let json = serde_json::to_string(finding).or_run("cannot write findings", hint)?;
+        writeln!(self.0, "{}", foreign::json(&json)).or_run("cannot write findings", hint)
     }
 
     pub(super) fn finish(self) -> Result<()> {
@@ -76,7 +77,7 @@ impl OrgsFile {
             counts.wrong_org as i64,
             counts.misrouted as i64,
         ];
-        let texts = [no_formula(&org.org_id), no_formula(&org.table)];
+        let texts = [&org.org_id, &org.table].map(|text| no_formula(&value(text)));
         let record = texts.into_iter().chain(figures.iter().map(i64::to_string));
         self.0.write_record(record).or_run("cannot write orgs.csv", "is the disk full?")
     }

@@ -10,7 +10,7 @@ mod scenario;
 mod seed;
 mod trying;
 
-use sqlx::Connection;
+use std::time::Duration;
 
 pub use pairs::Pair;
 
@@ -44,13 +44,17 @@ struct Referred {
     foreign_keys: Vec<ForeignKey>,
 }
 
+/// How long the server may work on one question about its catalogs.
+const LOOK_LIMIT: Duration = Duration::from_secs(60);
+
 /// Asks a database for its table pairs; `org` is the column that tells orgs apart, if somebody named it, and
 /// `tries` says whether triggers that make their statements up may be tried on a row.
 ///
 /// # Errors
 /// A run error if it cannot be reached or refuses, a usage error if no pair has the column `org`.
 pub async fn look(database_url: &str, org: Option<&str>, tries: bool) -> Result<Found> {
-    let mut connection = pg::connect_reading(database_url).await?;
+    let mut shared = pg::Shared::connect(database_url, LOOK_LIMIT).await?;
+    let mut connection = shared.look().await?;
     let tables = catalog::all_tables(&mut connection).await?;
     let reach = Reach::look(&mut connection, None).await?;
     let templates = pg::templates(&mut connection, &tables).await?;
@@ -81,8 +85,8 @@ pub async fn look(database_url: &str, org: Option<&str>, tries: bool) -> Result<
         let key = key.referred[0].clone();
         referred.push(Referred { table, key, unique, choices, foreign_keys });
     }
-    // Nothing was changed; how the goodbye fares changes nothing.
-    drop(connection.close().await);
+    connection.commit().await.map_err(|error| pg::failure("cannot look to the end", &error))?;
+    shared.close().await;
     Ok(Found { database: describe(database_url), pairs, untied, alone, referred })
 }
 

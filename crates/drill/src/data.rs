@@ -32,11 +32,13 @@ pub(super) async fn missing_partition<S: DrillTarget>(
         let what = format!("{leaf} holds {rows} rows already");
         return Err(Error::run(what, "a partition with rows is never taken away"));
     }
-    sql::drop_leaf(&mut connection, &leaf).await?;
+    let back = sql::attach_leaf(pair, &leaf, &bounds)?;
+    scene.keep(&back)?;
+    sql::run(&mut connection, sql::detach_leaf(pair, &leaf)?).await?;
     script.did("planted: next month's partition is not there", leaf.clone());
-    let mended = without_leaf(scene, script, &mut connection, (&leaf, &bounds), next).await;
+    let mended = without_leaf(scene, script, &mut connection, (&leaf, &back), next).await;
     // Whatever was seen, the partition comes back.
-    sql::make_leaf(&mut connection, pair, &leaf, &bounds).await?;
+    sql::run(&mut connection, back).await?;
     mended?;
     let last = scene.stage.compare(&scene.target.database_url, "partition-parity", false).await?;
     let clean = last.evidence.complete && !last.evidence.has_differences();
@@ -48,7 +50,7 @@ async fn without_leaf<S: DrillTarget>(
     scene: &mut Scene<'_, S>,
     script: &mut Script<'_>,
     connection: &mut sqlx::postgres::PgConnection,
-    (leaf, bounds): (&str, &str),
+    (leaf, back): (&str, &str),
     next: NaiveDate,
 ) -> Result<()> {
     let pair = scene.revenue()?;
@@ -68,8 +70,8 @@ async fn without_leaf<S: DrillTarget>(
     let enough = scene.traffic.reads_since(from, PROOF_READS, SETTLE_TIMEOUT).await;
     let seen = scene.traffic.between(from, Instant::now());
     script.prove("rows of this month are written", enough && seen.failed == 0, seen.seen());
-    sql::make_leaf(connection, pair, leaf, bounds).await?;
-    script.did("partition made", format!("{leaf} {bounds}"));
+    sql::run(connection, back.to_owned()).await?;
+    script.did("partition back", leaf);
     let (accepted, id) = post(scene, &org, next).await;
     let says = accepted.as_ref().map_or_else(|why| why.clone(), |status| status.to_string());
     let sides = match id {

@@ -18,6 +18,7 @@ mod target;
 mod traffic;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 pub use catalogue::Name;
 pub use scene::Target;
@@ -101,9 +102,12 @@ async fn play<S: DrillTarget>(
     context: &ActContext,
 ) -> Result<()> {
     let mut scene = Scene::set(stage, target, name.is_gentle(), context).await?;
+    // Beyond its limit nothing can be proven any more, and whoever waits for it waits in vain.
+    let longest = Duration::from_secs_f64(name.limit().0) + PREPARATION;
     let played = tokio::select! {
         biased;
         () = context.stop.cancelled() => Err(Error::Interrupted),
+        () = tokio::time::sleep(longest) => Err(too_long(longest)),
         played = act(name, &mut scene, script) => played,
     };
     let cleared = scene.clear().await;
@@ -112,6 +116,13 @@ async fn play<S: DrillTarget>(
         context.note(format!("the target is not left as it was: {error}"));
     }
     played.and(cleared)
+}
+
+/// What comes before a drill's clock starts.
+const PREPARATION: Duration = Duration::from_secs(180);
+
+fn too_long(longest: Duration) -> Error {
+    Error::run(format!("it was given up after {} s", longest.as_secs()), "is the target that slow?")
 }
 
 async fn act<S: DrillTarget>(

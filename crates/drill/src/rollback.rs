@@ -8,6 +8,7 @@ use super::sql;
 use super::target::DrillTarget;
 use cutover_error::{Context, Result};
 use cutover_evidence::drive::Side;
+use cutover_ground::own_file;
 use cutover_ground::routing::survey;
 
 /// p95 after a rollback against that before: the handbook's critical alarm.
@@ -88,7 +89,7 @@ pub(super) async fn emergency<S: DrillTarget>(
     script.start_clock();
     flag_off(scene, script).await?;
     for pair in &pairs {
-        sql::trigger(&mut connection, pair, false).await?;
+        sql::disable_trigger(&mut connection, pair).await?;
     }
     let from = Instant::now();
     script.did("dual-write triggers disabled", format!("{} pairs", pairs.len()));
@@ -103,10 +104,8 @@ pub(super) async fn emergency<S: DrillTarget>(
     let found = assessed.orgs_diverged;
     let seen = format!("{found} orgs of {} differ", assessed.orgs_checked);
     script.prove("the assessment sees the damage", found > 0 && spoilt > 0, seen);
-    for pair in &pairs {
-        sql::trigger(&mut connection, pair, true).await?;
-    }
-    script.did("triggers enabled", format!("{} pairs", pairs.len()));
+    scene.put_triggers_back(&mut connection).await?;
+    scene.prove_triggers(script, &mut connection).await?;
     let between = mend(scene, "emergency-mended").await?;
     let seen = format!("{} orgs", between.orgs_diverged);
     script.did("mended what was written between the first repair and the triggers", seen);
@@ -127,7 +126,7 @@ async fn mend<S: DrillTarget>(
     let compared = scene.stage.compare(&scene.target.database_url, name, true).await?;
     if let Some(path) = &compared.repair {
         let place = format!("cannot read {}", path.display());
-        let statements = std::fs::read_to_string(path).or_run(place, "")?;
+        let statements = own_file::read(path).or_run(place, "")?;
         // The functions of the file last as long as its session.
         sql::apply(&mut scene.connect().await?, statements).await?;
     }

@@ -16,7 +16,7 @@ use cutover_ground::act::ActContext;
 use cutover_ground::config::{Config, TablePair};
 use cutover_ground::http::{Site, TrustedRoots};
 use cutover_ground::pg::connect;
-use cutover_ground::routing::{Percentage, ShareWatchdog};
+use cutover_ground::routing::{Percentage, ShareWatchdog, Undo};
 
 /// Share of orgs that read from the partitioned side when an emergency comes.
 pub(super) const PERCENT: f64 = 25.0;
@@ -24,6 +24,8 @@ pub(super) const PERCENT: f64 = 25.0;
 const ORGS: i64 = 240;
 /// How long something that must come may take to be seen.
 pub(super) const SETTLE_TIMEOUT: Duration = Duration::from_secs(90);
+/// How long removing the drill's own rows may take.
+const CLEAR_LIMIT: Duration = Duration::from_secs(60);
 /// Reads that prove where reads come from: each org several times.
 pub(super) const PROOF_READS: u64 = 480;
 
@@ -63,6 +65,8 @@ pub(super) struct Scene<'a, S> {
     pub traffic: Traffic,
     /// Whether it moves the flag alone, and nothing else is to be put back.
     gentle: bool,
+    /// The pairs' triggers as they were found.
+    triggers: Vec<sql::Noted>,
     watchdog: Option<ShareWatchdog>,
 }
 
@@ -83,15 +87,26 @@ impl<'a, S: DrillTarget> Scene<'a, S> {
             let hint = "seed it first (cutover seed), or leave the target away";
             return Err(Error::run("the target holds no org to rehearse with", hint));
         }
+        let triggers = sql::triggers(&mut connection, &target.config.tables).await?;
+        let rest = if gentle { Vec::new() } else { put_back(target, &triggers) };
         let watchdog = match target.watchdog.as_deref() {
-            Some(program) => Some(ShareWatchdog::start(program, &flag).await?),
+            Some(program) => Some(ShareWatchdog::start(program, &flag, rest).await?),
             None => None,
         };
         let set = flag.set(PERCENT).await;
         match set.and_then(|()| Traffic::start(&target.config, &target.base_url, &orgs)) {
-            Ok(traffic) => {
-                Ok(Self { stage, target, context, flag, site, orgs, traffic, gentle, watchdog })
-            }
+            Ok(traffic) => Ok(Self {
+                stage,
+                target,
+                context,
+                flag,
+                site,
+                orgs,
+                traffic,
+                gentle,
+                triggers,
+                watchdog,
+            }),
             Err(error) => {
                 // It may have got through all the same.
                 match flag.set(0.0).await {
@@ -103,6 +118,36 @@ impl<'a, S: DrillTarget> Scene<'a, S> {
                 Err(error)
             }
         }
+    }
+
+    /// Has a statement run behind us as well, if we are killed before the scene is cleared.
+    pub(super) fn keep(&mut self, statement: &str) -> Result<()> {
+        let url = self.target.database_url.clone();
+        let undo = Undo { database_url: url, statement: statement.to_owned() };
+        self.watchdog.as_mut().map_or(Ok(()), |watchdog| watchdog.keep(undo))
+    }
+
+    /// Brings each trigger back to the state in which it was found.
+    pub(super) async fn put_triggers_back(&self, connection: &mut PgConnection) -> Result<()> {
+        for noted in &self.triggers {
+            sql::run(connection, noted.put_back()).await?;
+        }
+        Ok(())
+    }
+
+    /// Every trigger is enabled for the sessions that it was enabled for.
+    pub(super) async fn prove_triggers(
+        &self,
+        script: &mut Script<'_>,
+        connection: &mut PgConnection,
+    ) -> Result<()> {
+        let now = sql::triggers(connection, &self.target.config.tables).await?;
+        let seen = match now == self.triggers {
+            true => format!("{} triggers", now.len()),
+            false => format!("{now:?}, before {:?}", self.triggers),
+        };
+        script.prove("triggers are enabled as they were", now == self.triggers, seen);
+        Ok(())
     }
 
     /// A connection to the database of its own.
@@ -122,6 +167,14 @@ impl<'a, S: DrillTarget> Scene<'a, S> {
         let seen = self.traffic.between(from, Instant::now());
         let mixed = enough && seen.partitioned > 0 && seen.legacy > 0 && seen.failed == 0;
         script.prove("before: both sides serve, no request fails", mixed, seen.seen());
+        if !enough {
+            let what = format!(
+                "{} of {PROOF_READS} reads in {} s",
+                seen.legacy + seen.partitioned,
+                SETTLE_TIMEOUT.as_secs()
+            );
+            return Err(Error::run(what, "a platform that does not answer proves nothing"));
+        }
         Ok(seen.p95_us)
     }
 
@@ -169,7 +222,7 @@ impl<'a, S: DrillTarget> Scene<'a, S> {
     }
 
     /// Leaves the target as it was: flag off, the drill's own rows gone; after one that touches more, no
-    /// org disabled, triggers at work, replay going on.
+    /// org disabled, triggers enabled as they were, replay going on.
     pub(super) async fn clear(&mut self) -> Result<()> {
         self.traffic.end().await;
         let flag = self.flag.set(0.0).await;
@@ -179,6 +232,7 @@ impl<'a, S: DrillTarget> Scene<'a, S> {
         }
         let rest = if self.gentle { Ok(()) } else { self.mend().await };
         let mut left = 0;
+        self.site.limit_to(CLEAR_LIMIT);
         for (id, org) in self.traffic.acknowledged(Instant::now()) {
             let path = format!("/finance/revenue/{id}?orgId={org}");
             let answer = self.site.send(hyper::Method::DELETE, &path, "", &[]).await;
@@ -200,13 +254,25 @@ impl<'a, S: DrillTarget> Scene<'a, S> {
             None => Ok(()),
         };
         let mut connection = self.connect().await?;
-        for pair in &self.target.config.tables {
-            if sql::trigger_enabled(&mut connection, pair).await? == Some(false) {
-                sql::trigger(&mut connection, pair, true).await?;
-            }
+        if sql::triggers(&mut connection, &self.target.config.tables).await? != self.triggers {
+            self.put_triggers_back(&mut connection).await?;
         }
         orgs.and(replay)
     }
+}
+
+/// What brings triggers and replay back behind a drill that was killed.
+fn put_back(target: &Target, triggers: &[sql::Noted]) -> Vec<Undo> {
+    let database_url = &target.database_url;
+    let of = |statement| Undo { database_url: database_url.clone(), statement };
+    let mut undos: Vec<Undo> = triggers.iter().map(|noted| of(noted.put_back())).collect();
+    undos.extend(
+        target.replica_url.iter().map(|url| Undo {
+            database_url: url.clone(),
+            statement: sql::REPLAY_RESUME.to_owned(),
+        }),
+    );
+    undos
 }
 
 fn revenue(config: &Config) -> Result<&TablePair> {

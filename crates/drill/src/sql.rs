@@ -3,13 +3,14 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
-use cutover_error::Result;
+use cutover_error::{Error, Result};
+use cutover_evidence::trigger::TriggerState;
 use cutover_ground::config::TablePair;
 use cutover_ground::pg::{connect, failure, quote_ident};
 
 const IS_RIG: &str = "SELECT coalesce(current_setting('cutover.rig', true), '') = 'on'";
 const REPLAY_PAUSE: &str = "SELECT pg_wal_replay_pause()";
-const REPLAY_RESUME: &str = "SELECT pg_wal_replay_resume()";
+pub(super) const REPLAY_RESUME: &str = "SELECT pg_wal_replay_resume()";
 
 pub(super) async fn is_rig(database_url: &str) -> Result<bool> {
     let mut connection = connect(database_url).await?;
@@ -66,36 +67,64 @@ pub(super) async fn counts(connection: &mut PgConnection, pair: &TablePair) -> R
     asked.await.map_err(|error| failure("cannot count rows", &error))
 }
 
-/// Switches the trigger that writes the twin off, or on.
-pub(super) async fn trigger(
+/// A trigger as it was found, of the legacy table or of one of its partitions.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Noted {
+    table: String,
+    trigger: String,
+    state: TriggerState,
+}
+
+impl Noted {
+    /// Brings about exactly the state in which it was found. ENABLE alone, after DISABLE, would leave
+    /// one that was ENABLE ALWAYS silent for changes that a subscription applies.
+    pub(super) fn put_back(&self) -> String {
+        let Self { table, trigger, state } = self;
+        format!("ALTER TABLE ONLY {table} {} TRIGGER {trigger}", state.clause())
+    }
+}
+
+/// The triggers that write the twins of the pairs, and how each is enabled.
+pub(super) async fn triggers(
     connection: &mut PgConnection,
-    pair: &TablePair,
-    enable: bool,
-) -> Result<()> {
+    pairs: &[TablePair],
+) -> Result<Vec<Noted>> {
+    let mut noted = Vec::new();
+    for pair in pairs {
+        let Some(trigger) = &pair.trigger else { continue };
+        let table = pair.legacy_name()?.to_string();
+        let asked = sqlx::query_as(TRIGGERS).bind(table).bind(trigger).fetch_all(&mut *connection);
+        let found: Vec<(String, String)> =
+            asked.await.map_err(|error| failure("cannot look at the triggers", &error))?;
+        for (table, letter) in found {
+            let what = || Error::run(format!("{table}: {trigger} has the state `{letter}`"), "");
+            let state = TriggerState::of(&letter).ok_or_else(what)?;
+            noted.push(Noted { table, trigger: quote_ident(trigger), state });
+        }
+    }
+    Ok(noted)
+}
+
+const TRIGGERS: &str = "SELECT tgrelid::regclass::text, tgenabled::text
+      FROM pg_catalog.pg_trigger
+     WHERE tgname = $2
+       AND (tgrelid = to_regclass($1)
+            OR tgrelid IN (SELECT relid FROM pg_partition_tree(to_regclass($1))))
+     ORDER BY 1";
+
+/// Switches the trigger that writes the twin off.
+pub(super) async fn disable_trigger(connection: &mut PgConnection, pair: &TablePair) -> Result<()> {
     let Some(trigger) = &pair.trigger else { return Ok(()) };
-    let verb = if enable { "ENABLE" } else { "DISABLE" };
     let (table, trigger) = (pair.legacy_name()?, quote_ident(trigger));
-    let statement = format!("ALTER TABLE {table} {verb} TRIGGER {trigger}");
+    run(connection, format!("ALTER TABLE {table} DISABLE TRIGGER {trigger}")).await
+}
+
+/// Runs a statement that changes something.
+pub(super) async fn run(connection: &mut PgConnection, statement: String) -> Result<()> {
+    let what = format!("cannot do this: {statement}");
     let done = sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await;
-    done.map(drop).map_err(|error| failure(format!("cannot switch {trigger}"), &error))
+    done.map(drop).map_err(|error| failure(what, &error))
 }
-
-/// Whether the trigger is at work.
-pub(super) async fn trigger_enabled(
-    connection: &mut PgConnection,
-    pair: &TablePair,
-) -> Result<Option<bool>> {
-    let Some(trigger) = &pair.trigger else { return Ok(None) };
-    let table = pair.legacy_name()?.to_string();
-    let asked = sqlx::query_scalar(TRIGGER_ENABLED).bind(table).bind(trigger);
-    asked
-        .fetch_optional(connection)
-        .await
-        .map_err(|error| failure("cannot look at the trigger", &error))
-}
-
-const TRIGGER_ENABLED: &str = "SELECT tgenabled IN ('O', 'A') FROM pg_catalog.pg_trigger
-     WHERE tgrelid = $1::regclass AND tgname = $2";
 
 /// Spoils the twin behind the trigger's back: of some orgs, or of one, rows are lost and amounts
 /// changed. Returns how many rows were touched.
@@ -148,24 +177,21 @@ const LEAF_OF_DAY: &str = r"
      WHERE i.inhparent = $1::regclass
        AND pg_get_expr(c.relpartbound, c.oid) LIKE 'FOR VALUES FROM (''' || $2 || '%'";
 
-/// Takes a leaf away; its rows go with it.
-pub(super) async fn drop_leaf(connection: &mut PgConnection, leaf: &str) -> Result<()> {
-    let statement = format!("DROP TABLE {leaf}");
-    let done = sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await;
-    done.map(drop).map_err(|error| failure(format!("cannot take {leaf} away"), &error))
+/// Takes a leaf out of the twin. It stays beside it, with all that it has for itself (grants, storage
+/// parameters, indexes, replica identity), so that what comes back is what was there.
+pub(super) fn detach_leaf(pair: &TablePair, leaf: &str) -> Result<String> {
+    Ok(format!("ALTER TABLE {} DETACH PARTITION {leaf}", pair.partitioned_name()?))
 }
 
-/// Makes a leaf.
-pub(super) async fn make_leaf(
-    connection: &mut PgConnection,
-    pair: &TablePair,
-    leaf: &str,
-    bounds: &str,
-) -> Result<()> {
+/// Puts it back, unless it is there.
+pub(super) fn attach_leaf(pair: &TablePair, leaf: &str, bounds: &str) -> Result<String> {
     let twin = pair.partitioned_name()?;
-    let statement = format!("CREATE TABLE IF NOT EXISTS {leaf} PARTITION OF {twin} {bounds}");
-    let done = sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await;
-    done.map(drop).map_err(|error| failure(format!("cannot make {leaf}"), &error))
+    let attach = format!("ALTER TABLE {twin} ATTACH PARTITION {leaf} {bounds}");
+    let literal = leaf.replace('\'', "''");
+    Ok(format!(
+        "DO $attach$ BEGIN IF NOT (SELECT relispartition FROM pg_catalog.pg_class \
+         WHERE oid = '{literal}'::regclass) THEN {attach}; END IF; END $attach$"
+    ))
 }
 
 /// Rows of a table, whole.

@@ -2,7 +2,6 @@
 //! thread of its own.
 
 use std::collections::BTreeMap;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,6 +20,7 @@ use super::usage::Usage;
 use cutover_error::{Context, Error, Result};
 use cutover_evidence::drive::{DriveEvidence, GeneratorPoint, Side};
 use cutover_evidence::machine::MachinePoint;
+use cutover_ground::whole_file::WholeFile;
 
 /// Time between two collections.
 const EVERY: Duration = Duration::from_millis(200);
@@ -155,7 +155,7 @@ pub(super) fn histogram_logs(out: &Path, tally: &Tally) -> Result<()> {
         }
         let path = folder.join(format!("{}.hlog", mode.as_str()));
         let place = format!("cannot write {}", path.display());
-        let mut file = BufWriter::new(std::fs::File::create(&path).or_run(&place, "")?);
+        let mut file = WholeFile::create(&path).or_run(&place, "")?;
         let mut serializer = V2DeflateSerializer::new();
         let mut log = IntervalLogWriterBuilder::new()
             // Java's readers look for this line, which the crate leaves out.
@@ -172,7 +172,7 @@ pub(super) fn histogram_logs(out: &Path, tally: &Tally) -> Result<()> {
                 .or_run(&place, "is the disk full?")?;
         }
         drop(log);
-        file.flush().or_run(&place, "is the disk full?")?;
+        file.finish().or_run(&place, "is the disk full?")?;
     }
     Ok(())
 }

@@ -46,10 +46,10 @@ impl Default for Latency {
 
 impl Latency {
     pub(super) fn record(&mut self, sample: &Sample) {
-        let skipped = sample.outcome == Outcome::Skipped;
+        let unsent = sample.outcome.is_unsent();
         let failed = sample.outcome != Outcome::Ok;
-        self.requests += u64::from(!skipped);
-        self.errors += u64::from(failed && !skipped);
+        self.requests += u64::from(!unsent);
+        self.errors += u64::from(failed && !unsent);
         self.bytes_out += u64::from(sample.bytes_out);
         self.bytes_in += u64::from(sample.bytes_in);
         let (response_us, service_us) = match failed {

@@ -1,7 +1,8 @@
 //! Load that can be trusted: an arrival plan drained in open loop, every answer checked.
 //!
-//! A pacer thread lets arrivals go at the moment they are due ([`pacer`]); Goose users, one
-//! connection each, take them, send, read and check ([`worker`], [`request`]); each leaves one
+//! A pacer thread lets arrivals go at the moment they are due ([`pacer`]); Goose users take
+//! them, send, read and check ([`worker`], [`request`]), each over the connection that was used last
+//! ([`connections`]); each leaves one
 //! [`recorder::Sample`] per arrival. A collector thread writes samples to disk and counts them
 //! ([`collector`], [`tally`]), so that the memory of a load does not grow with its length. Goose's
 //! own ways are dealt with in [`attack`] alone.
@@ -9,9 +10,11 @@
 mod attack;
 mod capacity;
 mod collector;
+mod connections;
 mod database;
 mod flag;
 mod frame;
+mod handles;
 mod isolation;
 mod latency;
 mod ledger;
@@ -42,6 +45,7 @@ mod worker;
 
 pub use capacity::{CapacityOptions, find_capacity};
 pub use database::org_sizes;
+pub use handles::{make_room, room_for};
 pub use ledger::reconcile;
 pub use merge::{Part, Shards, merged_ledger};
 pub use options::{Judge, Options, Outcome};

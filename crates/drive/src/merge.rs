@@ -239,6 +239,7 @@ fn together(
         ran_ahead: loads().all(|load| load.ran_ahead),
         window_s: first.window_s,
         lost_workers: loads().map(|load| load.lost_workers).sum(),
+        resent: loads().map(|load| load.resent).sum(),
         generator_cpu_share: most(|load| load.generator_cpu_share),
         generator_memory_bytes: loads().map(|l| l.generator_memory_bytes).max().unwrap_or(0),
         generator: busiest.map(|load| load.generator.clone()).unwrap_or_default(),

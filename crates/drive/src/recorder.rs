@@ -30,6 +30,16 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
+    /// Whether the generator lacked what it takes to send it: no word about the target.
+    pub(super) fn is_own_want(self) -> bool {
+        self == Self::Failed(Failure::Local)
+    }
+
+    /// Whether nothing was sent, so that there is nothing to be judged.
+    pub(super) fn is_unsent(self) -> bool {
+        self == Self::Skipped || self.is_own_want()
+    }
+
     /// The name used in files and reports.
     pub(super) fn name(self) -> String {
         match self {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -11,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::collector::Collector;
+use super::connections::Connections;
 use super::isolation::Isolation;
 use super::ledger::Ledger;
 use super::looks::{Looks, Planned};
@@ -151,6 +153,7 @@ async fn drain(
         closed_loop: options.closed_loop,
         calibration: candidate.is_some_and(|window| window.mode == windows[0].mode),
         lost_workers: attacked.lost_workers,
+        resent: shared.resent.load(Ordering::Relaxed),
         generator_cpu_share: cpu_share,
         hot_orgs,
         database: watched.database,
@@ -181,11 +184,13 @@ fn share(
 ) -> Arc<Shared> {
     Arc::new(Shared {
         requests: Requests::new(scenario, &switch),
+        connections: Connections::new(&switch, options.timeout),
         rows: Rows::new(scenario.rows.len()),
         ledger,
         isolation: Isolation::default(),
         scenario: Arc::clone(scenario),
         switch,
+        resent: AtomicU64::new(0),
         queue: Queue::new(plan, options.closed_loop, &context.stop),
         recorder: Recorder::default(),
         unique: Unique::new(options.shard),

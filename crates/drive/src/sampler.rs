@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use cutover_evidence::observation::Observation;
-use cutover_ground::http::{Client, Endpoint};
+use cutover_ground::http::{Client, Endpoint, Failure};
 
 /// Time between two looks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -26,10 +26,10 @@ pub(super) async fn observe(
     let mut client = Client::new(endpoint.clone(), 0, SAMPLE_TIMEOUT);
     let mut observations = Vec::new();
     loop {
-        observations.push(look(&mut client, &endpoint, start).await);
+        observations.extend(look(&mut client, &endpoint, start).await);
         tokio::select! {
             () = stop.cancelled() => {
-                observations.push(look(&mut client, &endpoint, start).await);
+                observations.extend(look(&mut client, &endpoint, start).await);
                 return observations;
             }
             () = tokio::time::sleep(EVERY) => {}
@@ -37,24 +37,28 @@ pub(super) async fn observe(
     }
 }
 
-async fn look(client: &mut Client, endpoint: &Endpoint, start: Instant) -> Observation {
+/// `None` if this process could not ask.
+async fn look(client: &mut Client, endpoint: &Endpoint, start: Instant) -> Option<Observation> {
     let at_s = start.elapsed().as_secs_f64();
     let request = Request::builder()
         .uri(format!("{}/monitoring/unified/metrics", endpoint.base_path))
         .header(HOST, endpoint.host_header.clone())
         .body(Full::new(Bytes::new()));
     let answer = match request {
-        Ok(request) => client.send(request).await.map_err(|failure| failure.name().to_owned()),
+        Ok(request) => match client.send(request).await {
+            Err(Failure::Local) => return None,
+            answer => answer.map_err(|failure| failure.name().to_owned()),
+        },
         Err(error) => Err(error.to_string()),
     };
     let read = answer.and_then(|answer| match answer.status {
         200 => serde_json::from_slice::<Value>(&answer.body).map_err(|e| e.to_string()),
         status => Err(format!("http_{status}")),
     });
-    match read {
+    Some(match read {
         Ok(metrics) => Observation { at_s, ..interpret(&metrics) },
         Err(error) => Observation { at_s, error: Some(error), ..Observation::default() },
-    }
+    })
 }
 
 /// Picks out what the criteria need; what is not there stays `None`.

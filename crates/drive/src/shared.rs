@@ -1,10 +1,12 @@
 //! What the workers of a load share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use chrono::NaiveDate;
 
+use super::connections::Connections;
 use super::isolation::Isolation;
 use super::ledger::Ledger;
 use super::pacer::Queue;
@@ -20,11 +22,14 @@ pub(super) struct Shared {
     pub scenario: Arc<Scenario>,
     pub switch: Switch,
     pub requests: Arc<Requests>,
+    pub connections: Connections,
     pub queue: Queue,
     pub rows: Rows,
     pub ledger: Ledger,
     pub isolation: Isolation,
     pub recorder: Recorder,
+    /// Requests that were sent once more over a new connection.
+    pub resent: AtomicU64,
     /// Numbers every request.
     pub unique: Unique,
     pub as_of: NaiveDate,

@@ -20,6 +20,7 @@ pub(super) struct Tally {
     timeline: Timeline,
     errors_by_kind: BTreeMap<String, u64>,
     skipped: u64,
+    own_want: u64,
     wrong_mode: u64,
     throttled: Throttled,
     /// Samples in all, and failed ones, warm-up included.
@@ -48,6 +49,7 @@ impl Tally {
             timeline: Timeline::default(),
             errors_by_kind: BTreeMap::new(),
             skipped: 0,
+            own_want: 0,
             wrong_mode: 0,
             throttled: Throttled::default(),
             done: 0,
@@ -61,6 +63,7 @@ impl Tally {
         let window = &frame.windows[sample.arrival.window as usize];
         self.done += 1;
         self.failed += u64::from(sample.outcome != Outcome::Ok);
+        self.own_want += u64::from(sample.outcome.is_own_want());
         let settled = sample.arrival.measured || !frame.settles;
         self.wrong_mode += u64::from(sample.outcome == Outcome::WrongMode && settled);
         if let Some(seconds) = sample.retry_after_s {
@@ -73,10 +76,10 @@ impl Tally {
             self.unmeasured += 1;
             // While a flag settles, answers from the side before are as they should be.
             let failed = !matches!(sample.outcome, Outcome::Ok | Outcome::WrongMode);
-            self.unmeasured_errors += u64::from(failed);
+            self.unmeasured_errors += u64::from(failed && !sample.outcome.is_own_want());
             return;
         }
-        if sample.outcome != Outcome::Ok {
+        if sample.outcome != Outcome::Ok && !sample.outcome.is_own_want() {
             *self.errors_by_kind.entry(sample.outcome.name()).or_default() += 1;
             self.skipped += u64::from(sample.outcome == Outcome::Skipped);
         }
@@ -140,6 +143,7 @@ impl Tally {
             unmeasured_requests: self.unmeasured,
             unmeasured_errors: self.unmeasured_errors,
             skipped: self.skipped,
+            own_want: self.own_want,
             wrong_mode: self.wrong_mode,
             throttled: self.throttled,
             scheduling_lag_us: lag.lag(),

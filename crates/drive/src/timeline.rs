@@ -33,7 +33,7 @@ impl Timeline {
         let (latencies, lags) = self.open.entry((at_s, mode)).or_default();
         match sample.outcome {
             Outcome::Ok => latencies.push(sample.response_us()),
-            _ => point.errors += 1,
+            outcome => point.errors += u64::from(!outcome.is_own_want()),
         }
         if !sample.queued {
             lags.push(u64::from(sample.lag_us));

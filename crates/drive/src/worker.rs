@@ -1,6 +1,7 @@
 //! Takes arrivals one after the other: fill the blanks, send, read, check, record.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,16 +15,14 @@ use super::recorder::{Outcome, Sample};
 use super::rows::{Kept, Rows};
 use super::shared::Shared;
 use cutover_evidence::drive::Side;
-use cutover_ground::http::{Answer, Client};
+use cutover_ground::http::Answer;
 use cutover_ground::routing::Served;
 use cutover_scenario::{Arrival, Operation, Row, Values, is_json};
 
-/// One worker: a connection per mode (the same one if both modes live behind one address).
+/// One worker: it sends a request at a time.
 pub(super) struct Worker {
     shared: Arc<Shared>,
     number: usize,
-    legacy: Client,
-    partitioned: Option<Client>,
 }
 
 /// What came back for one request.
@@ -45,14 +44,9 @@ pub(super) struct Reply {
 const CACHE_HEADER: &str = "x-cache";
 
 impl Worker {
-    /// A worker that is not connected yet; `number` tells workers apart.
+    /// A worker; `number` tells workers apart.
     pub(super) fn new(shared: Arc<Shared>, number: usize) -> Self {
-        let client =
-            |mode| Client::new(shared.switch.endpoint(mode).clone(), number, shared.timeout);
-        let legacy = client(Side::Legacy);
-        let two = shared.switch.endpoint(Side::Legacy) != shared.switch.endpoint(Side::Partitioned);
-        let partitioned = two.then(|| client(Side::Partitioned));
-        Self { shared, number, legacy, partitioned }
+        Self { shared, number }
     }
 
     /// Takes the next arrival; `None` once the plan is drained or stopped, and then this worker has
@@ -167,10 +161,6 @@ impl Worker {
         let number = usize::from(arrival.operation);
         let operation = &shared.scenario.operations[number];
         let values = shared.values(arrival, unique, row);
-        let client = match (mode, &mut self.partitioned) {
-            (Side::Partitioned, Some(client)) => client,
-            _ => &mut self.legacy,
-        };
         let Ok((mut request, body)) = shared.requests.of(mode, number).fill(&values) else {
             return Reply::unsent(Outcome::Unsendable, Instant::now());
         };
@@ -185,11 +175,17 @@ impl Worker {
         if let Some(noted) = &noted {
             noted.mark(request.headers_mut());
         }
-        let (read, written) = client.traffic_bytes();
+        let keyed = noted.as_ref().is_some_and(Noted::is_keyed);
+        let repeatable = keyed || request.method().is_idempotent();
+        let mut client = shared.connections.take(&shared.switch, mode);
+        let ((read, written), resent) = (client.traffic_bytes(), client.resent());
         let sent = Instant::now();
-        let answer = client.send(request).await;
+        let answer = client.send_as(request, repeatable).await;
         let done = Instant::now();
         let (read_until, written_until) = client.traffic_bytes();
+        let resent = client.resent() - resent;
+        shared.connections.put(mode, client);
+        shared.resent.fetch_add(resent, Ordering::Relaxed);
         let mut reply = Reply {
             headers: HeaderMap::new(),
             bytes_out: written_until - written,
@@ -210,7 +206,7 @@ impl Worker {
         if let Some(noted) = &reply.noted {
             let state = match state_of(reply.outcome) {
                 // The first attempt may have been applied, whatever is said of the second.
-                State::Fail if again => State::Unknown,
+                State::Fail if again || resent > 0 => State::Unknown,
                 state => state,
             };
             let answered = answer.as_ref().ok().map(|answer| answer.body.as_ref());

@@ -5,6 +5,8 @@
 //! component is missing or broke (exit 1); [`Error::Interrupted`] that a person or a supervisor
 //! asked us to stop.
 
+pub mod foreign;
+
 use std::error::Error as Cause;
 use std::fmt::Display;
 use std::sync::Arc;

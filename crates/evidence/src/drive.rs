@@ -57,6 +57,14 @@ pub struct DriveEvidence {
     pub unmeasured_errors: u64,
     /// Arrivals of measured windows that nobody could send in time.
     pub skipped: u64,
+    /// Requests that were not sent because the generator had no file handle, port or memory left, warm-up
+    /// included. They count neither as sent nor as failed.
+    #[serde(default)]
+    pub own_want: u64,
+    /// Requests sent once more, because the server had ended the idle connection in the moment it was used
+    /// again. They count once, as what came of it.
+    #[serde(default)]
+    pub resent: u64,
     /// Answers that were not served by the mode that was asked for, warm-up included.
     pub wrong_mode: u64,
     /// Whether each answer's serving side was proven by the platform's word.

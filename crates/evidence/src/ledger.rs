@@ -38,6 +38,8 @@ pub enum Note {
     Fail(Answered),
     /// Nobody knows: no complete answer, or one of somebody in between.
     Unknown(Answered),
+    /// Never sent, because the generator had no file handle or port left: nobody refused it.
+    Unsent(Answered),
     /// Sent again under the same idempotency key, because nobody knew.
     Retry(Answered),
     /// Looked up soon after it was acknowledged, and there: whatever it lacks later was taken from it.

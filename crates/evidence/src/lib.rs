@@ -25,6 +25,7 @@ pub mod rollout;
 pub mod run_record;
 pub mod shard;
 pub mod side;
+pub mod trigger;
 pub mod verdict;
 pub mod watch;
 mod words;

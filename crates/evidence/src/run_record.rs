@@ -1,5 +1,7 @@
 //! The record of one run: `run.json`.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +14,7 @@ use super::limits::{OtherLimit, Phase};
 use super::manifest::Manifest;
 use super::observation::Observation;
 use super::rollout::RolloutEvidence;
+use super::trigger::TriggerState;
 use super::verdict::{Criterion, Verdict};
 use super::watch::WatchEvidence;
 use super::words::words;
@@ -126,6 +129,10 @@ pub struct Target {
     /// The table pairs.
     #[serde(default)]
     pub pairs: Vec<TargetPair>,
+    /// In which sessions the trigger of a pair, by its name, fired when the run began; without those that
+    /// nobody saw.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub triggers_enabled: BTreeMap<String, TriggerState>,
 }
 
 /// What a verdict is asked about.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::http::{Client, Endpoint, TrustedRoots};
+use cutover_error::foreign::tame;
 use cutover_error::{Error, Result};
 
 /// A webhook that takes longer is given up: nobody waits for a chat to hear a verdict.
@@ -76,9 +77,7 @@ impl Webhook {
 
 /// Foreign text as text: neither a link nor a call for everybody.
 pub fn escape(text: &str) -> String {
-    let visible = text.chars().filter(|c| !c.is_control() || *c == '\n');
-    let visible: String = visible.collect();
-    visible.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    tame(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]

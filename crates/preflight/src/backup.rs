@@ -5,11 +5,11 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
-use sqlx::postgres::PgConnection;
 
 use super::{item, sql, unknown};
 use cutover_evidence::checklist::Item;
 use cutover_ground::config::Config;
+use cutover_ground::pg::Shared;
 use cutover_ground::routing::run_program;
 
 const ID: &str = "backup";
@@ -17,7 +17,7 @@ const ADVICE: &str = "take a backup now, then run this again";
 /// How far two clocks may be apart.
 const CLOCKS: Duration = Duration::from_secs(300);
 
-pub(super) async fn age(config: &Config, connection: &mut PgConnection) -> Item {
+pub(super) async fn age(config: &Config, connection: &mut Shared) -> Item {
     let settings = &config.preflight;
     let title = format!("a full backup not older than {} h", settings.backup_max_age_h);
     let limit = Duration::from_secs_f64(settings.backup_max_age_h * 3600.0);

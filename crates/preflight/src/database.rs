@@ -1,21 +1,18 @@
 //! What the database says: version, tables, triggers, parity, log.
 
-use sqlx::Connection;
-use sqlx::postgres::PgConnection;
-
 use super::{backup, item, sql, unknown};
 use cutover_error::Result;
 use cutover_evidence::checklist::Item;
 use cutover_evidence::limits::{LimitId, Limits};
 use cutover_ground::config::{Config, TablePair};
-use cutover_ground::pg::connect_reading;
+use cutover_ground::pg::Shared;
 
 /// The handbook's oldest server.
 const OLDEST: i32 = 150_000;
 
 pub(super) async fn items(config: &Config, database_url: &str) -> Result<Vec<Item>> {
     let title = "PostgreSQL 15+ answers";
-    let mut connection = match connect_reading(database_url).await {
+    let mut connection = match Shared::connect(database_url, super::QUESTION_LIMIT).await {
         Ok(connection) => connection,
         Err(error) => {
             let advice = error.hint().unwrap_or("is the server running there?").to_owned();
@@ -31,12 +28,11 @@ pub(super) async fn items(config: &Config, database_url: &str) -> Result<Vec<Ite
     }
     items.push(backup::age(config, &mut connection).await);
     items.push(log(config));
-    // It has served its purpose whether or not it closes politely.
-    let _ = connection.close().await;
+    connection.close().await;
     Ok(items)
 }
 
-async fn version(connection: &mut PgConnection, title: &str) -> Item {
+async fn version(connection: &mut Shared, title: &str) -> Item {
     match sql::version(connection).await {
         Ok(number) => {
             let seen = format!("{}.{}", number / 10_000, number % 10_000);
@@ -46,7 +42,7 @@ async fn version(connection: &mut PgConnection, title: &str) -> Item {
     }
 }
 
-async fn tables(connection: &mut PgConnection, pair: &TablePair) -> Item {
+async fn tables(connection: &mut Shared, pair: &TablePair) -> Item {
     let (id, title) =
         (format!("tables_{}", pair.name), "both tables are there, the twin partitioned");
     let title = format!("{}: {title}", pair.name);
@@ -68,7 +64,7 @@ async fn tables(connection: &mut PgConnection, pair: &TablePair) -> Item {
     }
 }
 
-pub(super) async fn trigger(connection: &mut PgConnection, pair: &TablePair) -> Item {
+pub(super) async fn trigger(connection: &mut Shared, pair: &TablePair) -> Item {
     let id = format!("trigger_{}", pair.name);
     let title = format!("{}: the dual-write trigger is active", pair.name);
     let Some(trigger) = &pair.trigger else {
@@ -87,7 +83,7 @@ pub(super) async fn trigger(connection: &mut PgConnection, pair: &TablePair) -> 
 }
 
 /// `limit` is the difference of row counts that is too large.
-pub(super) async fn parity(connection: &mut PgConnection, pair: &TablePair, limit: f64) -> Item {
+pub(super) async fn parity(connection: &mut Shared, pair: &TablePair, limit: f64) -> Item {
     let id = format!("row_delta_{}", pair.name);
     let title = format!("{}: row count delta < {limit}", pair.name);
     match sql::counts(connection, pair).await {

@@ -9,6 +9,8 @@ mod post_rollout;
 mod smoke;
 mod sql;
 
+use std::time::Duration;
+
 use chrono::{SecondsFormat, Utc};
 use url::Url;
 
@@ -44,6 +46,12 @@ pub async fn preflight(
     context.emit(Event::Finished);
     Ok(Checklist { name: "preflight".into(), at: now(), items })
 }
+
+/// How long all questions to the platform may take together. What is left then is told as timeouts.
+const LIST_LIMIT: Duration = Duration::from_secs(45);
+
+/// How long the server may work on one question: counting the rows of large tables takes minutes.
+const QUESTION_LIMIT: Duration = Duration::from_secs(300);
 
 /// Team readiness: shown, so that nobody forgets to ask.
 const PEOPLE: [(&str, &str); 5] = [

@@ -1,11 +1,11 @@
 //! The pilot: small orgs at low risk, as a list, as a targeting rule, as SQL.
 
 use serde_json::json;
-use sqlx::Connection;
 
 use super::sql;
+use cutover_error::foreign::value;
 use cutover_error::{Error, Result};
-use cutover_ground::pg::connect_reading;
+use cutover_ground::pg::Shared;
 
 /// Which orgs may be pilots.
 #[derive(Debug, Clone, Copy)]
@@ -36,10 +36,9 @@ pub struct Pilot {
 /// # Errors
 /// If the database does not answer, or no org fits.
 pub async fn pilot(database_url: &str, options: PilotOptions) -> Result<Pilot> {
-    let mut connection = connect_reading(database_url).await?;
+    let mut connection = Shared::connect(database_url, super::QUESTION_LIMIT).await?;
     let found = sql::pilots(&mut connection, options.fewer_than, options.orgs).await;
-    // It has served its purpose whether or not it closes politely.
-    let _ = connection.close().await;
+    connection.close().await;
     let found = found.map_err(|why| {
         Error::run(format!("cannot select pilots: {why}"), "is there a table organizations?")
     })?;
@@ -50,9 +49,9 @@ pub async fn pilot(database_url: &str, options: PilotOptions) -> Result<Pilot> {
         return Err(Error::run(what, "raise --fewer-than, or fill that table: is it empty?"));
     }
     let orgs: Vec<i64> = found.iter().map(|(id, ..)| *id).collect();
-    let lines = found.iter().map(|(id, name, count)| {
-        format!("{id} # {}, {count} transactions\n", name.replace(['\n', '\r'], " "))
-    });
+    let lines = found
+        .iter()
+        .map(|(id, name, count)| format!("{id} # {}, {count} transactions\n", value(name)));
     let rule = json!({ "USE_PARTITIONED_TABLES": {
         "enabled": true,
         "rules": [{

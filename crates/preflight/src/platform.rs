@@ -1,10 +1,9 @@
 //! What the platform says, and whether a write through it reaches both sides.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::Method;
 use serde_json::Value;
-use sqlx::{Connection, PgConnection};
 use url::Url;
 
 use super::{item, sql, unknown};
@@ -14,9 +13,11 @@ use cutover_evidence::limits::{LimitId, Limits};
 use cutover_evidence::policy::REPLICA_LAG_WARNING_S;
 use cutover_ground::config::{Config, WritingAct};
 use cutover_ground::http::{Site, TrustedRoots};
-use cutover_ground::pg::{connect, connect_reading};
+use cutover_ground::pg::Shared;
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the monitoring endpoints may take before the next is not asked any more.
+const ENDPOINTS_LIMIT: Duration = Duration::from_secs(15);
 
 pub(super) async fn items(
     config: &Config,
@@ -25,6 +26,7 @@ pub(super) async fn items(
 ) -> Result<Vec<Item>> {
     let roots = TrustedRoots::with_file(config.tls.ca_file.as_deref())?;
     let mut site = Site::new(base_url, &roots, ANSWER_TIMEOUT)?;
+    site.limit_to(super::LIST_LIMIT);
     let row_delta = Limits { own: &config.limits, phase: None }.value(LimitId::RowDelta);
     let mut items = vec![health(&mut site).await, partitions(&mut site, row_delta).await];
     items.push(recent_writes(config, database_url, &mut site).await);
@@ -120,16 +122,17 @@ async fn recent_writes(config: &Config, database_url: &str, site: &mut Site) -> 
         let why = format!("the answer names no row; one may have been left in org {org}");
         return unknown(id, title, why, "look for `cutover preflight` there, and remove it");
     };
-    let sides = match connect_reading(database_url).await {
+    let sides = match Shared::connect(database_url, super::QUESTION_LIMIT).await {
         Ok(mut connection) => {
             let sides = sql::sides(&mut connection, pair, row).await;
-            // It has served its purpose whether or not it closes politely.
-            let _ = connection.close().await;
+            connection.close().await;
             sides
         }
         Err(error) => Err(error.to_string()),
     };
     let path = format!("/finance/revenue/{row}?orgId={org}");
+    // Whatever took so long, the row is not left.
+    site.allow(ANSWER_TIMEOUT);
     let removed = site.send(Method::DELETE, &path, "", &[]).await;
     let removed = removed.is_ok_and(|answer| (200..300).contains(&answer.status));
     let rest = if removed { "removed again" } else { "NOT removed: do it by hand" };
@@ -182,8 +185,7 @@ async fn pooler(config: &Config) -> Item {
         None => unknown(id, title, "nobody says where it is", "name pgbouncer_url in [preflight]"),
         Some(url) => match log_in(config, url).await {
             Ok(connection) => {
-                // It has served its purpose whether or not it closes politely.
-                let _ = connection.close().await;
+                connection.close().await;
                 item(id, title, true, cutover_ground::pg::describe(url), "")
             }
             Err(error) => item(id, title, false, error.to_string(), "is PgBouncer up?"),
@@ -193,15 +195,19 @@ async fn pooler(config: &Config) -> Item {
 }
 
 /// As `[database]` says how: a pooler's URL has no password of its own.
-async fn log_in(config: &Config, url: &str) -> Result<PgConnection> {
+async fn log_in(config: &Config, url: &str) -> Result<Shared> {
     let resolved = config.database.resolve("[preflight] pgbouncer_url", Some(url), None)?;
-    connect(resolved.as_deref().unwrap_or(url)).await
+    Shared::connect(resolved.as_deref().unwrap_or(url), super::QUESTION_LIMIT).await
 }
 
 pub(super) async fn endpoints(site: &mut Site) -> Item {
     let (id, title) = ("monitoring", "monitoring endpoints return data");
-    let mut silent = Vec::new();
+    let (mut silent, end) = (Vec::new(), Instant::now() + ENDPOINTS_LIMIT);
     for (path, field) in ENDPOINTS {
+        if Instant::now() >= end {
+            silent.push(format!("{path}: not asked, the others took too long"));
+            continue;
+        }
         match site.json(path).await {
             Ok(said) if said.pointer(field).is_some() => {}
             Ok(_) => silent.push(format!("{path}: no {field}")),

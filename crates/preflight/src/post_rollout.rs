@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use hyper::Method;
 use serde_json::Value;
-use sqlx::Connection;
-use sqlx::postgres::PgConnection;
 use url::Url;
 
 use super::{backup, database, item, now, platform, sql, unknown};
@@ -18,7 +16,7 @@ use cutover_evidence::policy::LOOKUPS_ENOUGH;
 use cutover_ground::act::{ActContext, Event};
 use cutover_ground::config::{Config, TablePair};
 use cutover_ground::http::{Site, TrustedRoots};
-use cutover_ground::pg::connect_reading;
+use cutover_ground::pg::Shared;
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Reads of our own, each of another org.
@@ -59,7 +57,7 @@ pub async fn post_rollout(
 }
 
 async fn database_items(config: &Config, milestone: Milestone, database_url: &str) -> Vec<Item> {
-    let mut connection = match connect_reading(database_url).await {
+    let mut connection = match Shared::connect(database_url, super::QUESTION_LIMIT).await {
         Ok(connection) => connection,
         Err(error) => {
             let advice = error.hint().unwrap_or("is the server running there?").to_owned();
@@ -82,8 +80,7 @@ async fn database_items(config: &Config, milestone: Milestone, database_url: &st
     if milestone == Milestone::Month1 {
         items.push(backup::age(config, &mut connection).await);
     }
-    // It has served its purpose whether or not it closes politely.
-    let _ = connection.close().await;
+    connection.close().await;
     items
 }
 
@@ -95,6 +92,7 @@ async fn platform_items(config: &Config, base_url: &Url) -> Result<Vec<Item>> {
     let roots = TrustedRoots::with_file(config.tls.ca_file.as_deref())?;
     let mut site = Site::new(base_url, &roots, ANSWER_TIMEOUT)?;
     let limits = limits(config);
+    site.limit_to(super::LIST_LIMIT);
     Ok(vec![
         platform::health(&mut site).await,
         platform::partitions(&mut site, limits.value(LimitId::RowDelta)).await,
@@ -144,7 +142,7 @@ fn open(id: &str, title: &str, seen: &str, how: &str) -> Item {
 }
 
 /// How the twin's rows lie: one partition that holds most of them prunes nothing.
-async fn leaves(connection: &mut PgConnection, pair: &TablePair) -> Item {
+async fn leaves(connection: &mut Shared, pair: &TablePair) -> Item {
     let id = format!("leaves_{}", pair.name);
     let title = format!("{}: partition ranges fit the data", pair.name);
     match sql::sizes(connection, pair).await {
@@ -164,7 +162,7 @@ async fn leaves(connection: &mut PgConnection, pair: &TablePair) -> Item {
 }
 
 /// What would break if legacy were dropped, and what that would free.
-async fn dependants(connection: &mut PgConnection, pair: &TablePair) -> Item {
+async fn dependants(connection: &mut Shared, pair: &TablePair) -> Item {
     let id = format!("dependants_{}", pair.name);
     let title = format!("{}: nothing hangs on the legacy table any more", pair.name);
     let found = match sql::dependants(connection, pair).await {

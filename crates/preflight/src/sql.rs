@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use sqlx::AssertSqlSafe;
-use sqlx::postgres::PgConnection;
 
 use cutover_ground::config::TablePair;
+use cutover_ground::pg::Shared;
 
 /// What went wrong, in words: an item of a checklist shows it.
 type Checked<T> = Result<T, String>;
@@ -14,19 +14,19 @@ fn told(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-pub(super) async fn version(connection: &mut PgConnection) -> Checked<i32> {
-    let asked = "SELECT current_setting('server_version_num')::int";
-    sqlx::query_scalar(asked).fetch_one(connection).await.map_err(told)
+pub(super) async fn version(connection: &mut Shared) -> Checked<i32> {
+    let asked = sqlx::query_as("SELECT current_setting('server_version_num')::int");
+    connection.one(asked).await.map(|(version,)| version).map_err(told)
 }
 
 /// What kind of relation both sides are, and how many leaves the twin has.
 pub(super) async fn kinds(
-    connection: &mut PgConnection,
+    connection: &mut Shared,
     pair: &TablePair,
 ) -> Checked<(Option<String>, Option<String>, i64)> {
     let legacy = pair.legacy_name().map_err(told)?.to_string();
     let twin = pair.partitioned_name().map_err(told)?.to_string();
-    sqlx::query_as(KINDS).bind(legacy).bind(twin).fetch_one(connection).await.map_err(told)
+    connection.one(sqlx::query_as(KINDS).bind(legacy).bind(twin)).await.map_err(told)
 }
 
 const KINDS: &str = "SELECT
@@ -36,30 +36,31 @@ const KINDS: &str = "SELECT
 
 /// `tgenabled` of the trigger; `None` if there is none of that name.
 pub(super) async fn trigger_state(
-    connection: &mut PgConnection,
+    connection: &mut Shared,
     pair: &TablePair,
     trigger: &str,
 ) -> Checked<Option<String>> {
     let legacy = pair.legacy_name().map_err(told)?.to_string();
-    let asked = sqlx::query_scalar(TRIGGER_STATE).bind(legacy).bind(trigger.to_owned());
-    asked.fetch_optional(connection).await.map_err(told)
+    let asked = sqlx::query_as(TRIGGER_STATE).bind(legacy).bind(trigger.to_owned());
+    let found: Vec<(String,)> = connection.all(asked).await.map_err(told)?;
+    Ok(found.into_iter().next().map(|(state,)| state))
 }
 
 const TRIGGER_STATE: &str = "SELECT tgenabled::text FROM pg_catalog.pg_trigger
      WHERE tgrelid = to_regclass($1) AND tgname = $2";
 
 /// Rows of both sides on one snapshot.
-pub(super) async fn counts(connection: &mut PgConnection, pair: &TablePair) -> Checked<(i64, i64)> {
+pub(super) async fn counts(connection: &mut Shared, pair: &TablePair) -> Checked<(i64, i64)> {
     let legacy = pair.legacy_name().map_err(told)?;
     let twin = pair.partitioned_name().map_err(told)?;
     let statement =
         format!("SELECT (SELECT count(*) FROM {legacy}), (SELECT count(*) FROM {twin})");
-    sqlx::query_as(AssertSqlSafe(statement)).fetch_one(connection).await.map_err(told)
+    connection.one(sqlx::query_as(AssertSqlSafe(statement))).await.map_err(told)
 }
 
 /// How often a row stands on each side.
 pub(super) async fn sides(
-    connection: &mut PgConnection,
+    connection: &mut Shared,
     pair: &TablePair,
     id: i64,
 ) -> Checked<(i64, i64)> {
@@ -69,25 +70,24 @@ pub(super) async fn sides(
         "SELECT (SELECT count(*) FROM {legacy} WHERE id = $1),
                 (SELECT count(*) FROM {twin} WHERE id = $1)"
     );
-    sqlx::query_as(AssertSqlSafe(statement)).bind(id).fetch_one(connection).await.map_err(told)
+    connection.one(sqlx::query_as(AssertSqlSafe(statement)).bind(id)).await.map_err(told)
 }
 
 /// When the server last archived its log, by its own word.
-pub(super) async fn archived_at(connection: &mut PgConnection) -> Checked<Option<SystemTime>> {
+pub(super) async fn archived_at(connection: &mut Shared) -> Checked<Option<SystemTime>> {
     let asked = "SELECT extract(epoch FROM last_archived_time)::float8
                    FROM pg_catalog.pg_stat_archiver";
-    let epoch_s: Option<f64> =
-        sqlx::query_scalar(asked).fetch_one(connection).await.map_err(told)?;
+    let (epoch_s,): (Option<f64>,) = connection.one(sqlx::query_as(asked)).await.map_err(told)?;
     Ok(epoch_s.map(|epoch_s| SystemTime::UNIX_EPOCH + Duration::from_secs_f64(epoch_s)))
 }
 
 /// Small orgs, newest first, by the handbook's own statement.
 pub(super) async fn pilots(
-    connection: &mut PgConnection,
+    connection: &mut Shared,
     fewer_than: i64,
     limit: i64,
 ) -> Checked<Vec<(i64, String, i64)>> {
-    sqlx::query_as(PILOTS).bind(fewer_than).bind(limit).fetch_all(connection).await.map_err(told)
+    connection.all(sqlx::query_as(PILOTS).bind(fewer_than).bind(limit)).await.map_err(told)
 }
 
 const PILOTS: &str = "SELECT id, name, transaction_count
@@ -106,10 +106,10 @@ pub(super) struct Sizes {
     pub largest_bytes: i64,
 }
 
-pub(super) async fn sizes(connection: &mut PgConnection, pair: &TablePair) -> Checked<Sizes> {
+pub(super) async fn sizes(connection: &mut Shared, pair: &TablePair) -> Checked<Sizes> {
     let legacy = pair.legacy_name().map_err(told)?.to_string();
     let twin = pair.partitioned_name().map_err(told)?.to_string();
-    let asked = sqlx::query_as(SIZES).bind(legacy).bind(twin).fetch_one(connection).await;
+    let asked = connection.one(sqlx::query_as(SIZES).bind(legacy).bind(twin)).await;
     let (legacy_bytes, twin_bytes, leaves, largest, largest_bytes) = asked.map_err(told)?;
     Ok(Sizes { legacy_bytes, twin_bytes, leaves, largest, largest_bytes })
 }
@@ -126,7 +126,7 @@ SELECT pg_total_relation_size(to_regclass($1)) AS legacy_bytes,
 
 /// What would break if the legacy table were dropped, and whether that is certain.
 pub(super) async fn dependants(
-    connection: &mut PgConnection,
+    connection: &mut Shared,
     pair: &TablePair,
 ) -> Checked<Vec<(String, bool)>> {
     let legacy = pair.legacy_name().map_err(told)?.to_string();
@@ -134,9 +134,6 @@ pub(super) async fn dependants(
     if kinds(connection, pair).await?.0.is_none() {
         return Err(format!("{legacy} is not there"));
     }
-    sqlx::query_as(include_str!("dependants.sql"))
-        .bind(legacy)
-        .fetch_all(connection)
-        .await
-        .map_err(told)
+    let asked = sqlx::query_as(include_str!("dependants.sql")).bind(legacy);
+    connection.all(asked).await.map_err(told)
 }

@@ -6,8 +6,6 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use sqlx::Connection;
-
 use super::component::Component;
 use super::guard::Guard;
 use super::ports::Attempts;
@@ -90,9 +88,7 @@ async fn proven(guard: &Guard, behind: &Behind, port: u16) -> Result<Pooled> {
         replica: behind.replica.map(|_| postgres::url(guard, port, REPLICA_DATABASE)),
     };
     for url in std::iter::once(&pooled.primary).chain(&pooled.replica) {
-        let connection = pg::connect(url).await?;
-        // It has served its purpose whether or not it closes politely.
-        let _ = connection.close().await;
+        pg::Shared::connect(url, START_LIMIT).await?.close().await;
     }
     Ok(pooled)
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::component::Component;
 use super::process::{ProcessId, World};
 use cutover_error::{Context, Error, Result};
+use cutover_ground::run_folder::hex;
 use cutover_ground::whole_file::WholeFile;
 
 /// Name of the file in the rig's folder.
@@ -150,7 +151,7 @@ pub(super) fn random_hex(bytes: usize) -> Result<String> {
     fs::File::open("/dev/urandom")
         .and_then(|mut source| source.read_exact(&mut buffer))
         .or_run("cannot read /dev/urandom", "")?;
-    Ok(buffer.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&buffer))
 }
 
 #[cfg(test)]

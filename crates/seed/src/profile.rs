@@ -10,6 +10,7 @@ use super::vocabulary;
 use cutover_error::{Context, Error, Result, toml_message};
 use cutover_ground::config::TablePair;
 use cutover_ground::pg::QualifiedName;
+use cutover_ground::run_folder::hex;
 
 /// A description of the data as its owner writes it (TOML); see `fixtures/finance.seed.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -196,6 +197,6 @@ impl Profile {
                 hash.update(vocabulary::text(&choice.from, &self.folder)?.as_bytes());
             }
         }
-        Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex(&hash.finalize()[..8]))
     }
 }

@@ -1,6 +1,7 @@
 //! Every statement of this act.
 
 use super::plan::Table;
+use cutover_evidence::trigger::TriggerState;
 use cutover_ground::pg::{QualifiedName, quote_ident};
 
 /// Whole runs are kept apart, and shards together, by a lock on this number ("cutoseed").
@@ -141,12 +142,8 @@ pub fn disable_trigger(table: &str, trigger: &str) -> String {
 
 /// Gives a trigger the state back that it had (`O`, `A` or `R` of `pg_trigger.tgenabled`).
 pub fn enable_trigger(table: &str, trigger: &str, state: &str) -> String {
-    let word = match state {
-        "A" => "ENABLE ALWAYS",
-        "R" => "ENABLE REPLICA",
-        _ => "ENABLE",
-    };
-    format!("ALTER TABLE ONLY {table} {word} TRIGGER {trigger}")
+    let clause = TriggerState::of(state).unwrap_or(TriggerState::Origin).clause();
+    format!("ALTER TABLE ONLY {table} {clause} TRIGGER {trigger}")
 }
 
 /// Drops a constraint.

@@ -3,19 +3,25 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::PgConnection;
-
 use super::sql;
 use cutover_error::Result;
 use cutover_evidence::watch::Sample;
 use cutover_ground::config::Config;
-use cutover_ground::pg::{self, Lag};
+use cutover_ground::pg::{Lag, Shared};
 
 /// How long one look may take, the connection included.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the server works on it.
+const LOOK_LIMIT: Duration = Duration::from_secs(4);
 
 /// The figures of one look, in the order of the statement.
 type Figures = (i64, Option<i64>, Option<i64>, i64, i64, Option<i64>, i64);
+
+/// What a look at the database brought.
+pub(super) struct Seen {
+    at: Instant,
+    figures: Result<Figures, String>,
+}
 
 /// The database, and a connection to it for as long as it holds.
 pub(super) struct Database {
@@ -23,7 +29,7 @@ pub(super) struct Database {
     /// Of the pairs whose trigger the configuration names: legacy table, and the trigger.
     tables: Vec<String>,
     triggers: Vec<String>,
-    connection: Option<PgConnection>,
+    connection: Option<Shared>,
     lag: Lag,
     /// The most replicas that any look saw.
     most_replicas: i64,
@@ -42,20 +48,24 @@ impl Database {
         Ok(Self { url: url.to_owned(), tables, triggers, connection, lag, most_replicas: 0 })
     }
 
-    /// Adds to a look what the database says.
-    pub(super) async fn add_to(&mut self, look: &mut Sample) {
+    /// What the database says now.
+    pub(super) async fn look(&mut self) -> Seen {
         let at = Instant::now();
         let asked = tokio::time::timeout(DATABASE_TIMEOUT, self.ask()).await;
-        let (off, primary, replica, replicas, hidden, connections, max) =
-            match asked.unwrap_or_else(|_| Err("timeout".into())) {
-                Ok(figures) => figures,
-                Err(why) => {
-                    // Whatever is still on its way must not be taken for the next answer.
-                    self.connection = None;
-                    look.database_error = Some(why);
-                    return;
-                }
-            };
+        Seen { at, figures: asked.unwrap_or_else(|_| Err("timeout".into())) }
+    }
+
+    /// Adds it to a look.
+    pub(super) fn add(&mut self, Seen { at, figures }: Seen, look: &mut Sample) {
+        let (off, primary, replica, replicas, hidden, connections, max) = match figures {
+            Ok(figures) => figures,
+            Err(why) => {
+                // Whatever is still on its way must not be taken for the next answer.
+                self.connection = None;
+                look.database_error = Some(why);
+                return;
+            }
+        };
         look.triggers_off = (!self.triggers.is_empty()).then(|| off.unsigned_abs());
         let lag_s =
             primary.zip(replica).map(|(primary, replica)| self.lag.seen(at, primary, replica));
@@ -71,17 +81,14 @@ impl Database {
     }
 
     async fn ask(&mut self) -> Result<Figures, String> {
-        let message = |error: sqlx::Error| error.to_string();
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => {
-                let fresh = pg::connect_reading(&self.url).await;
-                let mut fresh = fresh.map_err(|error| error.to_string())?;
-                sqlx::raw_sql(sql::SESSION).execute(&mut fresh).await.map_err(message)?;
-                none.insert(fresh)
+                let fresh = Shared::connect(&self.url, LOOK_LIMIT).await;
+                none.insert(fresh.map_err(|error| error.to_string())?)
             }
         };
         let asked = sqlx::query_as(sql::LOOK).bind(&self.tables).bind(&self.triggers);
-        asked.fetch_one(connection).await.map_err(message)
+        connection.one(asked).await.map_err(|error| error.to_string())
     }
 }

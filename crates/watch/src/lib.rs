@@ -27,15 +27,20 @@ use alerts::Alerts;
 use cutover_error::{Context, Result};
 use cutover_evidence::limits::Limits;
 use cutover_evidence::policy::thresholds;
-use cutover_evidence::watch::{AlarmLevel, Metric};
+use cutover_evidence::watch::{Alarm, AlarmLevel, Metric};
 use cutover_ground::act::{ActContext, Event};
 use cutover_ground::config::Config;
 use cutover_ground::http::without_secrets;
+use cutover_ground::own_file;
+use cutover_ground::run_folder::Place;
 use poll::Poll;
 use view::View;
 
 /// The file of the looks, a line each, in the order in which they were taken.
 const FILE: &str = "watch.jsonl";
+
+/// How long telling of the alarms of one look may take.
+const TELL_LIMIT: Duration = Duration::from_secs(20);
 
 /// How to watch.
 #[derive(Debug, Clone)]
@@ -84,11 +89,10 @@ pub async fn watch(
 ) -> Result<Summary> {
     let path = out.join(FILE);
     let place = format!("cannot write {}", path.display());
-    std::fs::create_dir_all(out).or_usage(&place, "give --out a writable folder")?;
-    let file = std::fs::File::options().create(true).append(true).open(&path);
-    let mut file = file.or_usage(&place, "give --out a writable folder")?;
     let source = without_secrets(base_url);
     let mut poll = Poll::new(config, base_url, options.database_url.as_deref())?;
+    let _folder = Place::make_own(out)?;
+    let mut file = own_file::append(&path).or_usage(&place, "give --out a folder of its own")?;
     let thresholds = thresholds(&Limits { own: &config.limits, phase: None });
     let (mut alerts, mut view) = (Alerts::new(thresholds.clone()), View::new(thresholds));
     let mut summary = Summary::default();
@@ -104,7 +108,10 @@ pub async fn watch(
             () = tokio::time::sleep_until(due.into()) => {}
         }
         let at = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
-        let mut look = poll.look().await;
+        let mut look = tokio::select! {
+            () = context.stop.cancelled() => break,
+            look = poll.look() => look,
+        };
         look.base_url = Some(source.clone());
         look.at = at;
         let changes = alerts.take(&look);
@@ -118,11 +125,10 @@ pub async fn watch(
             if change.level == AlarmLevel::Critical {
                 summary.reasons.push(format!("{}: {}", look.at, change.text()));
             }
-            for notify in &options.notify {
-                if let Err(why) = notify.tell(change, &source).await {
-                    context.note(format!("nobody was told of it: {why}"));
-                }
-            }
+        }
+        let told = tokio::time::timeout(TELL_LIMIT, tell(options, &changes, &source, context));
+        if told.await.is_err() {
+            context.note("not everybody was told in time: the webhooks are too slow");
         }
         let mut line = serde_json::to_string(&look).or_run(&place, "")?;
         line.push('\n');
@@ -138,4 +144,14 @@ pub async fn watch(
     context.emit(Event::Finished);
     summary.open = alerts.open();
     Ok(summary)
+}
+
+/// Tells everybody of what has changed.
+async fn tell(options: &Options, changes: &[Alarm], source: &str, context: &ActContext) {
+    for (change, notify) in changes.iter().flat_map(|c| options.notify.iter().map(move |n| (c, n)))
+    {
+        if let Err(why) = notify.tell(change, source).await {
+            context.note(format!("nobody was told of it: {why}"));
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What a look says of each metric that is watched.
 
 use cutover_evidence::watch::{Metric, Sample};
+use cutover_ground::http::Failure;
 
 /// What a look says of a metric; `None` if nobody said.
 pub(super) fn value(metric: Metric, sample: &Sample) -> Option<f64> {
@@ -17,7 +18,11 @@ pub(super) fn value(metric: Metric, sample: &Sample) -> Option<f64> {
         Metric::Connections => percent(sample.connections, sample.connections_max),
         Metric::Health => sample.system_status.as_deref().map(steps_from_healthy),
         Metric::PlatformAlerts => sample.critical_alerts.map(|count| count as f64),
-        Metric::Silence => Some(f64::from(sample.error.is_some())),
+        // That we had no file handle or port left says nothing of the platform.
+        Metric::Silence => {
+            let silent = sample.error.as_ref().is_some_and(|why| why != Failure::Local.name());
+            Some(f64::from(silent))
+        }
         Metric::DatabaseSilence => Some(f64::from(sample.database_error.is_some())),
     }
     .filter(|value| value.is_finite())

@@ -10,14 +10,17 @@ use url::Url;
 use super::database::Database;
 use super::reads::OwnReads;
 use cutover_error::Result;
+use cutover_error::foreign::value;
 use cutover_evidence::observation::still_filling;
 use cutover_evidence::policy::LOOKUPS_ENOUGH;
 use cutover_evidence::watch::Sample;
 use cutover_ground::config::Config;
-use cutover_ground::http::{Site, TrustedRoots};
+use cutover_ground::http::{Failure, Site, TrustedRoots};
 
 /// How long one answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long all answers of one look may take.
+const LOOK_LIMIT: Duration = Duration::from_secs(8);
 /// Reads of our own at each look.
 const READS: i64 = 25;
 /// Looks over which the hit rate is taken, and look-ups below which it says nothing.
@@ -48,17 +51,33 @@ impl Poll {
     }
 
     pub(super) async fn look(&mut self) -> Sample {
-        let mut look = match self.site.json("/monitoring/unified/metrics").await {
+        let database = self.database.as_mut();
+        let of_database = async {
+            match database {
+                Some(database) => Some(database.look().await),
+                None => None,
+            }
+        };
+        let (site, header) = (&mut self.site, self.header.as_str());
+        // However slow the answers, a look is over in time.
+        site.limit_to(LOOK_LIMIT);
+        let of_platform = async {
+            let said = site.json("/monitoring/unified/metrics").await;
+            (said, read(site, header, self.test_org).await)
+        };
+        let ((said, read), seen) = tokio::join!(of_platform, of_database);
+        let mut look = match said {
             Ok(said) => self.interpret(&said),
             Err(why) => Sample { error: Some(why), ..Sample::default() },
         };
-        let (routed, partitioned) = self.read().await;
+        let Read { routed, partitioned, took } = read;
+        self.reads.take(&took);
         (look.routed_requests, look.routed_partitioned) = (Some(routed), Some(partitioned));
         look.error_rate_percent = self.reads.error_rate_percent();
         look.p95_ms = self.reads.p95_us().map(|us| us as f64 / 1000.0);
         look.p95_more_percent = self.reads.p95_more_percent();
-        if let Some(database) = &mut self.database {
-            database.add_to(&mut look).await;
+        if let Some((database, seen)) = self.database.as_mut().zip(seen) {
+            database.add(seen, &mut look);
         }
         look
     }
@@ -102,27 +121,42 @@ impl Poll {
         let (hits, lookups) = (newest.0.checked_sub(oldest.0)?, newest.1 - oldest.1);
         (lookups >= LOOKUPS_ENOUGH).then(|| hits as f64 * 100.0 / lookups as f64)
     }
+}
 
-    /// A few reads of our own; how many said which side they came from, and how many of those the
-    /// partitioned one.
-    async fn read(&mut self) -> (u64, u64) {
-        let (mut routed, mut partitioned) = (0, 0);
-        let mut reads = Vec::new();
-        for number in 0..READS {
-            let path = format!("/finance/revenue?orgId={}&limit=20", self.test_org + number);
-            let sent = Instant::now();
-            let answer = self.site.send(Method::GET, &path, "", &[]).await.ok();
-            let good = answer.filter(|answer| (200..300).contains(&answer.status));
-            let took_us = sent.elapsed().as_micros() as u64;
-            if let Some(side) = good.as_ref().and_then(|good| good.headers.get(&self.header)) {
-                routed += 1;
-                partitioned += u64::from(side.as_bytes() == b"partitioned");
-            }
-            reads.push(good.map(|_| took_us));
+/// What a few reads of our own brought.
+#[derive(Default)]
+struct Read {
+    /// Those that said which side they came from.
+    routed: u64,
+    /// Of these, from the partitioned one.
+    partitioned: u64,
+    /// Microseconds of each, `None` if it failed.
+    took: Vec<Option<u64>>,
+}
+
+/// Reads as long as the look lasts.
+async fn read(site: &mut Site, header: &str, first_org: i64) -> Read {
+    let mut read = Read::default();
+    for org in first_org..first_org + READS {
+        if site.is_over() {
+            break;
         }
-        self.reads.take(&reads);
-        (routed, partitioned)
+        let path = format!("/finance/revenue?orgId={org}&limit=20");
+        let sent = Instant::now();
+        let answer = site.send(Method::GET, &path, "", &[]).await;
+        if let Err(Failure::Local) = answer {
+            // For want of a file handle or port of our own: no word about the platform.
+            continue;
+        }
+        let good = answer.ok().filter(|answer| (200..300).contains(&answer.status));
+        let took_us = sent.elapsed().as_micros() as u64;
+        if let Some(side) = good.as_ref().and_then(|good| good.headers.get(header)) {
+            read.routed += 1;
+            read.partitioned += u64::from(side.as_bytes() == b"partitioned");
+        }
+        read.took.push(good.map(|_| took_us));
     }
+    read
 }
 
 /// Of the pools that are named, the one with the largest share in use.
@@ -138,9 +172,9 @@ fn fullest_pool(said: &Value) -> Option<(u64, u64)> {
 /// A look in one line.
 pub(super) fn words(look: &Sample) -> String {
     if let Some(why) = &look.error {
-        return format!("no answer: {why}");
+        return format!("no answer: {}", value(why));
     }
-    let status = look.system_status.as_deref().unwrap_or("says nothing of its status");
+    let status = value(look.system_status.as_deref().unwrap_or("says nothing of its status"));
     let p95 = look.p95_ms.map_or("not known yet".to_owned(), |p95| format!("{p95:.1} ms"));
     format!("{status} · p95 of our reads {p95} · alarms {}", look.alarms.len())
 }

@@ -1,8 +1,5 @@
 //! What the watch asks of the database.
 
-/// A look must neither wait for others nor keep them waiting.
-pub(super) const SESSION: &str = "SET statement_timeout = '4s'; SET lock_timeout = '100ms'";
-
 /// How many of the triggers, each by its legacy table and its name, do not work; where the server stands
 /// in its log, and where the replica farthest behind has come, in bytes (a server that is a replica
 /// itself cannot tell); how many replicas there are, and how many whose state the role may not see;

@@ -1,10 +1,10 @@
 //! `cutover check-config`: what each act would do on this target, without doing it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
-use sqlx::Connection;
 
 use crate::cli::{Exit, Printer, TargetArgs, intents};
 use crate::config::{
@@ -184,9 +184,13 @@ fn routed(routing: &RoutingConfig) -> String {
     }
 }
 
+/// How long the server may work on one question.
+const LOOK_LIMIT: Duration = Duration::from_secs(30);
+
 /// What the pairs' tables are in the database.
 async fn look(config: &Config, url: &str) -> Result<Vec<Seen>> {
-    let mut connection = pg::connect_reading(url).await?;
+    let mut shared = pg::Shared::connect(url, LOOK_LIMIT).await?;
+    let mut connection = shared.look().await?;
     let mut pairs = Vec::new();
     for pair in &config.tables {
         let mut tables = Vec::new();
@@ -220,7 +224,7 @@ async fn look(config: &Config, url: &str) -> Result<Vec<Seen>> {
         }
         pairs.push(Seen { name: pair.name.clone(), tables });
     }
-    // Nothing was changed; how the goodbye fares changes nothing.
-    drop(connection.close().await);
+    connection.commit().await.map_err(|error| pg::failure("cannot look to the end", &error))?;
+    shared.close().await;
     Ok(pairs)
 }

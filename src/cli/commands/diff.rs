@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Exit, Printer, TargetArgs, intents, values};
 use crate::config::{Config, WritingAct};
+use crate::error::foreign::{self, value};
 use crate::error::{Context, Error, Result};
 use crate::evidence::finding::{DiffEvidence, Finding, Severity};
 use crate::evidence::run_record::{Act, ActKind, RunRecord};
@@ -163,15 +164,13 @@ pub async fn run(args: DiffArgs, printer: &Printer, stop: CancellationToken) -> 
         stall_timeout: args.stall_timeout,
         ..diff::Options::default()
     };
+    pg::refuse_pooler(Some(database_url)).await?;
     let out = args.target.out.clone().unwrap_or_else(default_folder);
     let folder = RunFolder::reuse(&out, is_comparison)?;
     let context = printer.context(stop);
     let mut record = rehearsal::begin_record(&folder, &config, None, args.target.rng_seed);
+    rehearsal::note_triggers(&mut record, &config, database_url).await;
     let outcome = diff::run(database_url, &config.tables, &options, &out, &context).await;
-    if outcome.is_err() {
-        // Removes it only if nothing is in it.
-        let _ = std::fs::remove_dir(&out);
-    }
     let evidence = outcome?;
     record.target.database = Some(pg::describe(database_url));
     record.duration_s = evidence.duration_s;
@@ -314,9 +313,11 @@ fn line(finding: &Finding) -> String {
         (Some(org), _) => {
             let key = finding.key.iter();
             let key: Vec<String> = key
-                .map(|(name, value)| format!("{name}={}", value.as_deref().unwrap_or("NULL")))
+                .map(|(name, of_row)| {
+                    format!("{name}={}", value(of_row.as_deref().unwrap_or("NULL")))
+                })
                 .collect();
-            format!("{} org {org} {}", finding.table, key.join(" "))
+            format!("{} org {} {}", finding.table, value(org), key.join(" "))
         }
         (None, Some(Severity::Advice)) => format!("{} advice", finding.table),
         (None, _) => finding.table.clone(),
@@ -326,18 +327,14 @@ fn line(finding: &Finding) -> String {
         let _ = write!(text, ": {detail}");
     }
     for column in &finding.columns {
-        let value = |side: &Option<std::collections::BTreeMap<String, Option<String>>>| {
-            let value = side.as_ref().and_then(|row| row.get(column).cloned()).flatten();
-            value.unwrap_or_else(|| "NULL".into())
+        let of = |side: &Option<std::collections::BTreeMap<String, Option<String>>>| {
+            let found = side.as_ref().and_then(|row| row.get(column)?.as_deref());
+            value(found.unwrap_or("NULL"))
         };
         if finding.legacy.is_some() {
-            let _ = write!(
-                text,
-                "; {column} {} ≠ {}",
-                value(&finding.legacy),
-                value(&finding.partitioned)
-            );
+            let _ =
+                write!(text, "; {column} {} ≠ {}", of(&finding.legacy), of(&finding.partitioned));
         }
     }
-    text
+    foreign::line(&text).into_owned()
 }

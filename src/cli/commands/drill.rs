@@ -11,6 +11,7 @@ use crate::error::{Context, Error, Result};
 use crate::evidence::drill::Drill;
 use crate::evidence::fault::PlantedFault;
 use crate::evidence::verdict::{Action, Decision};
+use crate::pg;
 use crate::rehearsal::{self, DrillOptions, FaultOptions};
 use crate::run_folder::RunFolder;
 
@@ -76,13 +77,9 @@ pub async fn run(args: DrillArgs, printer: &Printer, stop: CancellationToken) ->
     let place = intents::place(target.map(|(url, _)| url.as_str()), target.map(|(_, url)| url));
     let changes: Vec<_> = target.map(|_| intents::drill(&args.names)).into_iter().collect();
     intents::announce(printer, &options.config.environment, &place, &changes, &[])?;
+    pg::refuse_pooler(target.map(|(url, _)| url.as_str())).await?;
     let folder = RunFolder::create(args.target.out.as_deref())?;
-    let outcome = rehearsal::drill(&options, &folder, &printer.context(stop)).await;
-    if outcome.is_err() {
-        // Removes it only if nothing is in it.
-        let _ = std::fs::remove_dir(folder.path());
-    }
-    let drills = outcome?;
+    let drills = rehearsal::drill(&options, &folder, &printer.context(stop)).await?;
     for drill in &drills {
         printer.result(&line(drill));
     }
@@ -119,12 +116,7 @@ async fn plant_faults(
         executable: std::env::current_exe().or_run("cannot find this program's own path", "")?,
     };
     let folder = RunFolder::create(args.target.out.as_deref())?;
-    let outcome = rehearsal::plant_faults(&options, &folder, &printer.context(stop)).await;
-    if outcome.is_err() {
-        // Removes it only if nothing is in it.
-        let _ = std::fs::remove_dir(folder.path());
-    }
-    let faults = outcome?;
+    let faults = rehearsal::plant_faults(&options, &folder, &printer.context(stop)).await?;
     for fault in &faults {
         printer.result(&score(fault));
     }

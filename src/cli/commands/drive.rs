@@ -26,7 +26,7 @@ use crate::rehearsal::{self, LoadShape, Overrides, Profile};
 use crate::routing::Switch;
 use crate::run_folder::RunFolder;
 use crate::scenario::{FINANCE, Plan, Scenario};
-use crate::{drive, gate};
+use crate::{drive, gate, pg};
 
 /// Arguments of `drive`.
 #[derive(Debug, Args)]
@@ -146,7 +146,7 @@ impl DriveArgs {
     }
 
     /// What `--find-capacity` looks for.
-    fn search(&self, modes: &[Side], config: &Config) -> Result<CapacityOptions> {
+    fn search(&self, modes: &[Side], config: &Config, switch: &Switch) -> Result<CapacityOptions> {
         let values::Rate::PerSecond(first_per_s) = self.rate else {
             let what = "--rate max: a search of the capacity begins at a rate";
             return Err(Error::usage(what, "give a number, or leave --find-capacity out"));
@@ -164,7 +164,7 @@ impl DriveArgs {
             step: self.capacity_step,
             warm_up: settle.max(Duration::from_secs(1)),
             precision: CAPACITY_PRECISION,
-            most_connections: MOST_CONNECTIONS.max(self.connections),
+            most_connections: drive::room_for(MOST_CONNECTIONS.max(self.connections), switch),
             orgs: self.orgs,
             rng_seed: self.target.rng_seed,
         })
@@ -253,21 +253,21 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
     let intents = intents::drive(&scenario, &config);
     intents::announce(printer, &config.environment, &place, &intents, &left_out)?;
     let (modes, rng_seed) = (args.modes(&config.routing)?, args.target.rng_seed);
-    let search = args.find_capacity.then(|| args.search(&modes, &config)).transpose()?;
+    let search = || args.search(&modes, &config, &switch);
+    let search = args.find_capacity.then(search).transpose()?;
     let load = args.load(&config.routing, &modes)?;
     let plan = Plan::new(&scenario, &load.plan_options(&modes, args.orgs, rng_seed))?;
+    drive::make_room(load.connections, &switch)?;
+    pg::refuse_pooler(database_url).await?;
     let folder = RunFolder::create(args.target.out.as_deref())?;
     let mut record = rehearsal::begin_record(&folder, &config, Some(&scenario), rng_seed);
     record.left_out = left_out;
     record.target.base_url = Some(without_secrets(&base_url));
-    record.target.database = database_url.map(crate::pg::describe);
+    record.target.database = database_url.map(pg::describe);
     // What a load that is killed leaves behind must say so.
     folder.write_record(&record)?;
     let context = printer.context(stop);
-    let org_sizes = match database_url {
-        Some(url) => rehearsal::sizes_of_orgs(&config, url, &context).await,
-        None => None,
-    };
+    let org_sizes = rehearsal::sizes_of_orgs(&config, database_url, &context).await;
     let options = args.options(&load, &config, org_sizes);
     if let Some(search) = search {
         let (record, target) = ((folder, record), (scenario, switch));
@@ -315,7 +315,8 @@ pub async fn run(args: DriveArgs, printer: &Printer, stop: CancellationToken) ->
 
 /// The error of a load of which not one request succeeded.
 fn in_vain(drive: &DriveEvidence, base_url: &Url) -> Option<Error> {
-    if drive.requests > drive.errors {
+    // What could not be sent says nothing of the platform.
+    if drive.requests > drive.errors || drive.own_want > 0 {
         return None;
     }
     let kinds: Vec<&str> = drive.errors_by_kind.keys().map(String::as_str).collect();

@@ -216,7 +216,8 @@ async fn judge(args: &GateArgs, noted: Option<Noted>, printer: &Printer) -> Resu
     if !record.altered.is_empty() || refused.is_some() {
         // A fresh digest would make the alteration look like the original.
         printer.note("the verdict is not stored: the record is left as it was found");
-    } else if let Err(error) = run_folder::write_record(&args.run_dir, &record)
+    } else if let Err(error) = run_folder::trusted(&args.run_dir)
+        .and_then(|()| run_folder::write_record(&args.run_dir, &record))
         // The pages say what the record says.
         .and_then(|()| report::write(&args.run_dir, &record))
     {

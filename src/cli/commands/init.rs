@@ -9,8 +9,9 @@ use serde_json::json;
 
 use crate::cli::{Exit, Printer};
 use crate::config::Config;
+use crate::error::foreign::line;
 use crate::error::{Context, Error, Result};
-use crate::run_folder::{make_writable, write_whole};
+use crate::run_folder::{Place, write_whole};
 use crate::scenario::{FromLog, LogOptions, Scenario, Summary, from_log};
 use crate::{discover, pg, seed};
 
@@ -106,14 +107,14 @@ async fn of_database(
         seed::Profile::parse_text("the new seed.toml", &texts[1])?;
     }
     Scenario::parse("the new scenario.toml", &texts[2])?;
-    make_writable(&folder)?;
+    let _folder = Place::make(&folder)?;
     // Whoever came meanwhile is not overwritten either.
     not_there(args, &paths)?;
     for (path, text) in paths.iter().zip(&texts) {
         write_whole(path, text.as_bytes())?;
     }
     let mut lines = vec![format!("{}: {} table pairs", found.database, found.pairs.len())];
-    lines.extend(found.told());
+    lines.extend(found.told().iter().map(|told| line(told).into_owned()));
     lines.extend(told);
     let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
     lines.push(format!("written: {}", names.join(", ")));

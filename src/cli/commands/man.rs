@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::cli::{Cli, Exit, Printer};
 use crate::error::{Context, Error, Result};
-use crate::run_folder::{make_writable, write_whole};
+use crate::run_folder::{Place, write_whole};
 
 /// Arguments of `man`.
 #[derive(Debug, Args)]
@@ -30,7 +30,7 @@ pub fn run(args: &ManArgs, printer: &Printer) -> Result<Exit> {
     root.build();
     let mut written = Vec::new();
     if let Some(folder) = &args.out {
-        make_writable(folder)?;
+        let _folder = Place::make(folder)?;
         write_pages(&root, folder, &mut written)?;
         for path in &written {
             printer.result(&path.display().to_string());

@@ -67,6 +67,7 @@ pub async fn run(args: &MergeArgs, printer: &Printer, stop: CancellationToken) -
         false => diff::Shards::new(parts).map(Some),
     });
     let (before, after) = (before?, after?);
+    pg::refuse_pooler(database_url).await?;
     let folder = RunFolder::create(args.out.as_deref())?;
     let mut record = merged(&runs, &folder);
     record.diff_before = put_together(before, &folder.path().join("before"))?;

@@ -7,11 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Exit, Printer, TargetArgs, intents, values};
 use crate::config::WritingAct;
+use crate::error::foreign::line;
 use crate::error::{Context, Result};
 use crate::evidence::checklist::Checklist;
 use crate::evidence::verdict::State;
 use crate::preflight::{self, Milestone, PilotOptions};
-use crate::run_folder::{make_writable, write_whole};
+use crate::run_folder::{Place, write_whole};
 
 /// Arguments of `preflight` and `smoke`.
 #[derive(Debug, Args)]
@@ -81,7 +82,7 @@ pub async fn preflight(
     }
     let place = intents::place(Some(database_url), Some(&base_url));
     intents::announce(printer, &config.environment, &place, &changes, &left_out)?;
-    args.target.out.as_deref().map_or(Ok(()), make_writable)?;
+    let _folder = args.target.out.as_deref().map(Place::make_own).transpose()?;
     let context = printer.context(stop);
     let list = preflight::preflight(&config, database_url, &base_url, &context).await?;
     show(&list, args.target.out.as_deref(), printer)
@@ -100,7 +101,7 @@ pub async fn smoke(
     let base_url = args.target.required_base_url(&config)?;
     let (place, changes) = (intents::place(None, Some(&base_url)), [intents::test_rows(&config)]);
     intents::announce(printer, &config.environment, &place, &changes, &[])?;
-    args.target.out.as_deref().map_or(Ok(()), make_writable)?;
+    let _folder = args.target.out.as_deref().map(Place::make_own).transpose()?;
     let list = preflight::smoke(&config, &base_url, &printer.context(stop)).await?;
     show(&list, args.target.out.as_deref(), printer)
 }
@@ -119,7 +120,7 @@ pub async fn post_rollout(
     let database_url = args.target.required_database_url()?;
     let place = intents::place(Some(database_url), Some(&base_url));
     intents::announce(printer, &config.environment, &place, &[], &[])?;
-    args.target.out.as_deref().map_or(Ok(()), make_writable)?;
+    let _folder = args.target.out.as_deref().map(Place::make_own).transpose()?;
     let milestone = match args.when {
         When::Day1 => Milestone::Day1,
         When::Week1 => Milestone::Week1,
@@ -139,7 +140,7 @@ fn show(list: &Checklist, out: Option<&Path>, printer: &Printer) -> Result<Exit>
             (State::Unknown, false) => "unknown",
             (State::Unknown, true) => "open",
         };
-        printer.result(&format!("{word:<8} {}: {}", item.title, item.seen));
+        printer.result(&line(&format!("{word:<8} {}: {}", item.title, item.seen)));
         if !item.advice.is_empty() {
             printer.result(&format!("         → {}", item.advice));
         }
@@ -167,7 +168,7 @@ pub async fn pilot(args: PilotArgs, printer: &Printer) -> Result<Exit> {
     intents::announce(printer, &environment, &place, &[], &[])?;
     let options = PilotOptions { fewer_than: args.fewer_than, orgs: args.orgs };
     let out = args.target.out.clone().unwrap_or_else(|| PathBuf::from("reports/pilot"));
-    make_writable(&out)?;
+    let _folder = Place::make_own(&out)?;
     let pilot = preflight::pilot(database_url, options).await?;
     let files = [
         ("pilot-orgs.txt", &pilot.list),

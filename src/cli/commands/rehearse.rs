@@ -12,7 +12,6 @@ use url::Url;
 use crate::cli::{Exit, NotifyArgs, Printer, TargetArgs, intents, values, verdict_text};
 use crate::config::{Config, Intent, RoutingConfig, RoutingKind, WritingAct};
 use crate::diff;
-use crate::drill;
 use crate::error::{Context, Error, Result};
 use crate::evidence::drive::Side;
 use crate::evidence::run_record::RunRecord;
@@ -22,6 +21,7 @@ use crate::routing::Switch;
 use crate::run_folder::{self, RunFolder};
 use crate::scenario::{FINANCE, Scenario};
 use crate::seed;
+use crate::{drill, drive, pg};
 
 /// Arguments of `rehearse`.
 #[derive(Debug, Args)]
@@ -79,7 +79,7 @@ pub struct RehearseArgs {
     /// the end
     #[arg(long)]
     pub full: bool,
-    /// Make the rig's platform go wrong from an increment on, for example 25=torn-write=5%
+    /// From an increment on the rig's platform goes wrong: 25=torn-write=5%
     #[arg(long, value_name = "PCT=NAME[=VALUE]", requires = "rollout", value_parser = planted)]
     pub plant: Vec<(f64, String)>,
     /// Looks at the load, its end included; the first that decides ends it [default: the profile's]
@@ -197,7 +197,7 @@ impl RehearseArgs {
         let seed_profile = self.seed_profile(&config, rig)?;
         let rig_url = Url::parse("http://127.0.0.1:1").expect("a URL");
         let base_url = target.as_ref().map_or(&rig_url, |(_, base_url)| base_url);
-        Switch::new(&config, base_url)?;
+        let switch = Switch::new(&config, base_url)?;
         let mut scenario = match &self.scenario {
             Some(path) => Scenario::read(path)?,
             None => Scenario::parse("the built-in finance scenario", FINANCE)?,
@@ -216,6 +216,7 @@ impl RehearseArgs {
         left_out.extend(intents::untried(&config.environment));
         let profile = rehearsal::Profile::from(self.profile);
         let load = self.load(&config.routing)?;
+        drive::make_room(load.connections, &switch)?;
         if let Some(baseline) = &self.baseline {
             // In an hour it would be too late to learn that there is nothing to read.
             run_folder::read_runs(baseline)?;
@@ -271,6 +272,7 @@ pub async fn run(args: RehearseArgs, printer: &Printer, stop: CancellationToken)
     let environment = &options.config.environment;
     intents::announce(printer, environment, &place, &changes, &options.left_out)?;
     let notifier = args.notify.resolve(&options.config)?;
+    pg::refuse_pooler(target.map(|(url, _)| url.as_str())).await?;
     let folder = RunFolder::create(args.target.out.as_deref())?;
     printer.note(&format!(
         "run {}: {} orgs, {}, rng_seed {}",

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::cli::{Exit, Printer};
 use crate::error::{Context, Error, Result};
 use crate::evidence::run_record::RunRecord;
-use crate::run_folder::{read_record, write_whole};
+use crate::run_folder::{read_record, trusted, write_whole};
 use crate::{gate, rehearsal, report};
 
 /// Arguments of `report`.
@@ -35,6 +35,7 @@ pub fn run(args: &ReportArgs, printer: &Printer) -> Result<Exit> {
         // Whatever verdict is written there, it no longer stands.
         gate::judge(&mut record);
     }
+    trusted(&args.run_dir)?;
     let written = write(&args.run_dir, &record)?;
     for path in &written {
         printer.result(&path.display().to_string());

@@ -97,6 +97,7 @@ pub async fn run(args: SeedArgs, printer: &Printer, stop: CancellationToken) -> 
         &intents,
         &[],
     )?;
+    pg::refuse_pooler(Some(url)).await?;
     let folder = args.target.out.as_deref().map(|out| RunFolder::create(Some(out))).transpose()?;
     if args.as_of.is_none() && (args.resume || args.shard.is_some()) {
         options.as_of = seed::recorded_as_of(url, &options).await?.unwrap_or(options.as_of);

@@ -162,6 +162,7 @@ async fn travel(
         let seed = fill(rehearsal, profile, folder, &database_url, context);
         run.record.manifest = Some(run.act(ActKind::Seed, seed).await?);
     }
+    record::note_triggers(&mut run.record, &rehearsal.config, &database_url).await;
     let replica_url = stack.as_ref().and_then(|stack| stack.urls().replica_url.clone());
     let config = rehearsal.config.clone();
     // A rig's platform ends with us.
@@ -214,7 +215,7 @@ async fn flag_off(
 ) -> Result<(Percentage, Option<ShareWatchdog>)> {
     let flag = Percentage::new(&options.rehearsal.config, &target.base_url)?;
     let watchdog = match target.watchdog.as_deref() {
-        Some(program) => Some(ShareWatchdog::start(program, &flag).await?),
+        Some(program) => Some(ShareWatchdog::start(program, &flag, Vec::new()).await?),
         None => None,
     };
     flag.set(0.0).await?;

@@ -301,3 +301,25 @@ async fn two_runs_do_not_share_a_folder() {
     assert_eq!(second.status.code(), Some(2), "{said}");
     assert!(said.contains("another run is writing into"), "{said}");
 }
+
+/// A table that is not there is a wrong configuration: nothing was touched, not even `reports/`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comparison_that_is_refused_by_what_the_database_holds_leaves_nothing() {
+    let database = support::database();
+    let desk = tempfile::tempdir().expect("a folder");
+    for more in
+        [&[][..], &["--out", "some/where"], &["--repair", "--wal", "--resume", "--out", "r"]]
+    {
+        let output = support::cutover()
+            .args(["diff", "--database-url", &database.url])
+            .args(more)
+            .current_dir(desk.path())
+            .output()
+            .expect("cutover runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{more:?}: {said}");
+        assert!(said.contains("there is no table"), "{said}");
+        let left = std::fs::read_dir(desk.path()).expect("our own folder").count();
+        assert_eq!(left, 0, "{more:?}: {said}");
+    }
+}

@@ -3,6 +3,7 @@
 mod cases;
 mod command;
 mod faults;
+mod hostile;
 mod live;
 mod log;
 mod probe;

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use cutover::act::ActContext;
+use cutover::error::Result;
 use cutover::http::{Site, TrustedRoots};
+use cutover::pg::Shared;
 use cutover::rig::{Component, Options, Stack};
 use hyper::Method;
 use nix::sys::signal::Signal;
@@ -60,13 +62,15 @@ async fn the_replica_follows_and_the_pooler_shares_sessions() {
     // Transaction mode: one session of the server serves two clients in turn.
     for url in [&pooler_url, &pooled_replica] {
         until_it_answers(url).await;
-        let mut one = cutover::pg::connect(url).await.expect("it answers");
-        let mut other = cutover::pg::connect(url).await.expect("it answers");
-        let session = "SELECT pg_backend_pid()::text";
-        assert_eq!(ask(&mut one, session).await, ask(&mut other, session).await);
+        let mut one = pooled(url).await.expect("it answers");
+        let mut other = pooled(url).await.expect("it answers");
+        assert_eq!(
+            session(&mut one).await.expect("idle"),
+            session(&mut other).await.expect("idle")
+        );
     }
     stack.stop_component(Component::Pgbouncer, false).expect("it ends");
-    assert!(cutover::pg::connect(&pooler_url).await.is_err());
+    assert!(pooled(&pooler_url).await.is_err());
     stack.start_component(Component::Pgbouncer, &context).await.expect("it comes back");
     assert_eq!(stack.urls().pgbouncer_url.as_deref(), Some(&*pooler_url));
     drop(replica);
@@ -74,12 +78,21 @@ async fn the_replica_follows_and_the_pooler_shares_sessions() {
     stack.stop().await.expect("the rig stops");
 }
 
+async fn pooled(url: &str) -> Result<Shared> {
+    Shared::connect(url, LIMIT).await
+}
+
+/// The process that serves.
+async fn session(shared: &mut Shared) -> sqlx::Result<(i32,)> {
+    shared.one(sqlx::query_as("SELECT pg_backend_pid()")).await
+}
+
 /// A pooler waits a second before it tries a server again that was gone.
 async fn until_it_answers(url: &str) {
     let end = Instant::now() + LIMIT;
     while Instant::now() < end {
-        let mut connection = cutover::pg::connect(url).await.expect("the pooler answers");
-        if sqlx::raw_sql("SELECT 1").execute(&mut connection).await.is_ok() {
+        let mut connection = pooled(url).await.expect("the pooler answers");
+        if session(&mut connection).await.is_ok() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -112,7 +112,7 @@ impl Checkpoints {
 
     fn start_reading(&self, path: &Path) -> Result<(BufReader<File>, Secret)> {
         let place = || format!("cannot resume from {}", path.display());
-        let file = File::open(path).or_usage(place(), HINT)?;
+        let file = cutover_ground::own_file::open(path).or_usage(place(), HINT)?;
         let left = file.metadata().and_then(|meta| meta.modified()).or_usage(place(), HINT)?;
         if left.elapsed().is_ok_and(|age| age > OLDEST) {
             let what = format!("--resume: {} was left more than a day ago", path.display());

@@ -277,7 +277,7 @@ impl Step<'_> {
             connections: options.connections as u64,
             requests: drive.requests,
             errors: drive.errors,
-            skipped: drive.skipped,
+            skipped: drive.skipped + drive.own_want,
             wrong_mode: drive.wrong_mode,
             p95_us: overall.response_us.p95,
             service_p95_us: overall.service_us.p95,

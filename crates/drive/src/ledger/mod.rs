@@ -236,6 +236,7 @@ impl Ledger {
         let answered = Answered { write: noted.write, at_us: self.now_us(), status, key };
         self.note(&match state {
             State::Ok => Note::Ok(answered),
+            State::Fail if outcome.is_own_want() => Note::Unsent(answered),
             State::Fail => Note::Fail(answered),
             State::Unknown => Note::Unknown(answered),
         });
@@ -368,6 +369,11 @@ impl Book {
 
 impl Noted {
     /// Puts the write's idempotency key on its request.
+    /// Whether it is sent under a key, and so applied once however often it is sent.
+    pub(super) fn is_keyed(&self) -> bool {
+        self.idempotency.is_some()
+    }
+
     pub(super) fn mark(&self, headers: &mut HeaderMap) {
         if let Some((name, value)) = &self.idempotency {
             headers.insert(name.clone(), value.clone());

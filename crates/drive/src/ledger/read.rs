@@ -2,7 +2,6 @@
 //! asks for: only writes without an answer are held while reading.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::File;
 use std::hash::Hasher;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -12,6 +11,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::State;
 use cutover_error::{Context, Error, Result};
 use cutover_evidence::ledger::{Answered, Columns, Note, SeenWrite, SentWrite};
+use cutover_ground::own_file;
 
 /// A write with what became of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -125,6 +125,7 @@ pub(super) fn part(path: &Path, part: u64, parts: u64) -> Result<Part> {
             Note::Fail(answered) => {
                 close(&mut open, State::Fail, answered).into_iter().for_each(&mut keep);
             }
+            Note::Unsent(answered) => drop(open.remove(&answered.write)),
             // It may be sent again, so it stays open.
             Note::Unknown(_) => {}
             Note::Retry(again) => {
@@ -162,7 +163,7 @@ fn close(open: &mut HashMap<u64, Write>, state: State, answered: Answered) -> Op
 /// before what it tells of was sent; anything else that is no note is damage.
 pub(super) fn for_each_note(path: &Path, mut take: impl FnMut(Note) -> Result<()>) -> Result<()> {
     let place = path.display();
-    let file = File::open(path).or_run(format!("cannot read {place}"), "")?;
+    let file = own_file::open(path).or_run(format!("cannot read {place}"), "")?;
     let mut file = BufReader::with_capacity(1 << 18, file);
     let mut line = Vec::new();
     let mut number = 0_u64;

@@ -51,6 +51,7 @@ fn move_to(note: &mut Note, shard: Shard, later_us: u64) {
         }
         Note::Ok(answered)
         | Note::Fail(answered)
+        | Note::Unsent(answered)
         | Note::Unknown(answered)
         | Note::Retry(answered) => {
             answered.write = moved(answered.write);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{FirstLine, RECORD_BYTES, decode};
 use crate::recorder::Sample;
 use cutover_error::{Context, Error, Result};
+use cutover_ground::own_file;
 
 /// A `samples.bin` that is being read.
 pub(crate) struct SampleReader {
@@ -21,7 +22,7 @@ impl SampleReader {
     /// A run error if the file is missing, damaged, or of another version.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let place = format!("cannot read {}", path.display());
-        let mut file = BufReader::with_capacity(1 << 17, File::open(path).or_run(&place, "")?);
+        let mut file = BufReader::with_capacity(1 << 17, own_file::open(path).or_run(&place, "")?);
         let mut line = String::new();
         file.read_line(&mut line).or_run(&place, "")?;
         let first_line: FirstLine =

@@ -41,6 +41,7 @@ pub struct Client {
     deadline: Deadline,
     link: Option<Link>,
     traffic: Arc<Traffic>,
+    resent: u64,
 }
 
 /// hyper's two halves. Both are polled by whoever sends, so that a request wakes one task and not
@@ -56,7 +57,7 @@ impl Client {
     /// A client that is not connected yet. `turn` picks among the addresses of a host with several.
     pub fn new(endpoint: Endpoint, turn: usize, timeout: Duration) -> Self {
         let deadline = Deadline::new(timeout);
-        Self { endpoint, turn, deadline, link: None, traffic: Arc::default() }
+        Self { endpoint, turn, deadline, link: None, traffic: Arc::default(), resent: 0 }
     }
 
     /// Bytes read and written so far, over all its connections.
@@ -65,20 +66,53 @@ impl Client {
         (of(&self.traffic.read), of(&self.traffic.written))
     }
 
+    /// Requests that were sent once more, because the server had ended the idle connection in the moment
+    /// it was used again.
+    pub fn resent(&self) -> u64 {
+        self.resent
+    }
+
     /// Sends a request and reads the whole answer, within the timeout. After a failure the
     /// connection is given up, because nobody knows what is still on its way.
     ///
     /// # Errors
     /// If there is no complete answer.
     pub async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
-        let Self { endpoint, turn, deadline, link, traffic } = self;
-        let answer = deadline
-            .limit(async {
-                let link = connected(link, endpoint, *turn, traffic).await?;
-                link.exchange(request).await
-            })
-            .await
-            .unwrap_or(Err(Failure::Timeout));
+        let repeatable = request.method().is_idempotent();
+        self.send_as(request, repeatable).await
+    }
+
+    /// The same, of a request that may be `repeatable` whatever its method: sent twice, it does what it
+    /// does once.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn send_as(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        repeatable: bool,
+    ) -> Result<Answer, Failure> {
+        let Self { endpoint, turn, deadline, link, traffic, resent } = self;
+        let exchanged = async {
+            let (open, fresh) = connected(link, endpoint, *turn, traffic).await?;
+            let spare = (repeatable && !fresh).then(|| request.clone());
+            let read_before = traffic.read.load(Ordering::Relaxed);
+            let broken = match open.exchange(request).await {
+                Ok(answer) => return Ok(answer),
+                Err(broken) => broken,
+            };
+            let nothing_came = traffic.read.load(Ordering::Relaxed) == read_before;
+            let ended = matches!(broken.failure, Failure::Closed | Failure::Reset);
+            let Some(request) = broken.unsent.or(spare).filter(|_| !fresh && ended && nothing_came)
+            else {
+                return Err(broken.failure);
+            };
+            *resent += 1;
+            *link = None;
+            let (open, _) = connected(link, endpoint, *turn, traffic).await?;
+            open.exchange(request).await.map_err(|broken| broken.failure)
+        };
+        let answer = deadline.limit(exchanged).await.unwrap_or(Err(Failure::Timeout));
         if answer.is_err() {
             self.link = None;
             // The name's next address may be better off.
@@ -88,14 +122,28 @@ impl Client {
     }
 }
 
+/// An exchange that broke.
+struct Broken {
+    failure: Failure,
+    /// The request, if not a byte of it was sent.
+    unsent: Option<Request<Full<Bytes>>>,
+}
+
+impl From<Failure> for Broken {
+    fn from(failure: Failure) -> Self {
+        Self { failure, unsent: None }
+    }
+}
+
 /// The open connection, or a new one. A server may close an idle connection at any time; that is
-/// seen here, before anything is sent, so that it costs a new connection and not a failed request.
+/// seen here, before anything is sent, so that it costs a new connection and not a failed request; and
+/// whether it is new.
 async fn connected<'a>(
     link: &'a mut Option<Link>,
     endpoint: &Endpoint,
     turn: usize,
     traffic: &Arc<Traffic>,
-) -> Result<&'a mut Link, Failure> {
+) -> Result<(&'a mut Link, bool), Failure> {
     let usable = match link {
         Some(link) => link.is_ready().await,
         None => false,
@@ -111,7 +159,7 @@ async fn connected<'a>(
         }
         *link = Some(fresh);
     }
-    Ok(link.as_mut().expect("just connected"))
+    Ok((link.as_mut().expect("just connected"), !usable))
 }
 
 impl Link {
@@ -136,14 +184,17 @@ impl Link {
         .await
     }
 
-    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
-        let mut answer = std::pin::pin!(self.sender.send_request(request));
+    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Broken> {
+        let mut answer = std::pin::pin!(self.sender.try_send_request(request));
         let answer = std::future::poll_fn(|context| {
             self.drive(context);
             answer.as_mut().poll(context)
         })
         .await
-        .map_err(|error| Failure::of_exchange(&error))?;
+        .map_err(|mut error| Broken {
+            unsent: error.take_message(),
+            failure: Failure::of_exchange(error.error()),
+        })?;
         let (parts, body) = answer.into_parts();
         let body = self.read(body).await?;
         Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })

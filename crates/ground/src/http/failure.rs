@@ -3,6 +3,22 @@
 use std::error::Error as _;
 use std::io::ErrorKind;
 
+use nix::errno::Errno;
+
+/// Whether a call failed because this machine, or this process, has none left of what it takes.
+fn is_own_want(error: &std::io::Error) -> bool {
+    let wants = [
+        Errno::EMFILE,
+        Errno::ENFILE,
+        Errno::EADDRNOTAVAIL,
+        Errno::EADDRINUSE,
+        Errno::EAGAIN,
+        Errno::ENOBUFS,
+        Errno::ENOMEM,
+    ];
+    error.raw_os_error().is_some_and(|code| wants.contains(&Errno::from_raw(code)))
+}
+
 /// Why there is no complete answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
@@ -24,7 +40,8 @@ pub enum Failure {
     Tls,
     /// What came was not HTTP.
     Protocol,
-    /// This machine has no socket or port left: not the target's doing.
+    /// This machine has no file handle, port or memory left, or what was to be sent is no request: not
+    /// the target's doing.
     Local,
 }
 
@@ -52,9 +69,17 @@ impl Failure {
             ErrorKind::TimedOut => Self::Timeout,
             ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => Self::Unreachable,
             ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => Self::Reset,
-            // No address, file handle or memory left.
-            _ => Self::Local,
+            _ if is_own_want(error) => Self::Local,
+            // A firewall that forbids it, a network that is down.
+            _ => Self::Unreachable,
         }
+    }
+
+    /// Of a name that was not found; who has no handle left cannot ask for one either, and is not told
+    /// why.
+    pub(super) fn of_lookup(error: &std::io::Error) -> Self {
+        let no_handle = || std::fs::File::open("/dev/null").is_err_and(|error| is_own_want(&error));
+        if is_own_want(error) || no_handle() { Self::Local } else { Self::Dns }
     }
 
     /// Of an exchange that broke.
@@ -72,6 +97,7 @@ impl Failure {
                     ErrorKind::UnexpectedEof => Self::Truncated,
                     ErrorKind::TimedOut => Self::Timeout,
                     ErrorKind::InvalidData | ErrorKind::InvalidInput => Self::Protocol,
+                    _ if is_own_want(error) => Self::Local,
                     _ => Self::Reset,
                 };
             }

@@ -1,6 +1,6 @@
 //! Single questions to a platform: what checks, drills and watches ask, one at a time.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -19,6 +19,9 @@ use cutover_error::Result;
 pub struct Site {
     endpoint: Endpoint,
     client: Client,
+    timeout: Duration,
+    /// When the last answer is to be there.
+    end: Option<Instant>,
 }
 
 impl Site {
@@ -28,7 +31,22 @@ impl Site {
     /// A usage error if the URL cannot be spoken to.
     pub fn new(base_url: &Url, roots: &TrustedRoots, timeout: Duration) -> Result<Self> {
         let endpoint = Endpoint::new(base_url, roots)?;
-        Ok(Self { client: Client::new(endpoint.clone(), 0, timeout), endpoint })
+        Ok(Self { client: Client::new(endpoint.clone(), 0, timeout), endpoint, timeout, end: None })
+    }
+
+    /// From here on all questions together may take so long; later ones are timeouts at once.
+    pub fn limit_to(&mut self, limit: Duration) {
+        self.end = Some(Instant::now() + limit);
+    }
+
+    /// Whatever was asked before, the next question may take so long.
+    pub fn allow(&mut self, limit: Duration) {
+        self.end = self.end.map(|end| end.max(Instant::now() + limit));
+    }
+
+    /// Whether the time for questions is over.
+    pub fn is_over(&self) -> bool {
+        self.end.is_some_and(|end| Instant::now() >= end)
     }
 
     /// Scheme, host and port, for messages.
@@ -59,7 +77,16 @@ impl Site {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body)).map_err(|_| Failure::Local)?;
-        self.client.send(request).await
+        let Some(end) = self.end else { return self.client.send(request).await };
+        if self.is_over() {
+            return Err(Failure::Timeout);
+        }
+        let sent = tokio::time::timeout_at(end.into(), self.client.send(request)).await;
+        sent.unwrap_or_else(|_| {
+            // Its answer may still come, and must not be taken for the next one.
+            self.client = Client::new(self.endpoint.clone(), 0, self.timeout);
+            Err(Failure::Timeout)
+        })
     }
 
     /// Reads JSON.

@@ -42,7 +42,7 @@ impl Wire {
     ) -> std::result::Result<Self, Failure> {
         let host = (endpoint.host.as_str(), endpoint.port);
         let mut addresses: Vec<_> =
-            tokio::net::lookup_host(host).await.map_err(|_| Failure::Dns)?.collect();
+            tokio::net::lookup_host(host).await.map_err(|e| Failure::of_lookup(&e))?.collect();
         if addresses.is_empty() {
             return Err(Failure::Dns);
         }
@@ -52,7 +52,7 @@ impl Wire {
             .await
             .map_err(|error| Failure::of_connect(&error))?;
         // Small requests must leave at once.
-        tcp.set_nodelay(true).map_err(|error| Failure::of_connect(&error))?;
+        tcp.set_nodelay(true).map_err(|_| Failure::Reset)?;
         let stream = match &endpoint.tls {
             None => Stream::Plain(tcp),
             Some(tls) => {

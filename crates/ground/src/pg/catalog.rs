@@ -352,7 +352,8 @@ impl Table {
 
 type Query<'q> = sqlx::query::QueryScalar<'q, sqlx::Postgres, String, sqlx::postgres::PgArguments>;
 
-/// Runs a catalog query; its rows come as JSON, so that a struct's fields name its columns.
+/// Runs a catalog query; its rows come as JSON, so that a struct's fields name its columns. Without a
+/// name: the session may be another's next.
 async fn list<T: DeserializeOwned>(
     connection: &mut PgConnection,
     name: &QualifiedName,
@@ -371,13 +372,17 @@ pub(super) async fn rows<T: DeserializeOwned>(
 ) -> Result<Vec<T>> {
     let what = || format!("cannot read the catalog of {name}");
     let query = sqlx::query_scalar(AssertSqlSafe(sql::as_json(query)));
-    let rows: Vec<String> =
-        bind(query).fetch_all(connection).await.map_err(|e| failure(what(), &e))?;
+    let rows: Vec<String> = bind(query)
+        .persistent(false)
+        .fetch_all(connection)
+        .await
+        .map_err(|e| failure(what(), &e))?;
     rows.iter().map(|row| serde_json::from_str(row).or_run(what(), "")).collect()
 }
 
 async fn not_there(connection: &mut PgConnection, name: &QualifiedName, url: &str) -> Error {
     let there: Vec<String> = sqlx::query_scalar(sql::TABLES_OF_SCHEMA)
+        .persistent(false)
         .bind(&name.schema)
         .fetch_all(connection)
         .await

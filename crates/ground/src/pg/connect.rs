@@ -1,4 +1,4 @@
-//! Connections, with a session that reads the same whatever the server's defaults are.
+//! Connections: sessions of our own, which read the same whatever the server's defaults are.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,24 +8,11 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 
 use super::failure;
+use super::session::{Access, Own};
 use cutover_error::{Context, Error, Result};
-use log::LevelFilter;
 
-/// Session settings under which equal values always look equal, under which row-level security
-/// raises an error instead of hiding rows, under which a transaction that keeps a snapshot for others is
-/// not ended for idling, and a statement ends with the program that asked it.
-const SESSION: [(&str, &str); 8] = [
-    ("timezone", "UTC"),
-    ("datestyle", "ISO, YMD"),
-    ("intervalstyle", "postgres"),
-    ("extra_float_digits", "1"),
-    ("bytea_output", "hex"),
-    ("row_security", "off"),
-    ("idle_in_transaction_session_timeout", "0"),
-    ("client_connection_check_interval", "5s"),
-];
-
-/// Reads a `postgres://` URL into options with our session settings.
+/// Reads a `postgres://` URL into options that ask nothing of the server but to log in: what a session
+/// is asked for in its first message, a pooler may keep for whoever comes next, drop, or refuse.
 ///
 /// # Errors
 /// A usage error if the URL does not parse; the message never repeats the URL, which may hold
@@ -37,34 +24,20 @@ pub fn options(database_url: &str) -> Result<PgConnectOptions> {
     }
     let options =
         PgConnectOptions::from_str(database_url).or_usage("database URL does not parse", hint)?;
-    Ok(options.application_name("cutover").options(SESSION).disable_statement_logging())
+    Ok(options.extra_float_digits(None).disable_statement_logging())
 }
 
-/// The same for a session that only reads: each of its transactions is read-only, so that no slip of
-/// ours and no function that a statement calls can change anything; and it waits for no lock for long:
-/// what it would wait for may be waiting for it.
-///
-/// # Errors
-/// As [`options`].
-pub fn reading_options(database_url: &str) -> Result<PgConnectOptions> {
-    let reading = [("default_transaction_read_only", "on"), ("lock_timeout", "60s")];
-    // What only reads shows its statements to whoever asks: their values stand elsewhere.
-    let options = options(database_url)?.options(reading).log_statements(LevelFilter::Trace);
-    Ok(options.log_slow_statements(LevelFilter::Debug, SLOW_STATEMENT))
-}
-
-/// A statement that takes longer is told of with one `-v`.
-const SLOW_STATEMENT: Duration = Duration::from_secs(1);
 /// How long a server may take to say hello; a frozen one would take for ever.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Opens one connection that may write.
 ///
 /// # Errors
-/// A run error that names host, port and database, never the password.
+/// A run error that names host, port and database, never the password; a usage error if a pooler
+/// answers there.
 pub fn connect(database_url: &str) -> BoxFuture<'_, Result<PgConnection>> {
     // In a box: else whoever waits for it compiles the handshake once more.
-    Box::pin(async { open(database_url, options(database_url)?).await })
+    Box::pin(async { own(database_url, Access::Write).await })
 }
 
 /// Opens one connection whose transactions cannot write.
@@ -72,31 +45,67 @@ pub fn connect(database_url: &str) -> BoxFuture<'_, Result<PgConnection>> {
 /// # Errors
 /// As [`connect`].
 pub fn connect_reading(database_url: &str) -> BoxFuture<'_, Result<PgConnection>> {
-    Box::pin(async { open(database_url, reading_options(database_url)?).await })
+    Box::pin(async { own(database_url, Access::Read).await })
 }
 
-async fn open(database_url: &str, options: PgConnectOptions) -> Result<PgConnection> {
-    tracing::debug!(server = describe(database_url), "connecting");
-    let what = format!("cannot connect to PostgreSQL at {}", describe(database_url));
-    tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options))
-        .await
-        .or_run(&what, "the server accepts connections but does not answer: is it frozen?")?
-        .map_err(|error| match error {
-            sqlx::Error::Database(_) => failure(&what, &error),
-            error => Error::run(format!("{what}: {error}"), "is the server running there?"),
-        })
+/// Refuses a pooler, before anything is done that needs sessions of its own; how else a connection
+/// fails is for whoever needs one.
+///
+/// # Errors
+/// A usage error if the URL does not parse, or a pooler answers there.
+pub async fn refuse_pooler(database_url: Option<&str>) -> Result<()> {
+    let Some(database_url) = database_url else { return Ok(()) };
+    match connect_reading(database_url).await {
+        Err(error @ Error::Usage { .. }) => Err(error),
+        Err(_) => Ok(()),
+        Ok(connection) => {
+            // It has served its purpose whether or not it closes politely.
+            let _ = connection.close().await;
+            Ok(())
+        }
+    }
+}
+
+async fn own(database_url: &str, access: Access) -> Result<PgConnection> {
+    let own = Own::new(database_url, access)?;
+    in_time(own.options(), own.connect()).await?
+}
+
+/// Why somebody was not let in.
+pub(super) fn refused(options: &PgConnectOptions, error: &sqlx::Error) -> Error {
+    let what = cannot_connect(options);
+    match error {
+        sqlx::Error::Database(_) => failure(what, error),
+        error => Error::run(format!("{what}: {error}"), "is the server running there?"),
+    }
+}
+
+fn cannot_connect(options: &PgConnectOptions) -> String {
+    format!("cannot connect to PostgreSQL at {}", place(options))
+}
+
+/// Waits for a connection no longer than a server that is well needs.
+pub(super) async fn in_time<T>(
+    options: &PgConnectOptions,
+    asked: impl Future<Output = T>,
+) -> Result<T> {
+    let hint = "the server accepts connections but does not answer: is it frozen?";
+    tokio::time::timeout(CONNECT_TIMEOUT, asked).await.or_run(cannot_connect(options), hint)
 }
 
 /// `host:port/database` of a URL, for messages and reports.
 pub fn describe(database_url: &str) -> String {
     match PgConnectOptions::from_str(database_url) {
-        Ok(options) => {
-            let host = options
-                .get_socket()
-                .map_or_else(|| options.get_host().to_owned(), |path| path.display().to_string());
-            let database = options.get_database().unwrap_or("(default)");
-            format!("{host}:{}/{database}", options.get_port())
-        }
+        Ok(options) => place(&options),
         Err(_) => "(unreadable URL)".into(),
     }
+}
+
+/// The same of options.
+pub(super) fn place(options: &PgConnectOptions) -> String {
+    let host = options
+        .get_socket()
+        .map_or_else(|| options.get_host().to_owned(), |path| path.display().to_string());
+    let database = options.get_database().unwrap_or("(default)");
+    format!("{host}:{}/{database}", options.get_port())
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use cutover_error::Error;
+use cutover_error::{Error, foreign};
 
 /// Turns a failed statement into a run error: what we were doing, what the server said, a hint.
 pub fn failure(what: impl Display, error: &sqlx::Error) -> Error {
@@ -36,5 +36,6 @@ pub(super) fn refused(what: impl Display, code: &str, message: &str) -> Error {
         }
         _ => "",
     };
-    Error::run(format!("{what}: {message} (SQLSTATE {code})"), hint)
+    // It may quote a value.
+    Error::run(format!("{what}: {} (SQLSTATE {code})", foreign::line(message)), hint)
 }

@@ -11,17 +11,22 @@ mod lag;
 mod partman;
 pub mod reach;
 mod server;
+mod session;
+mod shared;
 mod shortcut;
 mod snapshot;
 mod sql;
 mod wire;
 
 pub use bounds::{Bound, Edge, free_remainders};
-pub use connect::{connect, connect_reading, describe, options};
+pub use connect::{connect, connect_reading, describe, options, refuse_pooler};
 pub use copy::{CopyConnection, CopyReader, Fields, integer};
 pub use failure::failure;
 pub use ident::{QualifiedName, quote_ident};
 pub use lag::Lag;
 pub use partman::templates;
-pub use server::{is_empty, replay_position, server_version, system_identifier, wire_speed};
+pub use server::{
+    is_empty, replay_position, server_version, system_identifier, trigger_states, wire_speed,
+};
+pub use shared::Shared;
 pub use snapshot::{Snapshot, lone_reader};

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnection;
 
-use super::{connect_reading, describe, failure, sql};
+use super::{Shared, describe, failure, sql};
 use cutover_error::{Context, Result};
+use cutover_evidence::trigger::TriggerState;
 
 /// The server's version as it states it.
 ///
@@ -13,6 +14,24 @@ use cutover_error::{Context, Result};
 /// If the server cannot be reached.
 pub async fn server_version(database_url: &str) -> Result<String> {
     ask(database_url, sql::SERVER_VERSION).await
+}
+
+/// In which sessions each of these triggers fires, each named by its table and its own name; `None`
+/// for one that is not there.
+///
+/// # Errors
+/// If the server cannot be reached.
+pub async fn trigger_states(
+    database_url: &str,
+    tables: &[String],
+    triggers: &[String],
+) -> Result<Vec<Option<TriggerState>>> {
+    let mut shared = Shared::connect(database_url, QUESTION_LIMIT).await?;
+    let asked = sqlx::query_as(sql::TRIGGER_STATES).bind(tables).bind(triggers);
+    let found: sqlx::Result<Vec<(Option<String>,)>> = shared.all(asked).await;
+    shared.close().await;
+    let found = found.map_err(|error| failure("cannot look at the triggers", &error))?;
+    Ok(found.into_iter().map(|(letter,)| TriggerState::of(&letter?)).collect())
 }
 
 /// Whether the database holds no table of anybody's.
@@ -83,15 +102,17 @@ pub async fn wire_speed(connection: &mut PgConnection) -> Result<f64> {
 /// A probe that took so long needs no second one.
 const LONG_PROBE: Duration = Duration::from_millis(500);
 
+/// How long a question of a word may take.
+const QUESTION_LIMIT: Duration = Duration::from_secs(30);
+
 async fn ask<T>(database_url: &str, question: &'static str) -> Result<T>
 where
     (T,): for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
     T: Send + Unpin,
 {
-    let mut connection = connect_reading(database_url).await?;
-    let (answer,) = sqlx::query_as::<_, (T,)>(question)
-        .fetch_one(&mut connection)
-        .await
-        .or_run(format!("PostgreSQL at {} does not answer", describe(database_url)), "")?;
-    Ok(answer)
+    let mut shared = Shared::connect(database_url, QUESTION_LIMIT).await?;
+    let answer = shared.one(sqlx::query_as::<_, (T,)>(question)).await;
+    shared.close().await;
+    let what = format!("PostgreSQL at {} does not answer", describe(database_url));
+    answer.map(|(answer,)| answer).or_run(what, "")
 }

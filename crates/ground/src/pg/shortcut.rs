@@ -36,14 +36,14 @@ async fn find(
     connection: &mut PgConnection,
 ) -> Option<PgConnectOptions> {
     let (folders, port, pid, began): (String, String, i32, String) =
-        sqlx::query_as(sql::THIS_SESSION).fetch_one(connection).await.ok()?;
+        sqlx::query_as(sql::THIS_SESSION).persistent(false).fetch_one(connection).await.ok()?;
     let port: u16 = port.parse().ok()?;
     let folders = folders.split(',').map(|folder| folder.trim().trim_matches('"'));
     let has_socket = |folder: &&str| Path::new(folder).join(format!(".s.PGSQL.{port}")).exists();
     let folder = folders.into_iter().find(has_socket)?.to_owned();
     let shorter = options.clone().socket(folder).port(port).ssl_mode(PgSslMode::Disable);
     let mut other = PgConnection::connect_with(&shorter).await.ok()?;
-    let knows = sqlx::query_scalar(sql::KNOWS_SESSION).bind(pid).bind(began);
+    let knows = sqlx::query_scalar(sql::KNOWS_SESSION).persistent(false).bind(pid).bind(began);
     let knows: bool = knows.fetch_one(&mut other).await.ok()?;
     // Nothing was changed; how the goodbye fares changes nothing.
     drop(other.close().await);

@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
-use super::connect::{CONNECT_TIMEOUT, reading_options};
+use super::connect::{self, CONNECT_TIMEOUT};
 use super::copy::{CopyConnection, Link};
+use super::session::{Access, Own};
 use super::shortcut::shortcut;
 use super::wire::Relayed;
 use super::{QualifiedName, connect_reading, failure, sql};
@@ -19,7 +20,7 @@ use cutover_error::{Context, Error, Result};
 pub struct Snapshot {
     connection: PgConnection,
     /// How readers reach the server.
-    readers: PgConnectOptions,
+    readers: Own,
     id: String,
 }
 
@@ -33,8 +34,9 @@ impl Snapshot {
     /// A run error if the server cannot be reached or refuses.
     pub async fn take(database_url: &str, tables: &[QualifiedName]) -> Result<Self> {
         let mut connection = connect_reading(database_url).await?;
-        let options = reading_options(database_url)?;
-        let readers = shortcut(&options, &mut connection).await.unwrap_or(options);
+        let readers = Own::new(database_url, Access::Read)?;
+        let shorter = shortcut(readers.options(), &mut connection).await;
+        let readers = readers.by_way_of(shorter);
         let id = begin(&mut connection, tables).await?;
         Ok(Self { connection, readers, id })
     }
@@ -101,23 +103,20 @@ async fn begin(connection: &mut PgConnection, tables: &[QualifiedName]) -> Resul
 /// # Errors
 /// A run error if the server cannot be reached.
 pub async fn lone_reader(database_url: &str, stall: Duration) -> Result<CopyConnection> {
-    reader(&reading_options(database_url)?, stall, None).await
+    reader(&Own::new(database_url, Access::Read)?, stall, None).await
 }
 
-async fn reader(
-    options: &PgConnectOptions,
-    stall: Duration,
-    snapshot: Option<&Snapshot>,
-) -> Result<CopyConnection> {
-    let relayed = Relayed::connect(options).await;
-    let Some(mut relayed) = relayed.map_err(|e| failure("cannot connect a reader", &e))? else {
-        let connection = PgConnection::connect_with(options);
-        let mut connection = in_time("cannot connect a reader", connection).await?;
+async fn reader(own: &Own, stall: Duration, snapshot: Option<&Snapshot>) -> Result<CopyConnection> {
+    let (options, mark) = own.marked();
+    let relayed = Relayed::connect(&options).await;
+    let Some(mut relayed) = relayed.map_err(|error| own.refused(&error))? else {
+        let mut connection = connect::in_time(own.options(), own.connect()).await??;
         if let Some(snapshot) = snapshot {
             snapshot.share(&mut connection).await?;
         }
         return Ok(CopyConnection::new(Link::Sqlx(connection), stall));
     };
+    own.settle(&mut relayed.connection, &mark).await?;
     if let Some(snapshot) = snapshot {
         snapshot.share(&mut relayed.connection).await?;
     }

@@ -1,6 +1,33 @@
 //! What this module asks of the server, its catalogs and transactions.
 
+use std::time::Duration;
+
 use super::QualifiedName;
+
+/// A setting that means nothing to anybody: what a connection's first message sets it to is there where
+/// the server's session began with that message.
+pub(super) const MARK: &str = "cutover.session";
+
+/// Sets these for the session, and answers with a row, where the session has this mark; sets nothing and
+/// answers with none where it has not.
+pub(super) fn settle<'s>(settings: impl Iterator<Item = (&'s str, &'s str)>, mark: &str) -> String {
+    let set = settings.map(|(name, value)| format!("set_config('{name}', '{value}', false)"));
+    let set: Vec<String> = set.collect();
+    format!("SELECT {} WHERE current_setting('{MARK}', true) = '{mark}'", set.join(", "))
+}
+
+/// Begins a transaction that can change nothing and whose settings end with it: it sees every row or is
+/// refused, and neither waits for others for long nor works for longer than `limit`.
+pub(super) fn begin_look(limit: Duration) -> String {
+    format!(
+        "BEGIN READ ONLY; SET LOCAL application_name = 'cutover'; SET LOCAL row_security = off; SET LOCAL timezone = 'UTC'; \
+         SET LOCAL extra_float_digits = 1; SET LOCAL lock_timeout = '500ms'; \
+         SET LOCAL statement_timeout = '{}ms'; \
+         SET LOCAL idle_in_transaction_session_timeout = '{}ms'",
+        limit.as_millis(),
+        limit.as_millis()
+    )
+}
 
 /// Begins a transaction that sees one state of the database and can change nothing.
 pub const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -141,6 +168,13 @@ SELECT t.tgname::text AS name, t.tgenabled::text AS enabled, t.tgtype::int AS ki
   JOIN pg_proc p ON p.oid = t.tgfoid
  WHERE t.tgrelid = $1::bigint::oid AND NOT t.tgisinternal
  ORDER BY t.tgname";
+
+/// For each table of `$1` the state of its trigger of `$2`, in their order; NULL if it is not there.
+pub(super) const TRIGGER_STATES: &str = "
+SELECT (SELECT t.tgenabled::text FROM pg_catalog.pg_trigger t
+         WHERE t.tgrelid = to_regclass(named.legacy) AND t.tgname = named.trigger)
+  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS named (legacy, trigger, nth)
+ ORDER BY nth";
 
 /// The indexes of a table and of everything below it.
 pub const INDEXES: &str = "

@@ -16,4 +16,4 @@ pub use percentage::Percentage;
 pub use program::run_program;
 pub use survey::{Survey, sample, survey};
 pub use switch::{Served, Switch};
-pub use watchdog::{FlagWatchdog, ShareWatchdog, keep_flag};
+pub use watchdog::{FlagWatchdog, ShareWatchdog, Undo, keep_flag};

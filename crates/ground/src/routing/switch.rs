@@ -67,6 +67,11 @@ impl Switch {
         Ok(Self { legacy, partitioned, header, served_by, flag })
     }
 
+    /// Whether each side has an address of its own.
+    pub fn has_two_endpoints(&self) -> bool {
+        self.endpoint(Side::Legacy) != self.endpoint(Side::Partitioned)
+    }
+
     /// Where requests of this mode go.
     pub fn endpoint(&self, mode: Side) -> &Endpoint {
         match mode {

@@ -13,12 +13,14 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::SigSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sqlx::{AssertSqlSafe, Executor};
 
 use super::claim::Claim;
 use super::flag::Flag;
 use super::percentage::Percentage;
 use super::settings::Settings;
 use crate::http::TrustedRoots;
+use crate::pg;
 use cutover_error::{Context, Result};
 use cutover_evidence::drive::Side;
 
@@ -32,13 +34,27 @@ const SETTLE: Duration = Duration::from_secs(1);
 const RESTORE_TIMEOUT: Duration = Duration::from_secs(300);
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Nobody waits behind us for long.
+const UNDO_SESSION: &str = "SET lock_timeout = '2s'";
+
 /// What is to be done behind an owner that is gone.
 #[derive(Serialize, Deserialize)]
 enum Task {
     /// Put a flag back to the mode, or in a file of rules to the rule, in which it was found.
     Side(Box<Settings>, Side, Option<Value>),
-    /// Let nobody read from the partitioned side: the one share that is right whatever was found out.
-    Off(Box<Percentage>),
+    /// Let nobody read from the partitioned side: the one share that is right whatever was found out;
+    /// then put back what else was changed.
+    Off(Box<Percentage>, Vec<Undo>),
+}
+
+/// A statement that puts back what somebody has changed in a database, and changes nothing where that
+/// was done.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Undo {
+    /// Where.
+    pub database_url: String,
+    /// What.
+    pub statement: String,
 }
 
 /// The owner's end. Dropped without a word, the watchdog does what it was told.
@@ -104,20 +120,35 @@ impl FlagWatchdog {
 #[derive(Debug)]
 pub struct ShareWatchdog {
     watchdog: Watchdog,
+    flag: Percentage,
+    undos: Vec<Undo>,
     _claim: Claim,
 }
 
 impl ShareWatchdog {
-    /// Takes hold of the share and starts a watchdog that sets it to 0 behind an owner that is gone;
-    /// `executable` is this program. It never raises a share: what was proven before may have been
+    /// Takes hold of the share and starts a watchdog that sets it to 0 behind an owner that is gone, and
+    /// does the `undos`; `executable` is this program. It never raises a share: what was proven before may have been
     /// disproven since, and somebody may have lowered it by hand.
     ///
     /// # Errors
     /// If it cannot be started, or another run moves the share.
-    pub async fn start(executable: &Path, flag: &Percentage) -> Result<Self> {
+    pub async fn start(executable: &Path, flag: &Percentage, undos: Vec<Undo>) -> Result<Self> {
         let claim = flag.claim().await?;
-        let watchdog = Watchdog::start(executable, &Task::Off(Box::new(flag.clone())), &claim)?;
-        Ok(Self { watchdog, _claim: claim })
+        let task = Task::Off(Box::new(flag.clone()), undos.clone());
+        let watchdog = Watchdog::start(executable, &task, &claim)?;
+        Ok(Self { watchdog, flag: flag.clone(), undos, _claim: claim })
+    }
+
+    /// Has this put back as well; to be said before it is changed.
+    ///
+    /// # Errors
+    /// If the watchdog is gone.
+    pub fn keep(&mut self, undo: Undo) -> Result<()> {
+        self.undos.push(undo);
+        let task = Task::Off(Box::new(self.flag.clone()), self.undos.clone());
+        // The last line that it was told is what it does.
+        let task = serde_json::to_string(&task).expect("settings are JSON");
+        self.watchdog.say(&task).or_run("the watchdog is gone: who ended it?", "start again")
     }
 
     /// Lets the watchdog go: the share is as it is to be.
@@ -155,9 +186,30 @@ pub fn keep_flag() -> Result<()> {
                 let Some(flag) = flag.map(|flag| flag.remember(rule)) else { return Ok(()) };
                 until_it_is_done(|| flag.put_back(found)).await
             }
-            Task::Off(flag) => until_it_is_done(|| flag.set(0.0)).await,
+            Task::Off(flag, undos) => {
+                let undone = async {
+                    for undo in &undos {
+                        until_it_is_done(|| undo.make()).await?;
+                    }
+                    Ok(())
+                };
+                // A platform that is gone must not keep the database waiting.
+                let (off, undone) = tokio::join!(until_it_is_done(|| flag.set(0.0)), undone);
+                off.and(undone)
+            }
         }
     })
+}
+
+impl Undo {
+    async fn make(&self) -> Result<()> {
+        let what = || format!("cannot put back: {}", self.statement);
+        let mut connection = pg::connect(&self.database_url).await?;
+        connection.execute(UNDO_SESSION).await.map_err(|error| pg::failure(what(), &error))?;
+        let statement = AssertSqlSafe(self.statement.clone());
+        let done = connection.execute(statement).await;
+        done.map(drop).map_err(|error| pg::failure(what(), &error))
+    }
 }
 
 async fn until_it_is_done<F: Future<Output = Result<()>>>(put_back: impl Fn() -> F) -> Result<()> {

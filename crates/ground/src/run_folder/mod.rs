@@ -2,24 +2,28 @@
 //! it is whole or not there, and the record says what each of them holds.
 
 mod outside;
+mod place;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 use sha2::{Digest, Sha256};
 
+use cutover_error::foreign;
 use cutover_error::{Context, Error, Result};
 use cutover_evidence::SCHEMA_VERSION;
 use cutover_evidence::history::IncomparableRun;
 use cutover_evidence::run_record::{EvidenceFile, RunRecord};
 use cutover_evidence::watch::Sample;
 
-use crate::whole_file::{WholeFile, remove_drafts};
+use crate::own_file;
+use crate::whole_file::WholeFile;
 
 pub use outside::{Outside, read_outside};
+pub use place::{Place, claim, trusted};
 
 /// Where runs are kept unless `--out` says otherwise.
 const REPORTS: &str = "reports";
@@ -36,7 +40,7 @@ pub struct RunFolder {
     /// Whether `reports/latest` is to point here, once there is a record for others to read.
     is_latest: bool,
     /// Held until the last copy of this value is gone, so that no second run writes here meanwhile.
-    _lock: Arc<Flock<File>>,
+    _held: Arc<(Place, Flock<File>)>,
 }
 
 impl RunFolder {
@@ -55,13 +59,12 @@ impl RunFolder {
             }
             None => (Path::new(REPORTS).join(&unique_id), unique_id),
         };
-        make_writable(&path)?;
-        let lock = claim(&path)?;
+        let held = (Place::make_own(&path)?, claim(&path)?);
         if path.join(RECORD).exists() {
             let what = format!("--out: {} holds a run already", path.display());
             return Err(Error::usage(what, "give a folder of its own to each run"));
         }
-        Ok(Self { path, run_id, is_latest: out.is_none(), _lock: Arc::new(lock) })
+        Ok(Self { path, run_id, is_latest: out.is_none(), _held: Arc::new(held) })
     }
 
     /// Takes the folder `path` again, or makes it; the record of an earlier run there goes where
@@ -70,8 +73,7 @@ impl RunFolder {
     /// # Errors
     /// A usage error if it cannot be made or written, or holds a run that is not to be replaced.
     pub fn reuse(path: &Path, replaceable: fn(&RunRecord) -> bool) -> Result<Self> {
-        make_writable(path)?;
-        let lock = claim(path)?;
+        let held = (Place::make_own(path)?, claim(path)?);
         let record = path.join(RECORD);
         if record.exists() {
             if !read_record(path).is_ok_and(|record| replaceable(&record)) {
@@ -83,7 +85,7 @@ impl RunFolder {
         }
         let run_id = path.file_name().map_or("run".into(), |name| name.to_string_lossy().into());
         let is_latest = false;
-        Ok(Self { path: path.to_owned(), run_id, is_latest, _lock: Arc::new(lock) })
+        Ok(Self { path: path.to_owned(), run_id, is_latest, _held: Arc::new(held) })
     }
 
     /// The folder's path.
@@ -140,33 +142,6 @@ impl RunFolder {
     }
 }
 
-/// Makes the folder that `--out` names and tries it: one that is there may still be read-only.
-///
-/// # Errors
-/// A usage error if it cannot be made or written.
-pub fn make_writable(path: &Path) -> Result<()> {
-    let place = format!("--out: cannot make or write the folder {}", path.display());
-    let hint = "give a folder that can be created and written, with --out DIR";
-    std::fs::create_dir_all(path).or_usage(&place, hint)?;
-    tempfile::NamedTempFile::new_in(path).or_usage(&place, hint).map(drop)
-}
-
-/// Makes a folder ours for as long as the returned value lives, so that two runs do not mix their
-/// files; clears away the drafts of a run that was killed.
-///
-/// # Errors
-/// A usage error if another run has it.
-pub fn claim(folder: &Path) -> Result<Flock<File>> {
-    let place = format!("--out: cannot open {}", folder.display());
-    let file = File::open(folder).or_usage(place, "give a readable folder")?;
-    let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| {
-        let what = format!("--out: another run is writing into {}", folder.display());
-        Error::usage(what, "wait for it, or give each run a folder of its own")
-    })?;
-    remove_drafts(folder);
-    Ok(lock)
-}
-
 /// Writes a file whole or not at all.
 ///
 /// # Errors
@@ -190,6 +165,7 @@ pub fn write_record(folder: &Path, record: &RunRecord) -> Result<()> {
     let unsigned = RunRecord { record_sha256: NO_DIGEST.into(), ..record.clone() };
     let mut json = serde_json::to_string_pretty(&unsigned).or_run("run record", "")?;
     json.push('\n');
+    let json = foreign::json(&json);
     let digest = sha256(json.as_bytes());
     write_whole(&folder.join(RECORD), json.replacen(NO_DIGEST, &digest, 1).as_bytes())
 }
@@ -204,7 +180,7 @@ pub fn read_record(folder: &Path) -> Result<RunRecord> {
     let path = folder.join(RECORD);
     let place = path.display();
     let hint = "give a folder that `cutover rehearse`, `drive`, `diff` or `merge` has written";
-    let text = open(&path)
+    let text = own_file::open(&path)
         .and_then(|mut file| {
             let mut text = Vec::new();
             file.read_to_end(&mut text).map(|_| text)
@@ -303,16 +279,8 @@ pub fn inventory(folder: &Path, others: &[&str]) -> Result<Vec<EvidenceFile>> {
     names.iter().map(|name| evidence_file(folder, name).or_run(&place, "")).collect()
 }
 
-/// Opens a file of a run. Nothing but a file: reading from a pipe could wait for ever.
-fn open(path: &Path) -> std::io::Result<File> {
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(std::io::Error::new(ErrorKind::InvalidInput, "this is not a regular file"));
-    }
-    File::open(path)
-}
-
 fn evidence_file(folder: &Path, name: &str) -> std::io::Result<EvidenceFile> {
-    let mut file = BufReader::with_capacity(1 << 16, open(&folder.join(name))?);
+    let mut file = BufReader::with_capacity(1 << 16, own_file::open(&folder.join(name))?);
     let mut digest = Sha256::new();
     let mut size_bytes = 0;
     loop {
@@ -333,6 +301,7 @@ pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

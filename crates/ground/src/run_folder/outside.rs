@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{WATCH, evidence_file};
+use crate::own_file;
 use cutover_error::{Context, Result};
 use cutover_evidence::drill::Drill;
 use cutover_evidence::fault::PlantedFault;
@@ -57,11 +58,10 @@ fn read_if_there(
     files: &mut Vec<EvidenceFile>,
 ) -> Result<Option<String>> {
     let path = folder.join(name);
-    // Neither a folder nor a pipe that nobody writes into.
-    if !path.is_file() {
+    if path.symlink_metadata().is_err() {
         return Ok(None);
     }
     let place = format!("cannot read {}", path.display());
     files.push(evidence_file(folder, name).or_run(&place, "")?);
-    std::fs::read_to_string(&path).or_run(&place, "").map(Some)
+    own_file::read(&path).or_run(&place, "").map(Some)
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::catalogue::criterion;
 use super::{consistency, limits};
+use cutover_error::foreign::value;
 use cutover_evidence::class::CatalogClass;
 use cutover_evidence::criterion::CriterionId;
 use cutover_evidence::finding::{DiffEvidence, DiffPhase, Severity};
@@ -147,7 +148,9 @@ fn worst_orgs(diff: &DiffEvidence) -> String {
         .orgs
         .iter()
         .take(NAMED)
-        .map(|org| format!("org {} in {} ({})", org.org_id, org.table, org.counts.total()))
+        .map(|org| {
+            format!("org {} in {} ({})", value(&org.org_id), value(&org.table), org.counts.total())
+        })
         .collect();
     let more = diff.orgs.len().saturating_sub(NAMED);
     let and_more = if more > 0 { format!(" and {more} more") } else { String::new() };

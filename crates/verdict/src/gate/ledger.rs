@@ -2,6 +2,7 @@
 
 use super::catalogue::criterion;
 use super::criteria::count;
+use cutover_error::foreign::value;
 use cutover_evidence::criterion::CriterionId;
 use cutover_evidence::drive::DriveEvidence;
 use cutover_evidence::finding::Finding;
@@ -65,9 +66,10 @@ fn accounted(ledger: &LedgerEvidence) -> String {
 
 fn named(findings: &[Finding]) -> String {
     let name = |finding: &Finding| {
-        let org = finding.org_id.as_deref().unwrap_or("?");
-        let key: Vec<&str> = finding.key.values().map(|v| v.as_deref().unwrap_or("NULL")).collect();
-        let (class, table) = (&finding.class, &finding.table);
+        let org = value(finding.org_id.as_deref().unwrap_or("?"));
+        let key = finding.key.values().map(|v| value(v.as_deref().unwrap_or("NULL")));
+        let key: Vec<String> = key.collect();
+        let (class, table) = (&finding.class, value(&finding.table));
         format!("{class}: {} of {table}, org {org}", key.join("/"))
     };
     findings.iter().take(NAMED).map(name).collect::<Vec<_>>().join("; ")

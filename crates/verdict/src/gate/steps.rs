@@ -1,10 +1,12 @@
 //! What to do next: the handbook's steps, filled in with the names of this target.
 
 use super::sql;
+use cutover_error::foreign::value;
 use cutover_evidence::criterion::CriterionId;
 use cutover_evidence::finding::Severity;
 use cutover_evidence::policy::SCHEDULE;
 use cutover_evidence::run_record::{RunRecord, TargetPair};
+use cutover_evidence::trigger::TriggerState;
 use cutover_evidence::verdict::{Action, Criterion, Decision, Kind, State};
 
 /// The steps that follow from a decision, in order.
@@ -113,10 +115,15 @@ fn emergency_rollback(record: &RunRecord) -> Vec<String> {
         "Tell the incident channel and page the database administrator.".into(),
         "Assess the differences in findings.jsonl; where the dual-write triggers do harm:".into(),
     ];
-    steps.extend(triggers(record, "DISABLE"));
+    steps.extend(look_at_triggers(record));
+    steps.extend(triggers(record, |_| TriggerState::Disabled));
     steps.push("Repair the twin: cutover diff --repair, then apply repair.sql; restore from backup if legacy itself lost data.".into());
-    steps.push("Enable the triggers again:".into());
-    steps.extend(triggers(record, "ENABLE"));
+    steps.push(
+        "Put each trigger back as it was; ENABLE alone would keep one that was ENABLE ALWAYS from \
+         firing for applied changes:"
+            .into(),
+    );
+    steps.extend(triggers(record, |pair| state_of(record, pair).unwrap_or(TriggerState::Origin)));
     steps.push("Run cutover diff until it is clean, then write the post-mortem.".into());
     steps
 }
@@ -125,8 +132,8 @@ fn emergency_rollback(record: &RunRecord) -> Vec<String> {
 const NAMED: usize = 20;
 
 fn disable_orgs(record: &RunRecord) -> Vec<String> {
-    let mut orgs: Vec<&str> =
-        record.diff.iter().flat_map(|diff| &diff.orgs).map(|org| org.org_id.as_str()).collect();
+    let orgs = record.diff.iter().flat_map(|diff| &diff.orgs);
+    let mut orgs: Vec<String> = orgs.map(|org| value(&org.org_id)).collect();
     orgs.dedup();
     let more = if orgs.len() > NAMED { ", … (all in orgs.csv)" } else { "" };
     orgs.truncate(NAMED);
@@ -137,9 +144,27 @@ fn disable_orgs(record: &RunRecord) -> Vec<String> {
     ]
 }
 
-fn triggers(record: &RunRecord, what: &str) -> Vec<String> {
-    let statement =
-        |pair: &TargetPair| Some(sql::alter_trigger(&pair.legacy, what, pair.trigger.as_ref()?));
+/// In which sessions a trigger is to fire; `None` if nobody saw it at work.
+fn state_of(record: &RunRecord, pair: &TargetPair) -> Option<TriggerState> {
+    let state = record.target.triggers_enabled.get(&pair.name);
+    state.copied().filter(|state| *state != TriggerState::Disabled)
+}
+
+/// Where that is not known, it is looked at before anything is switched.
+fn look_at_triggers(record: &RunRecord) -> Vec<String> {
+    let unknown = |pair: &&TargetPair| pair.trigger.is_some() && state_of(record, pair).is_none();
+    let pairs = record.target.pairs.iter().filter(unknown);
+    let look = |pair: &TargetPair| {
+        let look = sql::trigger_states(&pair.legacy.replace('\'', "''"));
+        format!("Note how it is enabled (A: ENABLE ALWAYS, R: ENABLE REPLICA): {look}")
+    };
+    pairs.map(look).collect()
+}
+
+fn triggers(record: &RunRecord, state: impl Fn(&TargetPair) -> TriggerState) -> Vec<String> {
+    let statement = |pair: &TargetPair| {
+        Some(sql::alter_trigger(&pair.legacy, state(pair), pair.trigger.as_ref()?))
+    };
     record.target.pairs.iter().filter_map(statement).collect()
 }
 
@@ -147,4 +172,43 @@ fn triggers(record: &RunRecord, what: &str) -> Vec<String> {
 fn ask(record: &RunRecord, path: &str, field: &str) -> String {
     let base_url = record.target.base_url.as_deref().unwrap_or("BASE_URL").trim_end_matches('/');
     format!("curl -s '{base_url}{path}' | jq '{field}'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steps(state: Option<TriggerState>) -> String {
+        let mut record = RunRecord::default();
+        record.target.pairs.push(TargetPair {
+            legacy: "public.orders".into(),
+            trigger: Some("carry".into()),
+            ..TargetPair::default()
+        });
+        record.target.triggers_enabled.extend(state.map(|state| (String::new(), state)));
+        emergency_rollback(&record).join("\n")
+    }
+
+    #[test]
+    fn a_trigger_is_put_back_as_the_run_found_it() {
+        for (state, clause) in [
+            (TriggerState::Origin, "ALTER TABLE public.orders ENABLE TRIGGER carry;"),
+            (TriggerState::Always, "ALTER TABLE public.orders ENABLE ALWAYS TRIGGER carry;"),
+            (TriggerState::Replica, "ALTER TABLE public.orders ENABLE REPLICA TRIGGER carry;"),
+        ] {
+            let steps = steps(Some(state));
+            assert!(steps.contains("ALTER TABLE public.orders DISABLE TRIGGER carry;"), "{steps}");
+            assert!(steps.contains(clause) && !steps.contains("tgenabled"), "{steps}");
+        }
+    }
+
+    #[test]
+    fn where_nobody_saw_it_at_work_it_is_looked_at_first() {
+        for state in [None, Some(TriggerState::Disabled)] {
+            let steps = steps(state);
+            let look = steps.find("tgenabled FROM pg_trigger WHERE tgrelid = 'public.orders'");
+            assert!(look < steps.find("DISABLE TRIGGER") && look.is_some(), "{steps}");
+            assert!(steps.contains("ENABLE TRIGGER carry;"), "{steps}");
+        }
+    }
 }

@@ -66,6 +66,12 @@ fn generator(drive: Option<&DriveEvidence>) -> Criterion {
     let Some(drive) = drive else {
         return criterion.note(NO_LOAD);
     };
+    if drive.own_want > 0 {
+        let measured = format!("{} requests not sent", drive.own_want);
+        let note = "this machine, or the limits of this process, had no file handle, port or memory left: \
+                    more of them (ulimit -n), or fewer connections";
+        return criterion.measured(false, measured).note(note);
+    }
     if !drive.complete {
         return criterion.note("the plan was not drained to its end");
     }
@@ -270,8 +276,9 @@ mod tests {
 
     #[test]
     fn each_flaw_of_the_generator_makes_the_run_invalid() {
-        let flaws: [fn(&mut DriveEvidence); 3] = [
+        let flaws: [fn(&mut DriveEvidence); 4] = [
             |drive| drive.skipped = 21,
+            |drive| drive.own_want = 1,
             |drive| drive.generator_cpu_share = 0.81,
             |drive| drive.lost_workers = 1,
         ];

@@ -10,7 +10,8 @@ use chrono::DateTime;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::facts::{self, kind_label};
-use super::text::{clip, tame};
+use super::text::clip;
+use cutover_error::foreign;
 use cutover_evidence::run_record::RunRecord;
 use cutover_evidence::verdict::{Criterion, Decision, Kind, State};
 
@@ -60,22 +61,20 @@ fn case(criterion: &Criterion) -> TestCase {
             let action = format!("asks for: {}", criterion.action.label());
             let lines = [&criterion.note, &figures, &needs, &source, &action];
             let lines = lines.into_iter().filter(|line| !line.is_empty());
-            let text = lines.map(String::as_str).collect::<Vec<_>>().join("\n");
+            let text = lines.map(|line| safe(line)).collect::<Vec<_>>().join("\n");
             let mut status = TestCaseStatus::non_success(kind);
-            status.set_type(word).set_message(safe(&figures)).set_description(safe(&text));
+            status.set_type(word).set_message(safe(&figures)).set_description(text);
             TestCase::new(safe(&criterion.title), status)
         }
     };
     case.set_classname(safe(&format!("cutover.{}.{}", kind_label(criterion.kind), criterion.id)));
     if kind.is_none() {
         let state = facts::state_label(criterion.state);
-        let text = match criterion.kind {
-            Kind::Advice => {
-                format!("advice, decides nothing: {state}, {figures}\n{}", criterion.note)
-            }
-            _ => format!("{figures}\n{}", criterion.note),
+        let said = match criterion.kind {
+            Kind::Advice => format!("advice, decides nothing: {state}, {figures}"),
+            _ => figures,
         };
-        case.set_system_out(safe(text.trim_end()));
+        case.set_system_out(format!("{}\n{}", safe(&said), safe(&criterion.note)).trim_end());
     }
     case
 }
@@ -113,7 +112,7 @@ fn verdict(record: &RunRecord) -> TestCase {
     case
 }
 
-/// Foreign text that XML allows, and that a viewer shows as it is.
+/// Foreign text that XML allows, and that a viewer shows as it is, on one line.
 fn safe(text: &str) -> String {
-    tame(&clip(text, TEXT_LIMIT)).into_owned()
+    foreign::line(&clip(text, TEXT_LIMIT)).into_owned()
 }

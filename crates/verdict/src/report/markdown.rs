@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::escape::{code, escape};
 use super::facts::{self, LatencyRow, latency_rows};
 use super::text::{self, NOTHING, count, ms, signed_count};
+use cutover_error::foreign;
 use cutover_evidence::drive::{DriveEvidence, Side};
 use cutover_evidence::finding::{DiffEvidence, Finding};
 use cutover_evidence::run_record::RunRecord;
@@ -183,7 +184,12 @@ fn rows(record: &RunRecord) -> String {
             .iter()
             .take(MOST_ORGS)
             .map(|o| {
-                format!("{} ({}: {})", code(&o.org_id), escape(&o.table), count(o.counts.total()))
+                format!(
+                    "{} ({}: {})",
+                    code(&foreign::value(&o.org_id)),
+                    escape(&o.table),
+                    count(o.counts.total())
+                )
             })
             .collect();
         let _ = writeln!(out, "Worst orgs: {}. All of them: `orgs.csv`.", named.join(", "));
@@ -245,7 +251,7 @@ fn answers(record: &RunRecord) -> String {
 /// The first findings, one a line.
 fn findings(findings: &[Finding]) -> String {
     let line = |finding: &Finding| {
-        let org = code(finding.org_id.as_deref().unwrap_or(NOTHING));
+        let org = code(&foreign::value(finding.org_id.as_deref().unwrap_or(NOTHING)));
         let (class, table) = (finding.class, escape(&finding.table));
         let detail = escape(finding.detail.as_deref().unwrap_or_default());
         format!("\n- **{class}** in {table}, org {org}: {detail}")

@@ -81,6 +81,7 @@ pub fn go() -> RunRecord {
             environment: None,
             rig: true,
             postgres_version: Some("PostgreSQL 15.8 on x86_64-pc-linux-gnu".into()),
+            triggers_enabled: BTreeMap::new(),
             pairs: pairs(),
         },
         environment: Environment {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{clip, short};
 use crate::report::facts;
 use crate::report::text::{self, NOTHING, count, signed_count};
+use cutover_error::foreign;
 use cutover_evidence::finding::{Counts, DiffEvidence, Finding, OrgDiff, Severity, TableDiff};
 use cutover_evidence::manifest::Manifest;
 use cutover_evidence::run_record::RunRecord;
@@ -17,8 +18,6 @@ const ORGS_OPEN: usize = 15;
 const SAMPLES_OPEN: usize = 6;
 /// Columns of one row; those that differ come first.
 const MOST_COLUMNS: usize = 40;
-/// Characters of one value.
-const VALUE_LIMIT: usize = 400;
 
 #[derive(Serialize)]
 pub(super) struct View {
@@ -212,7 +211,7 @@ pub(super) fn sample(finding: &Finding) -> Sample {
     let columns_left_out = columns.len().saturating_sub(MOST_COLUMNS);
     columns.truncate(MOST_COLUMNS);
     let key = finding.key.iter().map(|(name, value)| {
-        format!("{name} = {}", text::clip(value.as_deref().unwrap_or("NULL"), VALUE_LIMIT))
+        format!("{name} = {}", foreign::value(value.as_deref().unwrap_or("NULL")))
     });
     Sample {
         class: finding.class.word(),
@@ -235,7 +234,7 @@ fn shown(value: Option<&Option<String>>) -> Shown {
             Shown { kind: "null", text: "empty text".to_owned() }
         }
         Some(Some(value)) => {
-            Shown { kind: "text", text: text::clip(value, VALUE_LIMIT).into_owned() }
+            Shown { kind: "text", text: text::clip(value, foreign::VALUE_LIMIT).into_owned() }
         }
     }
 }

@@ -137,6 +137,10 @@ fn trust(drive: &DriveEvidence) -> Vec<(&'static str, String)> {
         ("Plan", format!("{planned} arrivals, {ended}")),
         ("Measured", format!("{} requests, {} failed", count(drive.requests), count(drive.errors))),
         ("Skipped", format!("{} arrivals nobody could send in time", count(drive.skipped))),
+        (
+            "Sent again",
+            format!("{} over a new connection, the idle one had ended", count(drive.resent)),
+        ),
         ("Answered in the wrong mode", wrong),
         ("Workers lost", count(drive.lost_workers)),
         ("Scheduling lag", format!("p99 {} ms, largest {} ms", ms(lag.p99), ms(lag.max))),
