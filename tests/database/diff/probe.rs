@@ -73,7 +73,7 @@ async fn no_number_of_a_sequence_is_taken() {
         CREATE SCHEMA \"S x\"; CREATE SEQUENCE \"S x\".\"Seq\";
         CREATE FUNCTION next_number() RETURNS bigint LANGUAGE sql AS $$ SELECT nextval('\"S x\".\"Seq\"') $$;
         CREATE FUNCTION number() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-            PERFORM next_number(); RETURN NEW; END $$;
+            PERFORM next_number(); RETURN coalesce(NEW, OLD); END $$;
         CREATE TRIGGER number BEFORE INSERT OR UPDATE OR DELETE ON r_partitioned FOR EACH ROW
             EXECUTE FUNCTION number()";
     let audit = "
