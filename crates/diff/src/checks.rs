@@ -1,7 +1,7 @@
 //! What will lose rows or refuse writes tomorrow, though every row agrees today.
 
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Row};
 
 use super::direction::Direction;
 use super::probe::Coverage;
@@ -12,6 +12,9 @@ use cutover_evidence::class::CatalogClass;
 use cutover_evidence::finding::{Finding, Severity};
 use cutover_ground::pg::catalog::{Index, Leaf};
 use cutover_ground::pg::failure;
+
+/// Relations of which one statement asks for the largest value.
+const RELATIONS_AT_ONCE: usize = 64;
 
 /// Looks at triggers, partitions, indexes, sequences and row security of a pair.
 ///
@@ -90,8 +93,8 @@ async fn invalid_indexes(
     for index in table.indexes(connection).await?.into_iter().filter(|index| !index.valid) {
         let mut lacking = Vec::new();
         if index.direct && table.strategy.is_some() {
-            let leaves = sqlx::query_scalar(sql::LEAVES_WITHOUT_INDEX).bind(table.oid);
-            let leaves = leaves.bind(&index.name).fetch_all(&mut *connection).await;
+            let leaves = sqlx::query_scalar(AssertSqlSafe(sql::leaves_without_index()));
+            let leaves = leaves.bind(table.oid).bind(&index.name).fetch_all(&mut *connection).await;
             lacking = leaves.map_err(|e| failure(format!("cannot read {}", index.name), &e))?;
         }
         findings.push(invalid_index(plan, index, &lacking));
@@ -140,13 +143,10 @@ async fn sequences(
         let Some(sequence) = column.sequence.as_ref().filter(|_| leads(&column.name)) else {
             continue;
         };
-        let query = sql::sequence_behind(&table.name.to_string(), &column.name, sequence);
-        let behind = sqlx::query(AssertSqlSafe(query))
-            .fetch_optional(&mut *connection)
-            .await
-            .map_err(|e| failure(format!("cannot read sequence {sequence}"), &e))?;
-        let Some(row) = behind else { continue };
-        let (last, largest): (i64, i64) = (row.get(0), row.get(1));
+        let Some((last, largest)) = behind(connection, plan, side, &column.name, sequence).await?
+        else {
+            continue;
+        };
         let detail = format!(
             "sequence {sequence} stands at {last}, the largest {}.{} is {largest}: the next insert \
              takes a number that is taken; SELECT setval('{sequence}', {largest})",
@@ -157,4 +157,24 @@ async fn sequences(
         findings.push(finding);
     }
     Ok(findings)
+}
+
+/// Where a sequence stands, and the largest value in use, if that is ahead of it.
+async fn behind(
+    connection: &mut PgConnection,
+    plan: &PairPlan,
+    side: Side,
+    column: &str,
+    sequence: &str,
+) -> Result<Option<(i64, i64)>> {
+    let mut behind = None;
+    for relations in plan.relations(side).chunks(RELATIONS_AT_ONCE) {
+        let query = sql::sequence_behind(relations, column, sequence);
+        let found = sqlx::query_as(AssertSqlSafe(query)).fetch_optional(&mut *connection).await;
+        let found: Option<(i64, i64)> =
+            found.map_err(|e| failure(format!("cannot read sequence {sequence}"), &e))?;
+        let largest = |row: &Option<(i64, i64)>| row.map(|(_, largest)| largest);
+        behind = std::cmp::max_by_key(behind, found, largest);
+    }
+    Ok(behind)
 }

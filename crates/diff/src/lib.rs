@@ -15,6 +15,7 @@ mod checks;
 mod classify;
 mod direction;
 mod drill_down;
+mod locks;
 mod merge;
 mod method;
 mod options;

@@ -1,5 +1,7 @@
 //! Partitions that are not there, and tables that once were partitions.
 
+use std::collections::BTreeSet;
+
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
@@ -136,7 +138,15 @@ async fn values_without_leaf(
     if bounds.contains(&Bound::Default) || column(plan, root, "l").is_none() {
         return Ok(None);
     }
-    let values = texts(connection, plan, sql::values_without_leaf(plan, by, &bounds)).await?;
+    let mut values = BTreeSet::new();
+    for from in plan.relations(Side::Legacy) {
+        let question = sql::values_without_leaf(plan, by, &bounds, &from);
+        values.extend(texts(connection, plan, question).await?);
+        if values.len() >= sql::VALUES_SHOWN {
+            break;
+        }
+    }
+    let values: Vec<String> = values.into_iter().take(sql::VALUES_SHOWN).collect();
     if values.is_empty() {
         return Ok(None);
     }
@@ -154,7 +164,7 @@ async fn values_without_leaf(
 async fn detached(connection: &mut PgConnection, plan: &PairPlan) -> Result<Vec<Finding>> {
     let [legacy, twin] = Side::BOTH.map(|side| plan.table(side));
     let what = || format!("cannot look for detached partitions of {}", twin.name);
-    let found: Vec<(String, bool)> = sqlx::query_as(sql::DETACHED_LEAVES)
+    let found: Vec<(String, bool)> = sqlx::query_as(AssertSqlSafe(sql::detached_leaves()))
         .bind(twin.oid)
         .bind(legacy.oid)
         .fetch_all(connection)

@@ -13,6 +13,7 @@ use serde_json::Value;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row};
 
+use super::locks::LockTable;
 use super::schema::{PairPlan, Side};
 use super::sql;
 use cutover_error::{Context, Error, Result};
@@ -25,20 +26,30 @@ use cutover_ground::pg::{failure, quote_ident};
 ///
 /// # Errors
 /// A run error if the server fails.
-pub(super) async fn look(connection: &mut PgConnection, plan: &PairPlan) -> Result<Vec<Pruning>> {
+pub(super) async fn look(
+    connection: &mut PgConnection,
+    plan: &PairPlan,
+    locks: LockTable,
+) -> Result<Vec<Pruning>> {
+    let all = locks.allows_plan_of_all(plan);
     let condition = middle_range(plan);
     let mut looks = Vec::new();
     if let Some(condition) = condition {
-        looks.push(one_range(connection, plan, condition).await?);
+        looks.push(if all || prunes(connection).await? {
+            one_range(connection, plan, condition).await?
+        } else {
+            // Without pruning every partition is read, which need not be tried.
+            Pruning { scanned: plan.leaves(Side::Partitioned).len() as u64, ..of_range(plan) }
+        });
     }
     if plan.reads.is_empty() {
         return Ok(looks);
     }
-    let mut row = sample(connection, plan, condition).await?;
-    if row.is_none() && condition.is_some() {
-        row = sample(connection, plan, None).await?;
+    if !all {
+        looks.extend(plan.reads.iter().map(|read| too_many(plan, read)));
+        return Ok(looks);
     }
-    let Some(row) = row else { return Ok(looks) };
+    let Some(row) = sample(connection, plan).await? else { return Ok(looks) };
     for read in &plan.reads {
         looks.push(of_read(connection, plan, read, &row).await?);
     }
@@ -68,37 +79,65 @@ async fn one_range(
     let answer = explain(connection, &question).await?;
     let answer = answer
         .map_err(|why| Error::run(format!("cannot ask for a plan on {}: {why}", twin.name), ""))?;
-    Ok(Pruning {
+    Ok(Pruning { scanned: relations(&answer).len() as u64, ..of_range(plan) })
+}
+
+/// A question about the range of one partition.
+fn of_range(plan: &PairPlan) -> Pruning {
+    Pruning {
         table: plan.name.clone(),
         partitions: plan.leaves(Side::Partitioned).len() as u64,
-        scanned: relations(&answer).len() as u64,
         expected: Some(1),
         ..Pruning::default()
-    })
+    }
+}
+
+/// A read that is not planned: a plan that prunes nothing would take more memory and locks than we may take.
+fn too_many(plan: &PairPlan, read: &TableRead) -> Pruning {
+    let partitions = plan.leaves(Side::Partitioned).len() as u64;
+    let problem = format!(
+        "not asked for: if it does not prune, planning it takes too much memory and too many locks \
+         ({partitions} partitions with {} indexes each)",
+        plan.indexes(Side::Partitioned)
+    );
+    Pruning {
+        read: Some(read.name.clone()),
+        problem: Some(problem),
+        expected: read.partitions.or_else(|| plan.partitions_of_days(read.days?)),
+        ..of_range(plan)
+    }
+}
+
+/// Whether the planner leaves partitions out.
+async fn prunes(connection: &mut PgConnection) -> Result<bool> {
+    let prunes = sqlx::query_scalar(sql::PRUNES).fetch_one(connection).await;
+    prunes.map_err(|e| failure("cannot ask whether the planner prunes", &e))
 }
 
 /// Column of the twin → its value in one row, as an expression.
 type Sample = BTreeMap<String, String>;
 
-/// A row of the twin that has a value in every column that a read asks for.
-async fn sample(
-    connection: &mut PgConnection,
-    plan: &PairPlan,
-    condition: Option<&str>,
-) -> Result<Option<Sample>> {
+/// A row of the twin that has a value in every column that a read asks for: of the leaf in the middle or,
+/// where that holds none, of the first that does.
+async fn sample(connection: &mut PgConnection, plan: &PairPlan) -> Result<Option<Sample>> {
     let twin = plan.table(Side::Partitioned);
     let asked: BTreeSet<&str> = plan.reads.iter().flat_map(TableRead::columns).collect();
     let columns: Vec<_> = asked.iter().filter_map(|name| twin.column(name)).collect();
     let names: Vec<String> = columns.iter().map(|column| quote_ident(&column.name)).collect();
-    let statement = sql::sample_row(&twin.name.to_string(), &names, condition);
-    let what = || format!("cannot read a row of {}", twin.name);
-    let row = sqlx::query(AssertSqlSafe(statement)).fetch_optional(connection).await;
-    let Some(row) = row.map_err(|e| failure(what(), &e))? else { return Ok(None) };
-    let values: Vec<String> = row.try_get(0).map_err(|e| failure(what(), &e))?;
-    let expressions = columns.iter().zip(values).map(|(column, value)| {
-        (column.name.clone(), format!("{}::{}", sql::literal(&value), column.bare_type))
-    });
-    Ok(Some(expressions.collect()))
+    let relations = plan.relations(Side::Partitioned);
+    let middle = relations.get(relations.len() / 2);
+    for relation in middle.into_iter().chain(&relations) {
+        let statement = sql::sample_row(relation, &names);
+        let what = || format!("cannot read a row of {}", twin.name);
+        let row = sqlx::query(AssertSqlSafe(statement)).fetch_optional(&mut *connection).await;
+        let Some(row) = row.map_err(|e| failure(what(), &e))? else { continue };
+        let values: Vec<String> = row.try_get(0).map_err(|e| failure(what(), &e))?;
+        let expressions = columns.iter().zip(values).map(|(column, value)| {
+            (column.name.clone(), format!("{}::{}", sql::literal(&value), column.bare_type))
+        });
+        return Ok(Some(expressions.collect()));
+    }
+    Ok(None)
 }
 
 async fn of_read(

@@ -1,6 +1,6 @@
 //! One comparison of every table pair.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::time::Instant;
 
@@ -10,7 +10,8 @@ use sqlx::postgres::PgConnection;
 
 use super::checks;
 use super::direction::Direction;
-use super::drill_down::drill_down;
+use super::drill_down::Drill;
+use super::locks::LockTable;
 use super::method::{self, Choice};
 use super::options::Options;
 use super::outcome::Outcome;
@@ -38,6 +39,9 @@ const WHOLE_TABLES_FROM: f64 = 0.25;
 
 /// Orgs that one statement lists at most.
 const LISTED_ORGS: usize = 200_000;
+
+/// Orgs times leaves up to which a list is sent for each leaf.
+const LISTED_IN_ALL: usize = 20_000_000;
 
 /// Compares every pair and writes `orgs.csv` and `findings.jsonl` into `out`.
 ///
@@ -112,11 +116,18 @@ async fn within<T>(options: &Options, work: impl Future<Output = T>) -> Option<T
     }
 }
 
+/// Whether the server is to be given a list of so many orgs, rather than to send all rows.
+fn is_worth_listing(plan: &PairPlan, orgs: usize) -> bool {
+    let leaves = Side::BOTH.iter().map(|side| plan.leaves(*side).len()).sum::<usize>();
+    orgs <= LISTED_ORGS && orgs.saturating_mul(leaves) <= LISTED_IN_ALL
+}
+
 /// A comparison under way.
 struct Comparison<'a> {
     database_url: &'a str,
     tables: &'a [TablePair],
     options: &'a Options,
+    out: &'a Path,
     plans: Vec<PairPlan>,
     directions: Vec<Direction>,
     method: Method,
@@ -160,6 +171,7 @@ async fn compare(
         database_url,
         tables,
         options,
+        out,
         plans,
         directions,
         method,
@@ -194,10 +206,12 @@ async fn look_at_catalogs(
     if let Some(finding) = checks::unfinished_seed(connection).await? {
         outcome.catalog_finding(finding)?;
     }
+    let locks = LockTable::of(connection).await?;
     let (mut plans, mut directions) = (Vec::new(), Vec::new());
     for pair in tables {
         let (plan, mut findings) = PairPlan::make(connection, pair, database_url).await?;
         check_scope(&plan, options)?;
+        locks.check(&plan, options.connections)?;
         let mut direction = Direction::look(connection, &plan, pair).await?;
         let coverage = if options.probe && plan.probe && direction.by_triggers() {
             probe(database_url, &plan, &direction, options.probe_anyway).await?
@@ -207,7 +221,7 @@ async fn look_at_catalogs(
         direction.tried(&coverage);
         findings.extend(checks::check(connection, &plan, &direction, &coverage).await?);
         findings.sort_by_key(|finding| finding.severity == Some(Severity::Advice));
-        outcome.planned(pruning::look(connection, &plan).await?);
+        outcome.planned(pruning::look(connection, &plan, locks).await?);
         for finding in findings {
             outcome.catalog_finding(finding)?;
         }
@@ -246,7 +260,9 @@ impl Comparison<'_> {
         let estimate = leaves.map(|leaf| leaf.rows_estimate).sum::<f64>() as u64;
         let total = (estimate > 0).then_some(estimate);
         context.started(format!("diff: {}", plan.name), total, "rows of both sides");
+        let all_orgs = options.all_orgs || self.lists_all_orgs();
         let job = Job::asked(options, plan, self.method, &self.secret);
+        let job = Job { all_orgs, ..job };
         let Scanned { digests, on_one_snapshot } =
             scan::<K>(job, Some((checkpoints, pair)), &mut self.epochs, context).await?;
         context.emit(Event::Finished);
@@ -284,6 +300,12 @@ impl Comparison<'_> {
         Ok(())
     }
 
+    /// Whether the sums of the server name every org: where they are added up in our process, there is no
+    /// statement that could count the orgs of all pairs.
+    fn lists_all_orgs(&self) -> bool {
+        self.method == Method::Server && self.plans.iter().any(PairPlan::has_many_leaves)
+    }
+
     /// Names the differences of the orgs that differ.
     async fn drill_down(&mut self, pair: usize, orgs: u64, outcome: &mut Outcome) -> Result<()> {
         let Self { options, context, .. } = *self;
@@ -298,26 +320,28 @@ impl Comparison<'_> {
             "rows of both sides",
         );
         let share = diverging.len() as f64 / orgs as f64;
-        let too_many = share > WHOLE_TABLES_FROM || diverging.len() > LISTED_ORGS;
-        let whole = too_many && options.orgs.is_none();
-        let listed = (!whole).then_some(diverging.as_slice());
-        let sides: &[&[Side]] = match self.spread || options.connections < 2 {
-            true => &[&Side::BOTH],
-            false => &[&[Side::Legacy], &[Side::Partitioned]],
-        };
+        let whole = options.orgs.is_none()
+            && (share > WHOLE_TABLES_FROM || !is_worth_listing(plan, diverging.len()));
+        let orgs: HashSet<String> = diverging.iter().cloned().collect();
         let mut readers = Vec::new();
-        for sides in sides {
-            let reader = self.epochs.reader().await?.more_patient(PATIENCE_WITH_WORK);
-            readers.push((reader, *sides));
+        for _ in 0..if self.spread { 1 } else { options.connections.clamp(1, 2) } {
+            readers.push(self.epochs.reader().await?.more_patient(PATIENCE_WITH_WORK));
         }
-        drill_down(plan, listed, Rows::asked(options), &mut readers, |difference| {
+        let drill = Drill {
+            plan,
+            orgs: &orgs,
+            listed: (!whole).then_some(diverging.as_slice()),
+            rows: Rows::asked(options),
+            together: self.spread,
+            folder: self.out,
+        };
+        drill.read(&mut readers).await?.compare(|difference| {
             context.emit(Event::Advanced(1));
             outcome.difference(difference)?;
             Ok(!outcome.is_stopped())
-        })
-        .await?;
+        })?;
         context.emit(Event::Finished);
-        for (connection, _) in readers {
+        for connection in readers {
             connection.close().await;
         }
         Ok(())
@@ -326,7 +350,8 @@ impl Comparison<'_> {
     /// Counts what only the server has seen, and lets go of it.
     async fn finish(mut self, outcome: &mut Outcome) -> Result<()> {
         let several = self.plans.len() > 1 || self.options.orgs.is_some();
-        if self.method == Method::Server && several && !outcome.is_stopped() {
+        let listed = self.lists_all_orgs();
+        if self.method == Method::Server && several && !listed && !outcome.is_stopped() {
             let statement = count_orgs(&self.plans, Rows::asked(self.options));
             let (orgs, absent): (i64, Vec<String>) = sqlx::query_as(AssertSqlSafe(statement))
                 .fetch_one(self.epochs.snapshot().connection())
@@ -360,7 +385,7 @@ async fn confirm<K: OrgKey>(
         None,
         "rows of both sides",
     );
-    let all = job.rows.orgs.is_none() && orgs.len() > LISTED_ORGS;
+    let all = job.rows.orgs.is_none() && !is_worth_listing(job.plan, orgs.len());
     let rows = if all { job.rows } else { job.rows.of(&orgs) };
     let job = Job { rows, all_orgs: false, ..job };
     let scanned = scan::<K>(job, None, epochs, context).await?;

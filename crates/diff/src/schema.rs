@@ -8,12 +8,18 @@ use std::collections::HashMap;
 use sqlx::postgres::PgConnection;
 
 use super::ranges::{Range, day, most_within, ranges};
+use super::sql;
 use cutover_error::{Error, Result};
 use cutover_evidence::class::CatalogClass;
 use cutover_evidence::finding::{Finding, Severity};
 pub(super) use cutover_evidence::side::Side;
 use cutover_ground::config::{TablePair, TableRead};
-use cutover_ground::pg::catalog::{Column, Leaf, Table};
+use cutover_ground::pg::catalog::{Column, Index, Leaf, Table};
+use cutover_ground::pg::failure;
+
+/// Leaves that one statement reads: a backend takes some 50 kB for each, more where it has many columns and
+/// indexes, and a lock for it and for each of its indexes.
+pub(super) const LEAVES_AT_ONCE: usize = 128;
 
 /// A table pair that is ready to be compared.
 #[derive(Debug, Clone)]
@@ -28,6 +34,9 @@ pub(super) struct PairPlan {
     pub(super) reads: Vec<TableRead>,
     tables: [Table; 2],
     leaves: [Vec<Leaf>; 2],
+    /// How many relations each side is made of, and how many indexes each of them has.
+    below: [u64; 2],
+    indexes: [u64; 2],
     ranges: HashMap<i64, Range>,
     /// The org.
     pub(super) org: ComparedColumn,
@@ -76,7 +85,10 @@ impl PairPlan {
         let leaves = [legacy.leaves(connection).await?, twin.leaves(connection).await?];
         let mut known = ranges(connection, &legacy, &leaves[0]).await?;
         known.extend(ranges(connection, &twin, &leaves[1]).await?);
+        let below = [below(connection, &legacy).await?, below(connection, &twin).await?];
         let indexes = legacy.indexes(connection).await?;
+        let of_twin = twin.indexes(connection).await?;
+        let direct = |indexes: &[Index]| indexes.iter().filter(|i| i.direct).count() as u64;
         let key_within_org = !indexes.iter().any(|index| {
             index.direct
                 && index.is_unique
@@ -104,6 +116,8 @@ impl PairPlan {
             key: pair.key.iter().map(|name| compared(name)).collect(),
             tables: [legacy, twin],
             leaves,
+            below,
+            indexes: [direct(&indexes), direct(&of_twin)],
             ranges: known,
             columns,
             integer_org,
@@ -118,6 +132,37 @@ impl PairPlan {
 
     pub(super) fn leaves(&self, side: Side) -> &[Leaf] {
         &self.leaves[side as usize]
+    }
+
+    /// How many relations a side is made of.
+    pub(super) fn below(&self, side: Side) -> u64 {
+        self.below[side as usize]
+    }
+
+    /// How many indexes a side has, and with it each of its leaves.
+    pub(super) fn indexes(&self, side: Side) -> u64 {
+        self.indexes[side as usize]
+    }
+
+    /// Whether each leaf of a side is read by itself: it has to be readable, and rows must not hang below it
+    /// by inheritance alone.
+    pub(super) fn is_read_by_leaf(&self, side: Side) -> bool {
+        !self.table(side).inherited && self.leaves(side).iter().all(|leaf| leaf.readable)
+    }
+
+    /// What to name after `FROM` to read a side, relation by relation.
+    pub(super) fn relations(&self, side: Side) -> Vec<String> {
+        if self.is_read_by_leaf(side) {
+            self.leaves(side).iter().map(|leaf| format!("ONLY {}", leaf.qualified())).collect()
+        } else {
+            vec![self.table(side).name.to_string()]
+        }
+    }
+
+    /// Whether one statement over all leaves would cost the server too much memory and too many locks.
+    pub(super) fn has_many_leaves(&self) -> bool {
+        let too_many = |side: &Side| self.leaves(*side).len() > LEAVES_AT_ONCE;
+        Side::BOTH.iter().any(too_many) && Side::BOTH.iter().all(|side| self.is_read_by_leaf(*side))
     }
 
     /// The most partitions of the twin that so many days in a row lie in; `None` if its bounds are
@@ -218,6 +263,13 @@ pub(super) fn catalog_finding(
 ) -> Finding {
     let (severity, detail) = (Some(severity), Some(detail));
     Finding { severity, detail, ..Finding::new(table, class) }
+}
+
+/// How many relations a table is made of.
+async fn below(connection: &mut PgConnection, table: &Table) -> Result<u64> {
+    let below = sqlx::query_scalar::<_, i64>(sql::BELOW).bind(table.oid).fetch_one(connection);
+    let what = || format!("cannot read the catalog of {}", table.name);
+    below.await.map(i64::unsigned_abs).map_err(|e| failure(what(), &e))
 }
 
 /// Every column that the configuration names must be there.

@@ -4,7 +4,7 @@ use super::schema::{ComparedColumn, PairPlan, Side};
 use super::scope::Rows;
 use cutover_evidence::shard::Shard;
 use cutover_ground::pg::catalog::Leaf;
-use cutover_ground::pg::{Bound, quote_ident};
+use cutover_ground::pg::{Bound, of_tree, quote_ident};
 
 /// A value as a literal.
 pub(super) fn literal(text: &str) -> String {
@@ -19,7 +19,7 @@ pub(super) fn image(column: &ComparedColumn, side: Side) -> String {
 }
 
 /// A column's text as bytes in UTF-8, which both sides order alike whatever their collations.
-fn sortable(column: &ComparedColumn, side: Side) -> String {
+pub(super) fn sortable(column: &ComparedColumn, side: Side) -> String {
     sortable_of(&quote_ident(column.on(side)))
 }
 
@@ -76,7 +76,7 @@ pub(super) fn where_rows(
 }
 
 /// Whether a row was changed since the time asked for, as far as it says; `None` for all rows.
-fn changed(plan: &PairPlan, side: Side, rows: Rows<'_>) -> Option<String> {
+pub(super) fn changed(plan: &PairPlan, side: Side, rows: Rows<'_>) -> Option<String> {
     let column = plan.changed_at.as_ref()?;
     let since = rows.since?.format("%Y-%m-%d %H:%M:%S%.6f+00");
     let name = quote_ident(column.on(side));
@@ -94,92 +94,53 @@ pub(super) fn outside(leaf: &Leaf) -> Option<String> {
     Some(format!("CASE WHEN {bounds} THEN false ELSE true END"))
 }
 
-/// Reads the rows of `sides` in the order of [`PairPlan::identity`]: sort columns, whether it is the
-/// twin's, whether its org is asked for, org, leaf, whether misrouted, whether changed since the
-/// time asked for, then for each compared column its image and the beginning of its text.
+/// Rows to read, and what can be said of each.
+pub(super) struct Source {
+    /// What follows `FROM`, the condition included.
+    pub(super) from: String,
+    /// The object identifier of a row's leaf.
+    pub(super) leaf: &'static str,
+    /// Whether a row is misrouted; `None` if no leaf has bounds.
+    pub(super) misrouted: Option<String>,
+}
+
+/// The rows of a leaf, or of a whole side, that fulfil the condition of [`where_rows`].
 ///
-/// A statement for both sides sees one state of the database wherever the tables are. Where only
-/// some orgs are asked for, rows with the keys of theirs come too, whatever their org: only so is a
-/// row under the wrong org told from one that is missing.
-pub(super) fn drill_down(
-    plan: &PairPlan,
-    sides: &[Side],
-    orgs: Option<&[String]>,
-    rows: Rows<'_>,
-    cut: usize,
-) -> String {
-    // A row's counterpart matters even if it was not changed itself.
-    let selected = Rows { orgs: orgs.or(rows.orgs), since: None, ..rows };
-    let filters = Side::BOTH.map(|side| {
-        let org = quote_ident(plan.org.on(side));
-        where_rows(plan, side, selected, vec![format!("num_nulls({org}) = 0")])
-    });
-    let mut parts = Vec::new();
-    for &side in sides {
-        let filter = &filters[side as usize];
-        let fields = |asked| drill_down_fields(plan, side, rows, asked, cut).join(", ");
-        let table = &plan.table(side).name;
-        parts.push(format!("SELECT {} FROM {table}{filter}", fields(true)));
-        if rows.is_part() && !plan.key_within_org {
-            let key = |side| {
-                let images: Vec<String> = plan.key.iter().map(|k| image(k, side)).collect();
-                images.join(", ")
-            };
-            let keys = Side::BOTH.map(|side| {
-                let filter = &filters[side as usize];
-                format!("SELECT {} FROM {}{filter}", key(side), plan.table(side).name)
-            });
-            parts.push(format!(
-                "SELECT {} FROM {table} WHERE num_nulls({}) = 0 AND ({}) IN ({}) AND NOT ({})",
-                fields(false),
-                quote_ident(plan.org.on(side)),
-                key(side),
-                keys.join(" UNION ALL "),
-                filter.trim_start_matches(" WHERE ")
-            ));
-        }
-    }
-    let order: Vec<String> =
-        (1..=plan.identity().len()).map(|nth| format!("{nth} NULLS FIRST")).collect();
-    let order = order.join(", ");
-    format!("COPY ({} ORDER BY {order}) TO STDOUT (FORMAT binary)", parts.join(" UNION ALL "))
-}
-
-fn drill_down_fields(
-    plan: &PairPlan,
-    side: Side,
-    rows: Rows<'_>,
-    asked: bool,
-    cut: usize,
-) -> Vec<String> {
-    let mut fields: Vec<String> =
-        plan.identity().iter().map(|column| sortable(column, side)).collect();
-    fields.push((side == Side::Partitioned).to_string());
-    fields.push(asked.to_string());
-    fields.push(format!("({})::text", quote_ident(plan.org.on(side))));
-    fields.push("tableoid::regclass::text".into());
-    fields.push(misrouted(plan, side, None).unwrap_or("false".into()));
-    fields.push(changed(plan, side, rows).unwrap_or("true".into()));
-    for column in &plan.columns {
-        fields.push(image(column, side));
-        let name = quote_ident(column.on(side));
-        fields.push(format!("left(format('%s', {name}), {})", cut + 1));
-    }
-    fields
-}
-
-/// Whether a row is misrouted; `None` if no leaf has bounds.
-pub(super) fn misrouted(plan: &PairPlan, side: Side, leaf: Option<&Leaf>) -> Option<String> {
+/// The planner copies what is asked of a partitioned table for each of its leaves. An expression with a branch
+/// for each leaf would grow by the square of their number: it stands above a fence, `OFFSET 0`, and there is
+/// one of it.
+pub(super) fn source(plan: &PairPlan, side: Side, leaf: Option<&Leaf>, filter: &str) -> Source {
     if let Some(leaf) = leaf {
-        return outside(leaf);
+        let from = format!("ONLY {}{filter}", leaf.qualified());
+        return Source { from, leaf: "tableoid", misrouted: outside(leaf) };
     }
+    let table = plan.table(side);
     let leaves = plan.leaves(side).iter();
     let arms: Vec<String> = leaves
         .filter_map(|leaf| Some(format!("WHEN {} THEN {}", leaf.oid, outside(leaf)?)))
         .collect();
-    let arms = (!arms.is_empty()).then(|| arms.join(" "))?;
-    Some(format!("CASE tableoid::bigint {arms} ELSE false END"))
+    if arms.is_empty() {
+        let from = format!("{}{filter}", table.name);
+        return Source { from, leaf: "tableoid", misrouted: None };
+    }
+    let arms = arms.join(" ");
+    let needed = |name: &str| plan.columns.iter().any(|column| column.on(side) == name);
+    let columns = table.columns.iter().map(|column| &column.name);
+    let columns = columns.filter(|name| needed(name) || arms.contains(name.as_str()));
+    let columns: Vec<String> = columns.map(|name| quote_ident(name)).collect();
+    Source {
+        from: format!(
+            "(SELECT {}, tableoid AS {LEAF} FROM {}{filter} OFFSET 0) AS s",
+            columns.join(", "),
+            table.name
+        ),
+        leaf: LEAF,
+        misrouted: Some(format!("CASE {LEAF}::bigint {arms} ELSE false END")),
+    }
 }
+
+/// A row's leaf; a name that no column is likely to bear.
+const LEAF: &str = "\"the leaf\"";
 
 /// The plan of a question, as JSON; it is not run.
 pub(super) fn plan_of(question: &str) -> String {
@@ -192,10 +153,10 @@ pub(super) fn rows_that(table: &str, condition: &str) -> String {
 }
 
 /// A row without NULL in these columns, which come as an array of texts.
-pub(super) fn sample_row(table: &str, columns: &[String], condition: Option<&str>) -> String {
+pub(super) fn sample_row(table: &str, columns: &[String]) -> String {
     let texts = columns.iter().map(|name| format!("({name})::text")).collect::<Vec<_>>();
-    let known = columns.iter().map(|name| format!("{name} IS NOT NULL"));
-    let conditions: Vec<String> = condition.map(str::to_owned).into_iter().chain(known).collect();
+    let conditions: Vec<String> =
+        columns.iter().map(|name| format!("{name} IS NOT NULL")).collect();
     let conditions = match conditions.is_empty() {
         true => "true".to_owned(),
         false => conditions.join(" AND "),
@@ -203,9 +164,26 @@ pub(super) fn sample_row(table: &str, columns: &[String], condition: Option<&str
     format!("SELECT ARRAY[{}]::text[] FROM {table} WHERE {conditions} LIMIT 1", texts.join(", "))
 }
 
+/// Whether the planner leaves partitions out.
+pub(super) const PRUNES: &str = "SELECT current_setting('enable_partition_pruning')::boolean";
+
 /// If a transaction goes on after a statement that may be refused.
 pub(super) const MARK: &str = "SAVEPOINT cutover_mark";
 pub(super) const BACK_TO_MARK: &str = "ROLLBACK TO SAVEPOINT cutover_mark";
+
+/// How many locks all sessions have together.
+pub(super) const LOCK_TABLE: &str = "
+SELECT current_setting('max_locks_per_transaction')::bigint
+       * (current_setting('max_connections')::bigint
+          + current_setting('max_prepared_transactions')::bigint)";
+
+/// How many relations hang below the one with the object identifier `$1`, it included.
+pub(super) const BELOW: &str = "
+WITH RECURSIVE below (oid) AS (
+     SELECT $1::bigint::oid
+      UNION
+     SELECT i.inhrelid FROM below JOIN pg_inherits i ON i.inhparent = below.oid)
+SELECT count(*) FROM below";
 
 /// Rows of a relation.
 pub(super) fn count(leaf: &Leaf) -> String {
@@ -272,14 +250,18 @@ pub(super) fn gaps(type_name: &str, children: &[Bound]) -> Option<String> {
     })
 }
 
-/// Some of the values of a column that legacy holds and no list of `children` names.
+/// Values that [`values_without_leaf`] names at most.
+pub(super) const VALUES_SHOWN: usize = 5;
+
+/// Some of the values of a column that a part of legacy holds and no list of `children` names.
 pub(super) fn values_without_leaf(
     plan: &PairPlan,
     by: &ComparedColumn,
     children: &[Bound],
+    from: &str,
 ) -> String {
-    let [from, to] = Side::BOTH.map(|side| plan.table(side).column(by.on(side)));
-    let type_name = to.or(from).map_or("text", |column| &column.bare_type);
+    let [left, right] = Side::BOTH.map(|side| plan.table(side).column(by.on(side)));
+    let type_name = right.or(left).map_or("text", |column| &column.bare_type);
     let listed = children.iter().filter_map(|bound| match bound {
         Bound::List(values) => Some(values),
         _ => None,
@@ -287,23 +269,22 @@ pub(super) fn values_without_leaf(
     let (nulls, values): (Vec<&String>, Vec<&String>) =
         listed.flatten().partition(|value| *value == "NULL");
     let name = quote_ident(by.on(Side::Legacy));
-    let mut known = vec!["false".to_owned()];
-    known.extend(values.iter().map(|value| format!("{name} = ({value})::{type_name}")));
+    let known: Vec<String> = values.iter().map(|value| format!("({value})::{type_name}")).collect();
     let other = if nulls.is_empty() { format!("num_nulls({name}) = 1 OR ") } else { String::new() };
     format!(
         "SELECT DISTINCT coalesce(left(({name})::text, 40), 'NULL')
-           FROM {} WHERE {other}NOT ({}) LIMIT 5",
-        plan.table(Side::Legacy).name,
-        known.join(" OR ")
+           FROM {from} WHERE {other}{name} <> ALL (ARRAY[{}]::{type_name}[]) LIMIT {VALUES_SHOWN}",
+        known.join(", ")
     )
 }
 
 /// Tables beside the leaves of `$1` that bear the name of one, digits aside, and have the same
 /// columns, `$2` left out; and partitions whose detaching was begun and not finished.
-pub(super) const DETACHED_LEAVES: &str = "
-WITH tree AS (SELECT relid, isleaf FROM pg_partition_tree($1::bigint::oid::regclass)),
+pub(super) fn detached_leaves() -> String {
+    of_tree(
+        ",
      leaf AS (SELECT DISTINCT c.relnamespace, regexp_replace(c.relname, '[0-9]+', '#', 'g') AS alike
-                FROM tree JOIN pg_class c ON c.oid = tree.relid WHERE tree.isleaf),
+                FROM tree JOIN pg_class c ON c.oid = tree.relid WHERE c.relkind <> 'p'),
      columns AS (SELECT attrelid, array_agg((attname::text, atttypid) ORDER BY attname) AS all_of_them
                    FROM pg_attribute WHERE attnum > 0 AND NOT attisdropped GROUP BY attrelid)
 SELECT c.oid::regclass::text, false
@@ -318,17 +299,23 @@ UNION ALL
 SELECT i.inhrelid::regclass::text, true
   FROM pg_inherits i JOIN tree ON tree.relid = i.inhparent
  WHERE i.inhdetachpending
- ORDER BY 1";
+ ORDER BY 1",
+    )
+}
 
 /// The leaves of `$1` that have no part of its index `$2`.
-pub(super) const LEAVES_WITHOUT_INDEX: &str = "
-SELECT t.relid::regclass::text
-  FROM pg_partition_tree($1::bigint::oid::regclass) AS t
- WHERE t.isleaf AND NOT EXISTS
+pub(super) fn leaves_without_index() -> String {
+    of_tree(
+        "
+SELECT c.oid::regclass::text
+  FROM tree JOIN pg_class c ON c.oid = tree.relid
+ WHERE c.relkind <> 'p' AND NOT EXISTS
        (SELECT FROM pg_index i
-         WHERE i.indrelid = t.relid
+         WHERE i.indrelid = c.oid
            AND $2::regclass::oid IN (SELECT relid FROM pg_partition_ancestors(i.indexrelid) AS a (relid)))
- ORDER BY 1";
+ ORDER BY 1",
+    )
+}
 
 /// Whether `cutover seed` ever worked on this database.
 pub(super) const HAS_SEED: &str = "
@@ -338,13 +325,16 @@ SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamesp
 pub(super) const SEED_UNFINISHED: &str =
     "SELECT EXISTS (SELECT FROM cutover_seed.run WHERE NOT finished)";
 
-/// How far a column's sequence has come, and the largest value in use; no row where it is ahead.
-pub(super) fn sequence_behind(table: &str, column: &str, sequence: &str) -> String {
+/// How far a column's sequence has come, and the largest value in use in these relations; no row where it is
+/// ahead.
+pub(super) fn sequence_behind(tables: &[String], column: &str, sequence: &str) -> String {
+    let column = quote_ident(column);
+    let largest = tables.iter().map(|table| format!("(SELECT max({column})::bigint FROM {table})"));
     format!(
         "SELECT s.last_value::bigint, largest
            FROM {sequence} AS s,
-                (SELECT max({column})::bigint AS largest FROM {table}) AS t
+                (SELECT greatest({}) AS largest) AS t
           WHERE largest >= s.last_value + s.is_called::int",
-        column = quote_ident(column)
+        largest.collect::<Vec<_>>().join(", ")
     )
 }

@@ -33,8 +33,10 @@ pub(super) struct Chunk {
 pub(super) enum Content {
     /// Rows of one side.
     Rows { side: Side, route: Route },
-    /// Orgs, summed up by the server.
+    /// Orgs, both sides summed up by the server.
     Orgs,
+    /// Orgs, a part of one side summed up by the server.
+    Sums(Side),
 }
 
 /// What tells whether a row belongs in the leaf where it stands.
@@ -52,7 +54,7 @@ impl Route {
     fn of(plan: &PairPlan, side: Side, leaf: Option<&Leaf>) -> Self {
         match leaf.and_then(|leaf| plan.range(side, leaf)) {
             Some((field, range)) => Self::Within(field, range),
-            None if sql::flag(plan, side, leaf).is_some() => Self::Flagged,
+            None if sql::is_flagged(plan, side, leaf) => Self::Flagged,
             None => Self::Free,
         }
     }
@@ -61,8 +63,8 @@ impl Route {
 /// Everything there is to read of a pair, less the chunks that are `finished`, by their labels.
 pub(super) fn chunks(job: &Job<'_>, finished: &HashSet<String>) -> VecDeque<Chunk> {
     match job.method {
-        Method::Server => org_chunks(job, finished),
-        Method::Client => {
+        Method::Server if !job.plan.has_many_leaves() => org_chunks(job, finished),
+        Method::Server | Method::Client => {
             let [legacy, twin] = Side::BOTH.map(|side| side_chunks(job, side, finished));
             // By turns, so that two workers read the two sides at once.
             let longest = legacy.len().max(twin.len());
@@ -74,11 +76,12 @@ pub(super) fn chunks(job: &Job<'_>, finished: &HashSet<String>) -> VecDeque<Chun
 }
 
 fn side_chunks(job: &Job<'_>, side: Side, finished: &HashSet<String>) -> Vec<Chunk> {
-    let table = job.plan.table(side);
-    let leaves = job.plan.leaves(side);
-    let by_leaf = !table.inherited && leaves.iter().all(|leaf| leaf.readable);
-    let mut chunks = if by_leaf {
-        leaves.iter().flat_map(|leaf| leaf_chunks(job, side, leaf, finished)).collect()
+    let mut chunks = if job.plan.is_read_by_leaf(side) {
+        job.plan
+            .leaves(side)
+            .iter()
+            .flat_map(|leaf| leaf_chunks(job, side, leaf, finished))
+            .collect()
     } else {
         vec![chunk(job, side, None, None)]
     };
@@ -121,12 +124,20 @@ fn chunk(job: &Job<'_>, side: Side, leaf: Option<&Leaf>, blocks: Option<Blocks>)
     };
     // Blocks from the first on without an end are the whole leaf.
     let blocks = blocks.filter(|blocks| *blocks != Blocks { from: 0, to: None });
-    Chunk {
-        label: format!("{side:?} {place}{part}"),
-        statement: sql::rows(job.plan, side, leaf, blocks, job.rows),
-        what: format!("reading {name}"),
-        content: Content::Rows { side, route: Route::of(job.plan, side, leaf) },
-    }
+    let (kind, statement, content) = match leaf.filter(|_| job.method == Method::Server) {
+        Some(leaf) => {
+            let keys = job.secret.keys();
+            let statement = sql::sums(job.plan, (side, leaf), blocks, job.rows, keys);
+            ("sums ", statement, Content::Sums(side))
+        }
+        None => {
+            let route = Route::of(job.plan, side, leaf);
+            let statement = sql::rows(job.plan, side, leaf, blocks, job.rows);
+            ("", statement, Content::Rows { side, route })
+        }
+    };
+    let label = format!("{kind}{side:?} {place}{part}");
+    Chunk { label, statement, what: format!("reading {name}"), content }
 }
 
 fn org_chunks(job: &Job<'_>, finished: &HashSet<String>) -> VecDeque<Chunk> {

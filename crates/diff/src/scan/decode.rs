@@ -40,6 +40,7 @@ impl Decoder {
         let added = match chunk.content {
             Content::Rows { side, route } => self.add_row(side, route, row, digests),
             Content::Orgs => add_orgs(row, digests),
+            Content::Sums(side) => add_sums(side, row, digests),
         };
         let damaged = || format!("{}: a row is not what was asked for", chunk.what);
         added.ok_or_else(|| Error::run(damaged(), ""))
@@ -81,6 +82,35 @@ impl Decoder {
         digests.add_row(side, org, hash);
         Some(1)
     }
+}
+
+/// A row of [`super::sql::sums`].
+fn add_sums<K: OrgKey>(side: Side, row: &[u8], digests: &mut Digests<K>) -> Option<u64> {
+    let mut fields = Fields::of(row);
+    let text = |field: Option<&'_ [u8]>| Some(std::str::from_utf8(field?).ok()?.to_owned());
+    let org = text(fields.next()?);
+    let mut number = || Some(u64::from_be_bytes(fields.next()??.try_into().ok()?));
+    let (rows, null_keys) = (number()?, number()?);
+    let misrouted = fields.next()?? == [1];
+    let mut sum = || text(fields.next()?)?.parse::<i128>().ok();
+    let [one, two] = [sum()?, sum()?];
+    digests.totals.rows[side as usize] += rows;
+    let Some(org) = org else {
+        digests.totals.null_orgs[side as usize] += rows;
+        return Some(rows);
+    };
+    let org = K::parse(&org)?;
+    digests.totals.null_keys[side as usize] += null_keys;
+    if misrouted {
+        digests.misrouted.insert(org.clone());
+    }
+    // The twin's hashes come as `~h`, which is `-h - 1`.
+    let more = if side == Side::Partitioned { i128::from(rows) } else { 0 };
+    let difference = ((one + more) as u128).wrapping_add(((two + more) as u128) << 64);
+    let mut by_side = [0; 2];
+    by_side[side as usize] = u32::try_from(rows).ok()?;
+    digests.add(org, OrgDigest::new(difference, by_side));
+    Some(rows)
 }
 
 /// A row of [`super::sql::orgs`].

@@ -2,7 +2,7 @@
 
 use crate::schema::{PairPlan, Side};
 use crate::scope::Rows;
-use crate::sql::{image, misrouted, org_text, where_rows};
+use crate::sql::{Source, image, org_text, source, where_rows};
 use cutover_ground::pg::catalog::Leaf;
 use cutover_ground::pg::quote_ident;
 
@@ -21,13 +21,13 @@ fn row_fields(plan: &PairPlan, side: Side) -> Vec<String> {
     org.into_iter().chain(plan.columns.iter().map(|column| image(column, side))).collect()
 }
 
-/// What the rows of [`rows`] begin with where only the server can say whether one is misrouted.
-pub(super) fn flag(plan: &PairPlan, side: Side, leaf: Option<&Leaf>) -> Option<String> {
+/// Whether only the server can say if a row of [`rows`] is misrouted, which then is what it begins with.
+pub(super) fn is_flagged(plan: &PairPlan, side: Side, leaf: Option<&Leaf>) -> bool {
     let ours = leaf.is_some_and(|leaf| plan.range(side, leaf).is_some());
-    if ours { None } else { misrouted(plan, side, leaf) }
+    !ours && source(plan, side, leaf, "").misrouted.is_some()
 }
 
-/// Reads one leaf or a part of it, or the whole side where `leaf` is `None`; [`flag`] comes
+/// Reads one leaf or a part of it, or the whole side where `leaf` is `None`; [`is_flagged`] says what comes
 /// first.
 pub(super) fn rows(
     plan: &PairPlan,
@@ -36,21 +36,39 @@ pub(super) fn rows(
     blocks: Option<Blocks>,
     rows: Rows<'_>,
 ) -> String {
-    let from = match leaf {
-        Some(leaf) => format!("ONLY {}", leaf.qualified()),
-        None => plan.table(side).name.to_string(),
-    };
-    let mut fields: Vec<String> = flag(plan, side, leaf).into_iter().collect();
+    let source = source(plan, side, leaf, &filter(plan, side, blocks, rows));
+    let flag = source.misrouted.filter(|_| is_flagged(plan, side, leaf));
+    let mut fields: Vec<String> = flag.into_iter().collect();
     fields.extend(row_fields(plan, side));
+    format!("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT binary)", fields.join(", "), source.from)
+}
+
+/// The condition for the rows of some blocks that are asked for.
+fn filter(plan: &PairPlan, side: Side, blocks: Option<Blocks>, rows: Rows<'_>) -> String {
     let mut conditions = Vec::new();
     if let Some(Blocks { from, to }) = blocks {
         conditions.push(format!("ctid >= '({from},0)'::tid"));
         conditions.extend(to.map(|to| format!("ctid < '({to},0)'::tid")));
     }
+    where_rows(plan, side, rows, conditions)
+}
+
+/// Sums the rows of one leaf, or of a part of it, per org: org, rows, rows with a NULL in their key, whether
+/// one is misrouted, and the sums of the two hashes of [`orgs`], as text. Sums of leaves add up in our process.
+pub(super) fn sums(
+    plan: &PairPlan,
+    (side, leaf): (Side, &Leaf),
+    blocks: Option<Blocks>,
+    rows: Rows<'_>,
+    keys: [i64; 2],
+) -> String {
+    let source = source(plan, side, Some(leaf), &filter(plan, side, blocks, rows));
     format!(
-        "COPY (SELECT {} FROM {from}{}) TO STDOUT (FORMAT binary)",
-        fields.join(", "),
-        where_rows(plan, side, rows, conditions)
+        "COPY (SELECT org::text, count(*), sum(key_null)::bigint, bool_or(misrouted),
+                      sum(one)::text, sum(two)::text
+                 FROM ({}) AS r
+                GROUP BY org) TO STDOUT (FORMAT binary)",
+        hashed(plan, side, source, keys)
     )
 }
 
@@ -64,7 +82,10 @@ pub(super) fn rows(
 /// could pass for a separator; two 64-bit hashes of it under keys of this run are summed exactly
 /// (as `numeric`), never with wrap-around. `~h` stands for `-h - 1`, because `-h` can overflow.
 pub(super) fn orgs(plan: &PairPlan, rows: Rows<'_>, keys: [i64; 2], all_orgs: bool) -> String {
-    let [legacy, twin] = Side::BOTH.map(|side| hashed(plan, side, rows, keys));
+    let [legacy, twin] = Side::BOTH.map(|side| {
+        let filter = where_rows(plan, side, rows, Vec::new());
+        hashed(plan, side, source(plan, side, None, &filter), keys)
+    });
     format!(
         "COPY (
            SELECT kind, CASE WHEN kind = 1 THEN org::text END, count(*),
@@ -87,8 +108,8 @@ pub(super) fn orgs(plan: &PairPlan, rows: Rows<'_>, keys: [i64; 2], all_orgs: bo
     )
 }
 
-/// The rows of one side with their hashes.
-fn hashed(plan: &PairPlan, side: Side, rows: Rows<'_>, keys: [i64; 2]) -> String {
+/// Rows of one side with their hashes.
+fn hashed(plan: &PairPlan, side: Side, source: Source, keys: [i64; 2]) -> String {
     let images: Vec<String> = plan.columns.iter().map(|column| image(column, side)).collect();
     let key: Vec<String> = plan.key.iter().map(|column| quote_ident(column.on(side))).collect();
     let (twin, sign) = match side {
@@ -102,7 +123,7 @@ fn hashed(plan: &PairPlan, side: Side, rows: Rows<'_>, keys: [i64; 2]) -> String
                 {one} AS one, {two} AS two
            FROM (SELECT {org} AS org, {names}, {misrouted} AS misrouted,
                         ROW({images})::text COLLATE \"C\" AS image
-                   FROM {table}{filter} OFFSET 0) AS s",
+                   FROM {from} OFFSET 0) AS s",
         key = aliases("k", key.len()),
         one = hash(keys[0]),
         two = hash(keys[1]),
@@ -113,10 +134,9 @@ fn hashed(plan: &PairPlan, side: Side, rows: Rows<'_>, keys: [i64; 2]) -> String
             .map(|(n, k)| format!("{k} AS k{n}"))
             .collect::<Vec<_>>()
             .join(", "),
-        misrouted = misrouted(plan, side, None).unwrap_or("false".into()),
+        misrouted = source.misrouted.unwrap_or("false".into()),
         images = images.join(", "),
-        table = plan.table(side).name,
-        filter = where_rows(plan, side, rows, Vec::new()),
+        from = source.from,
     )
 }
 

@@ -1,5 +1,7 @@
 //! Tables as the catalogs describe them: columns, leaves, triggers, indexes.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sqlx::AssertSqlSafe;
@@ -7,6 +9,9 @@ use sqlx::postgres::PgConnection;
 
 use super::{Bound, QualifiedName, describe, failure, sql};
 use cutover_error::{Context, Error, Result};
+
+/// Leaves that one statement asks about, which holds a lock on each while it runs.
+const LEAVES_AT_ONCE: usize = 256;
 
 /// A table and its columns.
 #[derive(Debug, Clone, Deserialize)]
@@ -86,6 +91,7 @@ pub struct Leaf {
     /// What a row of it must fulfil, the bounds of its parents included.
     pub partition_constraint: Option<String>,
     /// How many partitioned tables it is below.
+    #[serde(skip)]
     pub depth: u32,
 }
 
@@ -298,7 +304,24 @@ impl Table {
     /// # Errors
     /// A run error if the server fails.
     pub async fn leaves(&self, connection: &mut PgConnection) -> Result<Vec<Leaf>> {
-        self.below(connection, sql::LEAVES).await
+        let what = || format!("cannot read the catalog of {}", self.name);
+        let found = sqlx::query_as(AssertSqlSafe(sql::of_tree(sql::LEAVES)))
+            .bind(self.oid)
+            .fetch_all(&mut *connection)
+            .await;
+        let found: Vec<(i64, i32)> = found.map_err(|e| failure(what(), &e))?;
+        let depths: HashMap<i64, i32> = found.iter().copied().collect();
+        let mut leaves = Vec::with_capacity(found.len());
+        for some in found.chunks(LEAVES_AT_ONCE) {
+            let oids: Vec<i64> = some.iter().map(|(oid, _)| *oid).collect();
+            let details = list::<Leaf>(connection, &self.name, sql::LEAF_DETAILS, |q| q.bind(oids));
+            leaves.extend(details.await?);
+        }
+        for leaf in &mut leaves {
+            leaf.depth = depths[&leaf.oid].unsigned_abs();
+        }
+        leaves.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(leaves)
     }
 
     /// The partitioned tables of its tree, itself included.
@@ -306,7 +329,7 @@ impl Table {
     /// # Errors
     /// A run error if the server fails.
     pub async fn levels(&self, connection: &mut PgConnection) -> Result<Vec<Level>> {
-        self.below(connection, sql::LEVELS).await
+        self.below(connection, &sql::of_tree(sql::LEVELS)).await
     }
 
     /// Its triggers.
@@ -317,12 +340,12 @@ impl Table {
         self.below(connection, sql::TRIGGERS).await
     }
 
-    /// Its indexes and those of its partitions.
+    /// Its indexes, and the invalid ones of its partitions.
     ///
     /// # Errors
     /// A run error if the server fails.
     pub async fn indexes(&self, connection: &mut PgConnection) -> Result<Vec<Index>> {
-        self.below(connection, sql::INDEXES).await
+        self.below(connection, &sql::of_tree(sql::INDEXES)).await
     }
 
     /// Its foreign keys.
@@ -344,7 +367,7 @@ impl Table {
     async fn below<T: DeserializeOwned>(
         &self,
         connection: &mut PgConnection,
-        query: &'static str,
+        query: &str,
     ) -> Result<Vec<T>> {
         list(connection, &self.name, query, |query| query.bind(self.oid)).await
     }

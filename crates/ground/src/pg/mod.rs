@@ -30,3 +30,4 @@ pub use server::{
 };
 pub use shared::Shared;
 pub use snapshot::{Snapshot, lone_reader};
+pub use sql::of_tree;

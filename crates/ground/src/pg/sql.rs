@@ -29,8 +29,10 @@ pub(super) fn begin_look(limit: Duration) -> String {
     )
 }
 
-/// Begins a transaction that sees one state of the database and can change nothing.
-pub const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+/// Begins a transaction that sees one state of the database and can change nothing. Compiling its expressions
+/// anew for every leaf costs more time and memory than it saves.
+pub const BEGIN_SNAPSHOT: &str =
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL jit = off";
 
 /// Lets go of the transaction's snapshot, and of its locks.
 pub(super) const END_SNAPSHOT: &str = "COMMIT";
@@ -119,8 +121,34 @@ SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type_nam
  WHERE a.attrelid = $1::bigint::oid AND a.attnum > 0 AND NOT a.attisdropped
  ORDER BY a.attnum";
 
-/// The relations that hold a table's rows: its leaves, or the table itself.
+/// A table and everything below it, with the distance to it.
+const TREE: &str = "
+WITH RECURSIVE tree (relid, level) AS (
+     SELECT $1::bigint::oid, 0
+      UNION ALL
+     SELECT i.inhrelid, tree.level + 1
+       FROM tree
+       JOIN pg_inherits i ON i.inhparent = tree.relid
+       JOIN pg_class c ON c.oid = i.inhrelid
+      WHERE c.relispartition AND NOT i.inhdetachpending)";
+
+/// A query over `tree` (`relid`, `level`): the table with the object identifier `$1` and all its partitions.
+///
+/// Not `pg_partition_tree`, which keeps a lock on each of them until the transaction ends: ten thousand leaves
+/// would take a server's whole lock table.
+pub fn of_tree(query: &str) -> String {
+    format!("{TREE}{query}")
+}
+
+/// The relations that hold a table's rows: its leaves, or the table itself; with how many partitioned tables
+/// each is below.
 pub const LEAVES: &str = "
+SELECT c.oid::bigint, tree.level
+  FROM tree JOIN pg_class c ON c.oid = tree.relid
+ WHERE c.relkind <> 'p'";
+
+/// What is to be known of leaves; each is locked until the statement ends.
+pub const LEAF_DETAILS: &str = "
 SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
        c.oid::regclass::text AS display, c.relkind::text AS kind,
        has_table_privilege(c.oid, 'SELECT') AS readable,
@@ -129,13 +157,10 @@ SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
        CASE WHEN c.relam = (SELECT oid FROM pg_am WHERE amname = 'heap')
             THEN pg_relation_size(c.oid) / current_setting('block_size')::bigint END AS heap_blocks,
        coalesce(pg_get_expr(c.relpartbound, c.oid), '') AS bound,
-       pg_get_partition_constraintdef(c.oid) AS partition_constraint, t.level AS depth
-  FROM (SELECT relid, level FROM pg_partition_tree($1::bigint::oid::regclass) WHERE isleaf
-        UNION
-        SELECT oid, 0 FROM pg_class WHERE oid = $1::bigint::oid AND relkind = 'r') t
-  JOIN pg_class c ON c.oid = t.relid
+       pg_get_partition_constraintdef(c.oid) AS partition_constraint
+  FROM pg_class c
   JOIN pg_namespace n ON n.oid = c.relnamespace
- ORDER BY c.relname";
+ WHERE c.oid::bigint = ANY($1)";
 
 /// The partitioned tables of a tree, the root first.
 pub const LEVELS: &str = "
@@ -152,10 +177,10 @@ SELECT c.oid::bigint AS oid, c.oid::regclass::text AS name,
        ARRAY(SELECT pg_get_expr(b.relpartbound, b.oid)
                FROM pg_inherits i JOIN pg_class b ON b.oid = i.inhrelid
               WHERE i.inhparent = c.oid AND NOT i.inhdetachpending) AS child_bounds
-  FROM pg_partition_tree($1::bigint::oid::regclass) AS t
-  JOIN pg_class c ON c.oid = t.relid
+  FROM tree
+  JOIN pg_class c ON c.oid = tree.relid
   JOIN pg_partitioned_table p ON p.partrelid = c.oid
- ORDER BY t.level, c.relname";
+ ORDER BY tree.level, c.relname";
 
 /// The triggers of a table that people made, with what their functions say.
 pub const TRIGGERS: &str = "
@@ -176,7 +201,7 @@ SELECT (SELECT t.tgenabled::text FROM pg_catalog.pg_trigger t
   FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS named (legacy, trigger, nth)
  ORDER BY nth";
 
-/// The indexes of a table and of everything below it.
+/// The indexes of a table, and the invalid ones of everything below it.
 pub const INDEXES: &str = "
 SELECT i.indexrelid::regclass::text AS name, i.indrelid::regclass::text AS on_table,
        i.indisvalid AND i.indisready AS valid,
@@ -187,7 +212,7 @@ SELECT i.indexrelid::regclass::text AS name, i.indrelid::regclass::text AS on_ta
                JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum) AS columns
   FROM pg_index i
  WHERE i.indrelid = $1::bigint::oid
-    OR i.indrelid IN (SELECT relid FROM pg_partition_tree($1::bigint::oid::regclass))
+    OR NOT (i.indisvalid AND i.indisready) AND i.indrelid IN (SELECT relid FROM tree)
  ORDER BY 1";
 
 /// Every table outside the system's own schemas that is no partition.

@@ -1,0 +1,287 @@
+//! The rows of diverging orgs, both sides, brought together by their keys.
+//!
+//! On the snapshot the digests came from, so that nothing a writer does in between can look like a
+//! difference; leaf by leaf, or in one statement for both sides if connections do not share a snapshot.
+//! Nothing is told before everything was read: a reading that is given up half-way has told nothing. Memory
+//! holds a bounded part of the rows, however many orgs diverge.
+
+mod spool;
+mod sql;
+
+use std::collections::{HashSet, VecDeque};
+use std::path::Path;
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+
+use self::spool::Spool;
+use super::classify::{Row, SHOWN_CHARACTERS, classify};
+use super::schema::{PairPlan, Side};
+use super::scope::Rows;
+use cutover_error::{Error, Result};
+use cutover_evidence::class::RowClass;
+use cutover_evidence::finding::Finding;
+use cutover_ground::pg::catalog::Leaf;
+use cutover_ground::pg::{CopyConnection, Fields};
+
+/// Keys that one statement lists at most.
+const LISTED_KEYS: usize = 2_000;
+
+/// A difference, and whether it is this comparison's to report: of a row under the wrong org, each
+/// shard that holds one of the two orgs learns, and the one with the right org reports.
+pub(super) struct Difference {
+    pub(super) finding: Finding,
+    pub(super) ours: bool,
+}
+
+/// The rows to read.
+pub(super) struct Drill<'a> {
+    pub(super) plan: &'a PairPlan,
+    /// The orgs that differ.
+    pub(super) orgs: &'a HashSet<String>,
+    /// The same as a list for the server; `None` if it is to send all and we pick.
+    pub(super) listed: Option<&'a [String]>,
+    /// What the comparison was asked for.
+    pub(super) rows: Rows<'a>,
+    /// Whether both sides are read by one statement.
+    pub(super) together: bool,
+    /// If there are too many for memory.
+    pub(super) folder: &'a Path,
+}
+
+/// The rows of orgs that differ.
+pub(super) struct Gathered<'a> {
+    plan: &'a PairPlan,
+    rows: Rows<'a>,
+    spool: Spool,
+}
+
+impl<'a> Drill<'a> {
+    /// Reads them; `readers` see one state of the database and take turns.
+    ///
+    /// # Errors
+    /// A run error if the server fails.
+    pub(super) async fn read(self, readers: &mut [CopyConnection]) -> Result<Gathered<'a>> {
+        let Self { plan, rows, .. } = self;
+        let spool = Mutex::new(Spool::new(self.folder.into()));
+        self.gather(None, readers, &spool).await?;
+        let mut gathered =
+            Gathered { plan, rows, spool: spool.into_inner().expect("no panic while held") };
+        if rows.is_part() && !plan.key_within_org {
+            let keys = gathered.uneven_keys()?;
+            let spool = Mutex::new(gathered.spool);
+            for keys in keys.chunks(LISTED_KEYS) {
+                self.gather(Some(keys), readers, &spool).await?;
+            }
+            gathered.spool = spool.into_inner().expect("no panic while held");
+        }
+        Ok(gathered)
+    }
+
+    async fn gather(
+        &self,
+        keys: Option<&[Vec<String>]>,
+        readers: &mut [CopyConnection],
+        spool: &Mutex<Spool>,
+    ) -> Result<()> {
+        let what = format!("reading diverging orgs of {}", self.plan.name);
+        let statements = Mutex::new(self.statements(keys));
+        let broken = || Error::run(format!("{what}: a row is not what was asked for"), "");
+        let read = async |reader: &mut CopyConnection| -> Result<()> {
+            loop {
+                let statement = statements.lock().expect("no panic while held").pop_front();
+                let Some(statement) = statement else { return Ok(()) };
+                let mut reader = reader.copy(&statement, &what).await?;
+                while let Some(row) = reader.next_row().await? {
+                    let (key, org) = outline(self.plan, row).ok_or_else(broken)?;
+                    if keys.is_some() || self.orgs.contains(org) {
+                        spool.lock().expect("no panic while held").add(key, row)?;
+                    }
+                }
+            }
+        };
+        try_join_all(readers.iter_mut().map(read)).await.map(drop)
+    }
+
+    fn statements(&self, keys: Option<&[Vec<String>]>) -> VecDeque<String> {
+        let Self { plan, rows, .. } = *self;
+        // A row's counterpart matters even if it was not changed itself.
+        let selected = Rows { orgs: self.listed.or(rows.orgs), since: None, ..rows };
+        let part =
+            |side, leaf| sql::rows(plan, (side, leaf), selected, rows, keys, SHOWN_CHARACTERS);
+        if self.together {
+            return [sql::copy(&Side::BOTH.map(|side| part(side, None)))].into();
+        }
+        let leaves = |side: Side| -> Vec<Option<&Leaf>> {
+            match plan.is_read_by_leaf(side) {
+                true => plan.leaves(side).iter().map(Some).collect(),
+                false => vec![None],
+            }
+        };
+        let sides = Side::BOTH.into_iter();
+        sides.flat_map(|s| leaves(s).into_iter().map(move |l| sql::copy(&[part(s, l)]))).collect()
+    }
+}
+
+impl Gathered<'_> {
+    /// Compares the rows key by key and hands each difference to `tell`, which says whether to go on.
+    ///
+    /// # Errors
+    /// A run error if rows cannot be read back; whatever `tell` returns.
+    pub(super) fn compare(
+        mut self,
+        mut tell: impl FnMut(Difference) -> Result<bool>,
+    ) -> Result<()> {
+        for part in 0..self.spool.len() {
+            let rows = self.spool.part(part)?;
+            for group in by_key(self.plan, &rows) {
+                let mut together = Group::default();
+                for row in group {
+                    let (head, row) = read(self.plan, row).ok_or_else(damaged)?;
+                    together.push(head, row);
+                }
+                for difference in together.differences(self.plan, self.rows) {
+                    if !tell(difference)? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys, as texts, of which the sides hold different numbers of rows: there may be more of them
+    /// under an org that was not asked for.
+    fn uneven_keys(&mut self) -> Result<Vec<Vec<String>>> {
+        let mut keys = Vec::new();
+        for part in 0..self.spool.len() {
+            let rows = self.spool.part(part)?;
+            for group in by_key(self.plan, &rows) {
+                let mut more = 0;
+                let mut key = Vec::new();
+                for row in group {
+                    let (head, row) = read(self.plan, row).ok_or_else(damaged)?;
+                    more += if head.side == Side::Legacy { 1 } else { -1 };
+                    key = row.sort;
+                }
+                let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+                let texts = key.iter().map(|part| part.as_ref().map(text));
+                // A key with NULL in it equals no other.
+                if let Some(texts) = texts.collect::<Option<Vec<_>>>().filter(|_| more != 0) {
+                    keys.push(texts);
+                }
+            }
+        }
+        Ok(keys)
+    }
+}
+
+fn damaged() -> Error {
+    Error::run("a row that was kept is not what was read", "is the disk sound?")
+}
+
+/// Rows in the order of their keys, those of one key together.
+fn by_key<'r>(plan: &PairPlan, rows: &'r [Bytes]) -> impl Iterator<Item = Vec<&'r Bytes>> {
+    let width = plan.identity().len();
+    let key = |row: &'r Bytes| Fields::of(row).take(width).collect::<Vec<Option<&[u8]>>>();
+    let mut keyed: Vec<(Vec<Option<&[u8]>>, &Bytes)> =
+        rows.iter().map(|row| (key(row), row)).collect();
+    keyed.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut keyed = keyed.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let (key, first) = keyed.next()?;
+        let mut group = vec![first];
+        while let Some((_, row)) = keyed.next_if(|(other, _)| *other == key) {
+            group.push(row);
+        }
+        Some(group)
+    })
+}
+
+/// The bytes of a row's key, and its org.
+fn outline<'r>(plan: &PairPlan, row: &'r [u8]) -> Option<(&'r [u8], &'r str)> {
+    let mut fields = Fields::of(row);
+    for _ in 0..plan.identity().len() {
+        fields.next()?;
+    }
+    let key = &row[..row.len() - fields.rest().len()];
+    // Behind its side and whether it was asked for.
+    Some((key, std::str::from_utf8(fields.nth(2)??).ok()?))
+}
+
+/// The rows that share a key.
+#[derive(Default)]
+struct Group {
+    legacy: Vec<Row>,
+    twin: Vec<Row>,
+    /// Whether one of them was changed since the time asked for.
+    changed: bool,
+    /// Which of their orgs are asked for.
+    asked: HashSet<String>,
+}
+
+impl Group {
+    fn push(&mut self, told: RowHead, row: Row) {
+        self.changed |= told.changed;
+        if told.asked {
+            self.asked.insert(row.org.clone());
+        }
+        match told.side {
+            Side::Legacy => self.legacy.push(row),
+            Side::Partitioned => self.twin.push(row),
+        }
+    }
+
+    fn differences(self, plan: &PairPlan, rows: Rows<'_>) -> Vec<Difference> {
+        if !self.changed {
+            return Vec::new();
+        }
+        let asked = |org: Option<&String>| org.is_some_and(|org| self.asked.contains(org));
+        let org_column = plan.org.on(Side::Legacy);
+        let difference = |finding: Finding| {
+            let holder = finding.partitioned.as_ref().and_then(|row| row.get(org_column)?.as_ref());
+            let holder_asked = finding.class == RowClass::WrongOrg.into() && asked(holder);
+            let ours = asked(finding.org_id.as_ref()) || (holder_asked && rows.shard.is_none());
+            (ours || holder_asked).then_some(Difference { finding, ours })
+        };
+        let findings = classify(plan, self.legacy, self.twin);
+        findings.into_iter().filter_map(difference).collect()
+    }
+}
+
+/// What a row says about itself besides its content.
+struct RowHead {
+    side: Side,
+    /// Whether its org is asked for.
+    asked: bool,
+    /// Whether it was changed since the time asked for.
+    changed: bool,
+}
+
+/// A row of [`sql::rows`].
+fn read(plan: &PairPlan, row: &[u8]) -> Option<(RowHead, Row)> {
+    let row = Bytes::copy_from_slice(row);
+    let mut fields = Fields::of(&row);
+    let own = |field: Option<&[u8]>| field.map(|bytes| row.slice_ref(bytes));
+    let text = |field: Option<&[u8]>| field.map(|b| String::from_utf8_lossy(b).into_owned());
+    let mut sort = Vec::new();
+    for _ in 0..plan.identity().len() {
+        sort.push(own(fields.next()?));
+    }
+    let is_twin = fields.next()? == Some(&[1]);
+    let side = if is_twin { Side::Partitioned } else { Side::Legacy };
+    let asked = fields.next()? == Some(&[1]);
+    let org = text(fields.next()?).unwrap_or_default();
+    let leaf = text(fields.next()?)?;
+    let misrouted = fields.next()? == Some(&[1]);
+    let changed = fields.next()? == Some(&[1]);
+    let mut values = Vec::with_capacity(plan.columns.len());
+    for _ in &plan.columns {
+        let image = own(fields.next()?);
+        // The text of NULL prints as nothing; only the image tells NULL from an empty text.
+        let text = text(fields.next()?).filter(|_| image.is_some());
+        values.push((image, text));
+    }
+    Some((RowHead { side, asked, changed }, Row { sort, org, leaf, misrouted, values }))
+}
