@@ -67,7 +67,7 @@ fn tables() -> Vec<(String, String, Vec<String>)> {
 
 /// Rows and digest of one table, from the bytes that the server sends.
 async fn read(database: &TestDatabase, columns: &str, table: &str) -> (u64, String) {
-    let snapshot = Snapshot::take(&database.url, &[]).await.expect("a snapshot");
+    let snapshot = Snapshot::take(&database.url).await.expect("a snapshot");
     let mut connection = snapshot.reader(Duration::from_secs(60)).await.expect("a reader");
     let statement = format!("COPY (SELECT {columns} FROM {table}) TO STDOUT (FORMAT binary)");
     let mut reader = connection.copy(&statement, table).await.expect("COPY begins");

@@ -90,7 +90,7 @@ async fn invalid_indexes(
 ) -> Result<Vec<Finding>> {
     let table = plan.table(side);
     let mut findings = Vec::new();
-    for index in table.indexes(connection).await?.into_iter().filter(|index| !index.valid) {
+    for index in plan.indexes(side).iter().filter(|index| !index.valid) {
         let mut lacking = Vec::new();
         if index.direct && table.strategy.is_some() {
             let leaves = sqlx::query_scalar(AssertSqlSafe(sql::leaves_without_index()));
@@ -102,8 +102,8 @@ async fn invalid_indexes(
     Ok(findings)
 }
 
-fn invalid_index(plan: &PairPlan, index: Index, lacking: &[String]) -> Finding {
-    let Index { name, on_table, .. } = &index;
+fn invalid_index(plan: &PairPlan, index: &Index, lacking: &[String]) -> Finding {
+    let Index { name, on_table, .. } = index;
     let mend = if lacking.is_empty() {
         format!("REINDEX INDEX {name} or drop it")
     } else {
@@ -114,7 +114,7 @@ fn invalid_index(plan: &PairPlan, index: Index, lacking: &[String]) -> Finding {
          guarded; {mend}"
     );
     let mut finding = plan.finding(CatalogClass::InvalidIndex, Severity::Error, detail);
-    finding.partition = (!index.direct).then_some(index.on_table);
+    finding.partition = (!index.direct).then(|| on_table.clone());
     finding
 }
 
@@ -135,7 +135,7 @@ async fn sequences(
     side: Side,
 ) -> Result<Vec<Finding>> {
     let table = plan.table(side);
-    let indexes = table.indexes(connection).await?;
+    let indexes = plan.indexes(side);
     // Without an index no number is refused, and looking for the largest would read every row.
     let leads = |name: &String| indexes.iter().any(|i| i.direct && i.columns.first() == Some(name));
     let mut findings = Vec::new();

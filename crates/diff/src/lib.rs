@@ -1,13 +1,14 @@
 //! Legacy against partitioned: for every org, is the twin the same, and if not, which rows, which
 //! columns, which values.
 //!
-//! A comparison goes down these files in order: [`run`] takes a snapshot and walks the table
-//! pairs; `schema` compares the catalogs and decides what is compared and how; `checks` looks at
+//! A comparison goes down these files in order: [`run`] walks the table pairs; `look` looks at their catalogs:
+//! `schema` compares the catalogs and decides what is compared and how; `checks` looks at
 //! what will go wrong tomorrow though every row agrees today, `direction` at which side is written to, `pruning` asks the planner what it reads,
 //! and `probe` tries the triggers; `scope`
 //! says which rows are asked for and `method` where they are hashed; [`scan`] sums a keyed hash of
-//! every row per org; `drill_down` reads the rows of diverging orgs side by side and `classify` names
-//! each difference; `outcome` counts and `output` writes the files, `repair` the statements that mend
+//! every row per org; `settle` looks at those that differ on one snapshot, `drill_down` brings their rows
+//! together and `classify` names each difference; `tables` says whether the tables are still the same, `locks`
+//! whether the server has room for what we take; `outcome` counts and `output` writes the files, `repair` the statements that mend
 //! what was found; `wal` follows the log meanwhile, where asked for. `merge` puts the shards of a
 //! comparison together.
 
@@ -16,6 +17,7 @@ mod classify;
 mod direction;
 mod drill_down;
 mod locks;
+mod look;
 mod merge;
 mod method;
 mod options;
@@ -30,6 +32,7 @@ mod run;
 mod scan;
 mod schema;
 mod scope;
+mod settle;
 mod sql;
 mod tables;
 mod triggers;

@@ -63,5 +63,10 @@ impl LockTable {
 
 /// The locks of a statement that reads a whole side: the relations and their indexes.
 fn of_one_statement(plan: &PairPlan, side: Side) -> u64 {
-    plan.below(side) * (1 + plan.indexes(side))
+    plan.below(side) * (1 + indexes(plan, side))
+}
+
+/// The indexes that each leaf of a side has.
+pub(super) fn indexes(plan: &PairPlan, side: Side) -> u64 {
+    plan.indexes(side).iter().filter(|index| index.direct).count() as u64
 }

@@ -34,6 +34,8 @@ pub struct Options {
     pub max_time: Option<Duration>,
     /// Hold no snapshot for longer while whole tables are read.
     pub snapshot_time: Duration,
+    /// Nor after so many rows of the database have died that vacuum cannot remove because of it.
+    pub snapshot_dead_rows: u64,
     /// Go on where a run that was killed left off.
     pub resume: bool,
     /// How often finished work is saved for such a run.
@@ -73,6 +75,7 @@ impl Default for Options {
             max_findings: None,
             max_time: None,
             snapshot_time: Duration::from_secs(600),
+            snapshot_dead_rows: 1_000_000,
             resume: false,
             checkpoint_every: Duration::from_secs(10),
             throttle: None,

@@ -233,11 +233,6 @@ impl Outcome {
         Ok(())
     }
 
-    /// The orgs of the table at hand that differ.
-    pub(super) fn diverging(&self) -> Vec<String> {
-        self.table.iter().flat_map(|table| table.diverging.keys().cloned()).collect()
-    }
-
     /// Sums up the table at hand, if there is one. Where digests and rows came from one state of the
     /// database (`exact`), an org that differs must have a row that does.
     pub(super) fn end_table(&mut self, exact: bool) -> Result<()> {

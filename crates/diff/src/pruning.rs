@@ -13,7 +13,7 @@ use serde_json::Value;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::locks::LockTable;
+use super::locks::{LockTable, indexes};
 use super::schema::{PairPlan, Side};
 use super::sql;
 use cutover_error::{Context, Error, Result};
@@ -98,7 +98,7 @@ fn too_many(plan: &PairPlan, read: &TableRead) -> Pruning {
     let problem = format!(
         "not asked for: if it does not prune, planning it takes too much memory and too many locks \
          ({partitions} partitions with {} indexes each)",
-        plan.indexes(Side::Partitioned)
+        indexes(plan, Side::Partitioned)
     );
     Pruning {
         read: Some(read.name.clone()),
@@ -182,25 +182,18 @@ async fn of_read(
     Ok(look)
 }
 
-/// The plan, or why the server makes none; a statement of somebody's configuration may be wrong, and
-/// the transaction goes on after that.
+/// The plan, or why the server makes none: a statement of somebody's configuration may be wrong. Each is asked
+/// for in a transaction of its own, which locks every partition that the plan names.
 async fn explain(
     connection: &mut PgConnection,
     question: &str,
 ) -> Result<std::result::Result<Value, String>> {
     let what = || "cannot ask for a plan";
-    let run = |statement: &'static str| sqlx::raw_sql(statement);
-    run(sql::MARK).execute(&mut *connection).await.map_err(|e| failure(what(), &e))?;
-    let row = sqlx::query(AssertSqlSafe(sql::plan_of(question))).fetch_one(&mut *connection).await;
+    let row = sqlx::query(AssertSqlSafe(sql::plan_of(question))).fetch_one(connection).await;
     let row = match row {
         Ok(row) => row,
         Err(error) => match error.as_database_error() {
-            Some(refused) => {
-                let why = refused.message().to_owned();
-                let back = run(sql::BACK_TO_MARK).execute(connection).await;
-                back.map_err(|e| failure(what(), &e))?;
-                return Ok(Err(why));
-            }
+            Some(refused) => return Ok(Err(refused.message().to_owned())),
             None => return Err(failure(what(), &error)),
         },
     };

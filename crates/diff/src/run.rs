@@ -1,47 +1,35 @@
 //! One comparison of every table pair.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use sqlx::AssertSqlSafe;
-use sqlx::postgres::PgConnection;
 
-use super::checks;
-use super::direction::Direction;
-use super::drill_down::Drill;
-use super::locks::LockTable;
+use super::look::look;
 use super::method::{self, Choice};
 use super::options::Options;
 use super::outcome::Outcome;
-use super::probe::{Coverage, probe};
-use super::pruning;
 use super::repair::{Compared, Repair};
 use super::scan::{
-    Checkpoints, Digests, Epochs, Job, Method, OrgKey, PATIENCE_WITH_WORK, Scanned, Secret,
-    count_orgs, identity, scan,
+    Checkpoints, Digests, Epochs, Method, OrgKey, Request, Scan, Scanned, Secret, count_orgs,
+    identity, scan,
 };
 use super::schema::{PairPlan, Side};
 use super::scope::Rows;
-use super::tables::find_tables;
+use super::settle::Settled;
+use super::tables::Tables;
 use super::wal::follow;
 use cutover_error::{Context, Error, Result};
 use cutover_evidence::class::CatalogClass;
 use cutover_evidence::finding::{DiffEvidence, Finding, Severity};
 use cutover_ground::act::{ActContext, Event};
 use cutover_ground::config::TablePair;
-use cutover_ground::pg::{failure, replay_position, system_identifier};
+use cutover_ground::pg::{Waiters, failure, replay_position, system_identifier};
 
-/// Beyond this share of diverging orgs whole tables are walked rather than a list of orgs. Most of
-/// the time goes into sorting and printing rows, so a list pays for long.
-const WHOLE_TABLES_FROM: f64 = 0.25;
-
-/// Orgs that one statement lists at most.
-const LISTED_ORGS: usize = 200_000;
-
-/// Orgs times leaves up to which a list is sent for each leaf.
-const LISTED_IN_ALL: usize = 20_000_000;
+/// How often orgs are counted anew because somebody waited for us.
+const COUNTS: u32 = 5;
 
 /// Compares every pair and writes `orgs.csv` and `findings.jsonl` into `out`.
 ///
@@ -116,72 +104,50 @@ async fn within<T>(options: &Options, work: impl Future<Output = T>) -> Option<T
     }
 }
 
-/// Whether the server is to be given a list of so many orgs, rather than to send all rows.
-fn is_worth_listing(plan: &PairPlan, orgs: usize) -> bool {
-    let leaves = Side::BOTH.iter().map(|side| plan.leaves(*side).len()).sum::<usize>();
-    orgs <= LISTED_ORGS && orgs.saturating_mul(leaves) <= LISTED_IN_ALL
-}
-
 /// A comparison under way.
-struct Comparison<'a> {
-    database_url: &'a str,
-    tables: &'a [TablePair],
-    options: &'a Options,
-    out: &'a Path,
-    plans: Vec<PairPlan>,
-    directions: Vec<Direction>,
-    method: Method,
+pub(super) struct Comparison<'a> {
+    pub(super) options: &'a Options,
+    pub(super) out: &'a Path,
+    pub(super) tables: Tables<'a>,
+    pub(super) method: Method,
     /// Whether a table is spread over servers, so that no snapshot of ours holds for all of it.
-    spread: bool,
-    secret: Secret,
-    epochs: Epochs,
-    context: &'a ActContext,
+    pub(super) spread: bool,
+    pub(super) secret: Secret,
+    pub(super) epochs: Epochs,
+    pub(super) context: &'a ActContext,
 }
 
 async fn compare(
     database_url: &str,
-    tables: &[TablePair],
+    pairs: &[TablePair],
     options: &Options,
     out: &Path,
     outcome: &mut Outcome,
     repair: &mut Option<Repair>,
     context: &ActContext,
 ) -> Result<()> {
-    let names = find_tables(database_url, tables).await?;
-    let (limit, stall) = (options.snapshot_time, options.stall_timeout);
-    let mut epochs = Epochs::begin(database_url, names, limit, stall).await?;
-    let connection = epochs.snapshot().connection();
-    let (plans, directions) =
-        look_at_catalogs(database_url, tables, options, connection, outcome).await?;
-    let Choice { method, reason } = method::choose(options.digest, &plans, connection).await?;
-    let replica = replay_position(connection).await?;
-    let server = system_identifier(connection).await?;
-    let identity = identity(server.as_deref(), &plans, Rows::asked(options), method);
+    let waiters = Waiters::watch(database_url).await?;
+    let mut tables = look(database_url, pairs, options, &waiters, outcome).await?;
+    let Tables { looker, plans, .. } = &mut tables;
+    let Choice { method, reason } = method::choose(options.digest, plans, looker).await?;
+    let replica = replay_position(looker).await?;
+    let server = system_identifier(looker).await?;
+    let identity = identity(server.as_deref(), plans, Rows::asked(options), method);
     outcome.describe(method, reason, (replica, server), context);
     let (mut checkpoints, secret) =
         Checkpoints::open(out, options.resume, identity, options.checkpoint_every)?;
     if options.resume && !checkpoints.resumes() {
         context.note("nothing to resume: the comparison begins anew");
     }
-    let spread = method::elsewhere(&plans).is_some();
+    let spread = method::elsewhere(plans).is_some();
+    let mut epochs = Epochs::begin(database_url, waiters, options).await?;
     if spread {
         epochs.stop_sharing();
     }
-    let mut comparison = Comparison {
-        database_url,
-        tables,
-        options,
-        out,
-        plans,
-        directions,
-        method,
-        spread,
-        secret,
-        epochs,
-        context,
-    };
-    for pair in 0..comparison.plans.len() {
-        if comparison.plans[pair].integer_org {
+    let mut comparison =
+        Comparison { options, out, tables, method, spread, secret, epochs, context };
+    for pair in 0..pairs.len() {
+        if comparison.tables.plans[pair].integer_org {
             comparison.pair::<i64>(pair, &mut checkpoints, outcome, repair).await?;
         } else {
             comparison.pair::<Box<str>>(pair, &mut checkpoints, outcome, repair).await?;
@@ -195,57 +161,6 @@ async fn compare(
     Ok(())
 }
 
-/// What is to be compared, pair by pair, and what the catalogs and the triggers say against it.
-async fn look_at_catalogs(
-    database_url: &str,
-    tables: &[TablePair],
-    options: &Options,
-    connection: &mut PgConnection,
-    outcome: &mut Outcome,
-) -> Result<(Vec<PairPlan>, Vec<Direction>)> {
-    if let Some(finding) = checks::unfinished_seed(connection).await? {
-        outcome.catalog_finding(finding)?;
-    }
-    let locks = LockTable::of(connection).await?;
-    let (mut plans, mut directions) = (Vec::new(), Vec::new());
-    for pair in tables {
-        let (plan, mut findings) = PairPlan::make(connection, pair, database_url).await?;
-        check_scope(&plan, options)?;
-        locks.check(&plan, options.connections)?;
-        let mut direction = Direction::look(connection, &plan, pair).await?;
-        let coverage = if options.probe && plan.probe && direction.by_triggers() {
-            probe(database_url, &plan, &direction, options.probe_anyway).await?
-        } else {
-            Coverage::unknown(&plan, "the probe of the triggers is switched off")
-        };
-        direction.tried(&coverage);
-        findings.extend(checks::check(connection, &plan, &direction, &coverage).await?);
-        findings.sort_by_key(|finding| finding.severity == Some(Severity::Advice));
-        outcome.planned(pruning::look(connection, &plan, locks).await?);
-        for finding in findings {
-            outcome.catalog_finding(finding)?;
-        }
-        plans.push(plan);
-        directions.push(direction);
-    }
-    Ok((plans, directions))
-}
-
-fn check_scope(plan: &PairPlan, options: &Options) -> Result<()> {
-    if options.since.is_some() {
-        plan.check_since()?;
-    }
-    // A listed org that cannot be one is a slip in the list, not an org without rows.
-    let listed = options.orgs.iter().flatten();
-    match listed.into_iter().find(|org| plan.integer_org && org.parse::<i64>().is_err()) {
-        None => Ok(()),
-        Some(org) => Err(Error::usage(
-            format!("org `{org}` is not a whole number, as the orgs of `{}` are", plan.name),
-            "list one org per line, as PostgreSQL prints it",
-        )),
-    }
-}
-
 impl Comparison<'_> {
     async fn pair<K: OrgKey>(
         &mut self,
@@ -255,142 +170,127 @@ impl Comparison<'_> {
         repair: &mut Option<Repair>,
     ) -> Result<()> {
         let Self { options, context, .. } = *self;
-        let plan = &self.plans[pair];
+        let plan = &self.tables.plans[pair];
         let leaves = Side::BOTH.iter().flat_map(|side| plan.leaves(*side));
         let estimate = leaves.map(|leaf| leaf.rows_estimate).sum::<f64>() as u64;
         let total = (estimate > 0).then_some(estimate);
         context.started(format!("diff: {}", plan.name), total, "rows of both sides");
         let all_orgs = options.all_orgs || self.lists_all_orgs();
-        let job = Job::asked(options, plan, self.method, &self.secret);
-        let job = Job { all_orgs, ..job };
-        let Scanned { digests, on_one_snapshot } =
-            scan::<K>(job, Some((checkpoints, pair)), &mut self.epochs, context).await?;
+        let request = Request::asked(options, self.method, &self.secret);
+        let request = Request { all_orgs, ..request };
+        let tables = (&mut self.tables, pair);
+        let scanned = scan::<K>(request, tables, Some(checkpoints), &mut self.epochs, context);
+        let scanned = scanned.await?;
         context.emit(Event::Finished);
-        for finding in null_findings(plan, &digests) {
+        let Scanned { digests, on_one_snapshot } = match scanned {
+            Scan::Done(scanned) => scanned,
+            Scan::Changed(what) => return self.cannot_go_on(pair, &what, outcome),
+            Scan::GivenUp => return self.cannot_go_on(pair, "somebody waited for us", outcome),
+        };
+        for finding in null_findings(&self.tables.plans[pair], &digests) {
             outcome.catalog_finding(finding)?;
         }
-        let mut diverging = digests.diverging();
+        let diverging = digests.diverging();
         let exact = on_one_snapshot && !self.spread;
-        if !exact && !diverging.is_empty() {
-            self.epochs.renew().await?;
-            // Partitions may have been made meanwhile.
-            let now = self.epochs.snapshot().connection();
-            let (plan, _) = PairPlan::make(now, &self.tables[pair], self.database_url).await?;
-            self.plans[pair] = plan;
-            let job = Job::asked(options, &self.plans[pair], self.method, &self.secret);
-            diverging = confirm::<K>(job, diverging, &mut self.epochs, context).await?;
-        }
-        let plan = &self.plans[pair];
+        self.tell(diverging.len(), pair);
+        let settled = self.settle::<K>(pair, diverging, exact, digests.len()).await?;
+        let (diverging, rows) = match settled {
+            Settled::Known(diverging, rows) => (diverging, rows),
+            Settled::Unknown(what) => return self.cannot_go_on(pair, &what, outcome),
+        };
+        let plan = &self.tables.plans[pair];
         let orgs: BTreeSet<String> = match repair {
             Some(_) => diverging.keys().cloned().collect(),
             None => BTreeSet::new(),
         };
-        let rows = digests.totals.rows;
-        let rows = if exact { rows } else { settled(rows, &diverging) };
-        outcome.begin_table(plan, rows, &digests, diverging)?;
-        self.drill_down(pair, digests.len(), outcome).await?;
+        let read = digests.totals.rows;
+        let read = if exact { read } else { settled_rows(read, &diverging) };
+        outcome.begin_table(plan, read, &digests, diverging)?;
+        if !outcome.is_stopped() {
+            rows.compare(plan, Rows::asked(options), |difference| {
+                context.emit(Event::Advanced(1));
+                outcome.difference(difference)?;
+                Ok(!outcome.is_stopped())
+            })?;
+        }
+        context.emit(Event::Finished);
         outcome.end_table(!self.spread)?;
         if let Some(repair) = repair {
             let misrouted = digests.misrouted.iter().map(OrgKey::text).collect();
-            let (plan, direction) = (&self.plans[pair], &self.directions[pair]);
             let compared = Compared::look(outcome, options, (orgs, misrouted));
-            let connection = self.epochs.snapshot().connection();
-            repair.pair(connection, plan, direction, compared).await?;
+            let Tables { looker, plans, directions, .. } = &mut self.tables;
+            repair.pair(looker, &plans[pair], &directions[pair], compared).await?;
         }
+        Ok(())
+    }
+
+    fn tell(&self, orgs: usize, pair: usize) {
+        if orgs > 0 {
+            let name = &self.tables.plans[pair].name;
+            let what = format!("diff: {orgs} orgs of {name} differ");
+            self.context.started(what, None, "rows of both sides");
+        }
+    }
+
+    /// Ends the comparison: what was read of a pair is no longer what is there.
+    fn cannot_go_on(&self, pair: usize, what: &str, outcome: &mut Outcome) -> Result<()> {
+        outcome.stop(&format!(
+            "{}: {what}, while it was compared; compare again",
+            self.tables.plans[pair].name
+        ));
         Ok(())
     }
 
     /// Whether the sums of the server name every org: where they are added up in our process, there is no
     /// statement that could count the orgs of all pairs.
     fn lists_all_orgs(&self) -> bool {
-        self.method == Method::Server && self.plans.iter().any(PairPlan::has_many_leaves)
+        self.method == Method::Server && self.tables.plans.iter().any(PairPlan::has_many_leaves)
     }
 
-    /// Names the differences of the orgs that differ.
-    async fn drill_down(&mut self, pair: usize, orgs: u64, outcome: &mut Outcome) -> Result<()> {
-        let Self { options, context, .. } = *self;
-        let plan = &self.plans[pair];
-        let diverging = outcome.diverging();
-        if diverging.is_empty() || outcome.is_stopped() {
-            return Ok(());
-        }
-        context.started(
-            format!("diff: {} orgs of {} differ", diverging.len(), plan.name),
-            None,
-            "rows of both sides",
-        );
-        let share = diverging.len() as f64 / orgs as f64;
-        let whole = options.orgs.is_none()
-            && (share > WHOLE_TABLES_FROM || !is_worth_listing(plan, diverging.len()));
-        let orgs: HashSet<String> = diverging.iter().cloned().collect();
-        let mut readers = Vec::new();
-        for _ in 0..if self.spread { 1 } else { options.connections.clamp(1, 2) } {
-            readers.push(self.epochs.reader().await?.more_patient(PATIENCE_WITH_WORK));
-        }
-        let drill = Drill {
-            plan,
-            orgs: &orgs,
-            listed: (!whole).then_some(diverging.as_slice()),
-            rows: Rows::asked(options),
-            together: self.spread,
-            folder: self.out,
-        };
-        drill.read(&mut readers).await?.compare(|difference| {
-            context.emit(Event::Advanced(1));
-            outcome.difference(difference)?;
-            Ok(!outcome.is_stopped())
-        })?;
-        context.emit(Event::Finished);
-        for connection in readers {
-            connection.close().await;
-        }
-        Ok(())
-    }
-
-    /// Counts what only the server has seen, and lets go of it.
+    /// Counts what only the server has seen, looks a last time whether the tables are what was compared, and
+    /// lets go.
     async fn finish(mut self, outcome: &mut Outcome) -> Result<()> {
-        let several = self.plans.len() > 1 || self.options.orgs.is_some();
+        let several = self.tables.plans.len() > 1 || self.options.orgs.is_some();
         let listed = self.lists_all_orgs();
         if self.method == Method::Server && several && !listed && !outcome.is_stopped() {
-            let statement = count_orgs(&self.plans, Rows::asked(self.options));
-            let (orgs, absent): (i64, Vec<String>) = sqlx::query_as(AssertSqlSafe(statement))
-                .fetch_one(self.epochs.snapshot().connection())
-                .await
-                .map_err(|e| failure("cannot count the orgs", &e))?;
-            outcome.orgs_counted(orgs as u64, absent);
+            self.count_orgs(outcome).await?;
+        }
+        for pair in 0..self.tables.plans.len() {
+            let changes = self.tables.changes(pair).await?;
+            if !changes.holds() {
+                self.cannot_go_on(pair, &changes.words(), outcome)?;
+            }
         }
         outcome.snapshots(self.epochs.count());
         self.epochs.close().await
+    }
+
+    async fn count_orgs(&mut self, outcome: &mut Outcome) -> Result<()> {
+        let statement = count_orgs(&self.tables.plans, Rows::asked(self.options));
+        for _ in 0..COUNTS {
+            let given_up = self.epochs.given_up();
+            let counted = sqlx::query_as(AssertSqlSafe(statement.clone()))
+                .fetch_one(self.epochs.snapshot().connection())
+                .await;
+            match counted {
+                Ok::<(i64, Vec<String>), _>((orgs, absent)) => {
+                    outcome.orgs_counted(orgs as u64, absent);
+                    return Ok(());
+                }
+                Err(_) if given_up.is_cancelled() => self.epochs.renew().await?,
+                Err(error) => return Err(failure("cannot count the orgs", &error)),
+            }
+        }
+        outcome.stop("somebody waited for us each time the orgs were counted");
+        Ok(())
     }
 }
 
 /// The rows of both sides where they were read at several moments, whose sums do not go together: of an org
 /// that does not differ both sides have as many as legacy was seen to have.
-fn settled(rows: [u64; 2], diverging: &HashMap<String, [u32; 2]>) -> [u64; 2] {
+fn settled_rows(rows: [u64; 2], diverging: &HashMap<String, [u32; 2]>) -> [u64; 2] {
     let of = |side: usize| diverging.values().map(|rows| u64::from(rows[side])).sum::<u64>();
     [rows[0], (rows[0] + of(1)).saturating_sub(of(0))]
-}
-
-/// Looks again at orgs that differed over several states of the database, now on the one of the
-/// moment: a row that moved in between is no difference.
-async fn confirm<K: OrgKey>(
-    job: Job<'_>,
-    candidates: HashMap<String, [u32; 2]>,
-    epochs: &mut Epochs,
-    context: &ActContext,
-) -> Result<HashMap<String, [u32; 2]>> {
-    let orgs: Vec<String> = candidates.into_keys().collect();
-    context.started(
-        format!("diff: looking again at {} orgs", orgs.len()),
-        None,
-        "rows of both sides",
-    );
-    let all = job.rows.orgs.is_none() && !is_worth_listing(job.plan, orgs.len());
-    let rows = if all { job.rows } else { job.rows.of(&orgs) };
-    let job = Job { rows, all_orgs: false, ..job };
-    let scanned = scan::<K>(job, None, epochs, context).await?;
-    context.emit(Event::Finished);
-    Ok(scanned.digests.diverging())
 }
 
 /// Rows that cannot be told apart, or that belong to nobody.
@@ -422,8 +322,8 @@ mod tests {
     fn rows_read_at_several_moments_differ_by_what_was_confirmed_alone() {
         // 1,000 rows came between the two sides; org 7 lacks three in the twin, org 8 has one more.
         let diverging = HashMap::from([("7".to_owned(), [9, 6]), ("8".to_owned(), [4, 5])]);
-        assert_eq!(settled([5_000, 6_000], &diverging), [5_000, 4_998]);
-        assert_eq!(settled([5_000, 6_000], &HashMap::new()), [5_000, 5_000]);
-        assert_eq!(settled([3, 0], &HashMap::from([("1".to_owned(), [9, 0])])), [3, 0]);
+        assert_eq!(settled_rows([5_000, 6_000], &diverging), [5_000, 4_998]);
+        assert_eq!(settled_rows([5_000, 6_000], &HashMap::new()), [5_000, 5_000]);
+        assert_eq!(settled_rows([3, 0], &HashMap::from([("1".to_owned(), [9, 0])])), [3, 0]);
     }
 }

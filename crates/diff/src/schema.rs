@@ -34,9 +34,10 @@ pub(super) struct PairPlan {
     pub(super) reads: Vec<TableRead>,
     tables: [Table; 2],
     leaves: [Vec<Leaf>; 2],
-    /// How many relations each side is made of, and how many indexes each of them has.
+    /// How many relations each side is made of.
     below: [u64; 2],
-    indexes: [u64; 2],
+    /// The indexes of each side, and the invalid ones of its leaves.
+    indexes: [Vec<Index>; 2],
     ranges: HashMap<i64, Range>,
     /// The org.
     pub(super) org: ComparedColumn,
@@ -85,10 +86,12 @@ impl PairPlan {
         let leaves = [legacy.leaves(connection).await?, twin.leaves(connection).await?];
         let mut known = ranges(connection, &legacy, &leaves[0]).await?;
         known.extend(ranges(connection, &twin, &leaves[1]).await?);
-        let below = [below(connection, &legacy).await?, below(connection, &twin).await?];
+        let below = [
+            below(connection, &legacy, &leaves[0]).await?,
+            below(connection, &twin, &leaves[1]).await?,
+        ];
         let indexes = legacy.indexes(connection).await?;
         let of_twin = twin.indexes(connection).await?;
-        let direct = |indexes: &[Index]| indexes.iter().filter(|i| i.direct).count() as u64;
         let key_within_org = !indexes.iter().any(|index| {
             index.direct
                 && index.is_unique
@@ -117,7 +120,7 @@ impl PairPlan {
             tables: [legacy, twin],
             leaves,
             below,
-            indexes: [direct(&indexes), direct(&of_twin)],
+            indexes: [indexes, of_twin],
             ranges: known,
             columns,
             integer_org,
@@ -139,9 +142,9 @@ impl PairPlan {
         self.below[side as usize]
     }
 
-    /// How many indexes a side has, and with it each of its leaves.
-    pub(super) fn indexes(&self, side: Side) -> u64 {
-        self.indexes[side as usize]
+    /// The indexes of a side, and the invalid ones of its leaves.
+    pub(super) fn indexes(&self, side: Side) -> &[Index] {
+        &self.indexes[side as usize]
     }
 
     /// Whether each leaf of a side is read by itself: it has to be readable, and rows must not hang below it
@@ -266,7 +269,10 @@ pub(super) fn catalog_finding(
 }
 
 /// How many relations a table is made of.
-async fn below(connection: &mut PgConnection, table: &Table) -> Result<u64> {
+async fn below(connection: &mut PgConnection, table: &Table, leaves: &[Leaf]) -> Result<u64> {
+    if !table.inherited {
+        return Ok(leaves.len() as u64);
+    }
     let below = sqlx::query_scalar::<_, i64>(sql::BELOW).bind(table.oid).fetch_one(connection);
     let what = || format!("cannot read the catalog of {}", table.name);
     below.await.map(i64::unsigned_abs).map_err(|e| failure(what(), &e))

@@ -124,9 +124,10 @@ pub(super) fn source(plan: &PairPlan, side: Side, leaf: Option<&Leaf>, filter: &
         return Source { from, leaf: "tableoid", misrouted: None };
     }
     let arms = arms.join(" ");
-    let needed = |name: &str| plan.columns.iter().any(|column| column.on(side) == name);
+    let compared = |name: &str| plan.columns.iter().any(|column| column.on(side) == name);
     let columns = table.columns.iter().map(|column| &column.name);
-    let columns = columns.filter(|name| needed(name) || arms.contains(name.as_str()));
+    // Those, too, that the bounds may be about.
+    let columns = columns.filter(|name| compared(name) || arms.contains(name.as_str()));
     let columns: Vec<String> = columns.map(|name| quote_ident(name)).collect();
     Source {
         from: format!(
@@ -167,9 +168,41 @@ pub(super) fn sample_row(table: &str, columns: &[String]) -> String {
 /// Whether the planner leaves partitions out.
 pub(super) const PRUNES: &str = "SELECT current_setting('enable_partition_pruning')::boolean";
 
-/// If a transaction goes on after a statement that may be refused.
-pub(super) const MARK: &str = "SAVEPOINT cutover_mark";
-pub(super) const BACK_TO_MARK: &str = "ROLLBACK TO SAVEPOINT cutover_mark";
+/// What `$1`, called `$2`, is made of: columns, triggers, tables that inherit from it, and whether the name
+/// still stands for it.
+pub(super) const FRAME: &str = "
+SELECT 'column `' || attname || '`',
+       format('%s %s %s', atttypid, atttypmod, attnotnull)
+  FROM pg_attribute
+ WHERE attrelid = $1::bigint::oid AND attnum > 0 AND NOT attisdropped
+UNION ALL
+SELECT 'trigger `' || t.tgname || '`',
+       format('%s %s %s %s', t.tgenabled, t.tgtype, p.oid, md5(p.prosrc))
+  FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+ WHERE t.tgrelid = $1::bigint::oid AND NOT t.tgisinternal
+UNION ALL
+SELECT 'child `' || c.oid::regclass || '`', coalesce(pg_relation_filenode(c.oid), 0)::text
+  FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+ WHERE i.inhparent = $1::bigint::oid AND NOT c.relispartition
+UNION ALL
+SELECT 'the name', (to_regclass($2)::oid IS NOT DISTINCT FROM $1::bigint::oid)::text";
+
+/// What [`FRAME`] calls what the name stands for.
+pub(super) const NAME: &str = "the name";
+/// How what it calls a table begins that inherits without being a partition.
+pub(super) const CHILD: &str = "child";
+
+/// The relations that hold the rows of `$1`, as `Leaf` tells of them.
+pub(super) fn relations() -> String {
+    of_tree(
+        "
+SELECT c.oid::bigint AS oid, c.oid::regclass::text AS name,
+       coalesce(pg_relation_filenode(c.oid), 0)::bigint AS file,
+       coalesce(pg_get_expr(c.relpartbound, c.oid), '') AS bound
+  FROM tree JOIN pg_class c ON c.oid = tree.relid
+ WHERE c.relkind <> 'p'",
+    )
+}
 
 /// How many locks all sessions have together.
 pub(super) const LOCK_TABLE: &str = "

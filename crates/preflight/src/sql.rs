@@ -6,6 +6,7 @@ use sqlx::AssertSqlSafe;
 
 use cutover_ground::config::TablePair;
 use cutover_ground::pg::Shared;
+use cutover_ground::pg::of_tree;
 
 /// What went wrong, in words: an item of a checklist shows it.
 type Checked<T> = Result<T, String>;
@@ -109,15 +110,21 @@ pub(super) struct Sizes {
 pub(super) async fn sizes(connection: &mut Shared, pair: &TablePair) -> Checked<Sizes> {
     let legacy = pair.legacy_name().map_err(told)?.to_string();
     let twin = pair.partitioned_name().map_err(told)?.to_string();
-    let asked = connection.one(sqlx::query_as(SIZES).bind(legacy).bind(twin)).await;
+    let named = connection.one(sqlx::query_as(OID).bind(twin)).await;
+    let (oid,): (Option<i64>,) = named.map_err(told)?;
+    let asked = sqlx::query_as(AssertSqlSafe(of_tree(SIZES))).bind(oid).bind(legacy);
+    let asked = connection.one(asked).await;
     let (legacy_bytes, twin_bytes, leaves, largest, largest_bytes) = asked.map_err(told)?;
     Ok(Sizes { legacy_bytes, twin_bytes, leaves, largest, largest_bytes })
 }
 
-const SIZES: &str = "
-WITH leaf AS (SELECT relid::text AS name, pg_total_relation_size(relid) AS bytes
-                FROM pg_partition_tree(to_regclass($2)) WHERE isleaf)
-SELECT pg_total_relation_size(to_regclass($1)) AS legacy_bytes,
+const OID: &str = "SELECT to_regclass($1)::oid::bigint";
+
+const SIZES: &str = ",
+     leaf AS (SELECT c.oid::regclass::text AS name, pg_total_relation_size(c.oid) AS bytes
+                FROM tree JOIN pg_class AS c ON c.oid = tree.relid
+               WHERE c.relkind <> 'p' AND c.relispartition)
+SELECT pg_total_relation_size(to_regclass($2)) AS legacy_bytes,
        coalesce(sum(bytes), 0)::int8 AS twin_bytes,
        count(*) AS leaves,
        (array_agg(name ORDER BY bytes DESC, name))[1] AS largest,

@@ -80,9 +80,12 @@ pub struct DiffArgs {
     #[arg(long, value_name = "D", value_parser = values::duration)]
     pub max_time: Option<Duration>,
     /// Hold no snapshot for longer, so that vacuum is not held back; what differs over several is
-    /// looked at again on one
+    /// looked at again on one. A snapshot that somebody waits for is given up at once
     #[arg(long, value_name = "D", default_value = "10m", value_parser = values::duration)]
     pub snapshot_time: Duration,
+    /// Nor after so many rows of the database have died under it; there is a warning at half of them
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub snapshot_dead_rows: u64,
     /// Go on if a comparison into the same --out was killed
     #[arg(long, requires = "out")]
     pub resume: bool,
@@ -158,6 +161,7 @@ pub async fn run(args: DiffArgs, printer: &Printer, stop: CancellationToken) -> 
         max_findings: args.max_findings,
         max_time: args.max_time,
         snapshot_time: args.snapshot_time,
+        snapshot_dead_rows: args.snapshot_dead_rows,
         resume: args.resume,
         checkpoint_every: args.checkpoint_every,
         throttle: args.throttle,

@@ -4,6 +4,7 @@ mod cases;
 mod command;
 mod faults;
 mod hostile;
+mod leaves;
 mod live;
 mod log;
 mod probe;
@@ -11,6 +12,7 @@ mod pruning;
 mod repair;
 mod shards;
 mod trouble;
+mod waiters;
 mod ways;
 
 use crate::support;

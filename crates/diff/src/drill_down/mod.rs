@@ -17,13 +17,14 @@ use futures_util::future::try_join_all;
 
 use self::spool::Spool;
 use super::classify::{Row, SHOWN_CHARACTERS, classify};
+use super::scan::Reader;
 use super::schema::{PairPlan, Side};
 use super::scope::Rows;
 use cutover_error::{Error, Result};
 use cutover_evidence::class::RowClass;
 use cutover_evidence::finding::Finding;
+use cutover_ground::pg::Fields;
 use cutover_ground::pg::catalog::Leaf;
-use cutover_ground::pg::{CopyConnection, Fields};
 
 /// Keys that one statement lists at most.
 const LISTED_KEYS: usize = 2_000;
@@ -51,57 +52,58 @@ pub(super) struct Drill<'a> {
 }
 
 /// The rows of orgs that differ.
-pub(super) struct Gathered<'a> {
-    plan: &'a PairPlan,
-    rows: Rows<'a>,
-    spool: Spool,
-}
+pub(super) struct Gathered(Spool);
 
 impl<'a> Drill<'a> {
     /// Reads them; `readers` see one state of the database and take turns.
     ///
     /// # Errors
     /// A run error if the server fails.
-    pub(super) async fn read(self, readers: &mut [CopyConnection]) -> Result<Gathered<'a>> {
-        let Self { plan, rows, .. } = self;
+    pub(super) async fn read(self, readers: &mut [Reader]) -> Result<Gathered> {
         let spool = Mutex::new(Spool::new(self.folder.into()));
         self.gather(None, readers, &spool).await?;
-        let mut gathered =
-            Gathered { plan, rows, spool: spool.into_inner().expect("no panic while held") };
-        if rows.is_part() && !plan.key_within_org {
-            let keys = gathered.uneven_keys()?;
-            let spool = Mutex::new(gathered.spool);
+        if self.rows.is_part() && !self.plan.key_within_org {
+            let keys = uneven_keys(self.plan, &mut spool.lock().expect("no panic while held"))?;
             for keys in keys.chunks(LISTED_KEYS) {
                 self.gather(Some(keys), readers, &spool).await?;
             }
-            gathered.spool = spool.into_inner().expect("no panic while held");
         }
-        Ok(gathered)
+        Ok(Gathered(spool.into_inner().expect("no panic while held")))
     }
 
     async fn gather(
         &self,
         keys: Option<&[Vec<String>]>,
-        readers: &mut [CopyConnection],
+        readers: &mut [Reader],
+        spool: &Mutex<Spool>,
+    ) -> Result<()> {
+        let statements = Mutex::new(self.statements(keys));
+        let all = keys.is_some();
+        let reading = readers.iter_mut().map(|reader| self.take(&statements, all, reader, spool));
+        try_join_all(reading).await.map(drop)
+    }
+
+    /// Takes statement after statement; keeps `all` rows, or those of the orgs that differ.
+    async fn take(
+        &self,
+        statements: &Mutex<VecDeque<String>>,
+        all: bool,
+        reader: &mut Reader,
         spool: &Mutex<Spool>,
     ) -> Result<()> {
         let what = format!("reading diverging orgs of {}", self.plan.name);
-        let statements = Mutex::new(self.statements(keys));
-        let broken = || Error::run(format!("{what}: a row is not what was asked for"), "");
-        let read = async |reader: &mut CopyConnection| -> Result<()> {
-            loop {
-                let statement = statements.lock().expect("no panic while held").pop_front();
-                let Some(statement) = statement else { return Ok(()) };
-                let mut reader = reader.copy(&statement, &what).await?;
-                while let Some(row) = reader.next_row().await? {
-                    let (key, org) = outline(self.plan, row).ok_or_else(broken)?;
-                    if keys.is_some() || self.orgs.contains(org) {
-                        spool.lock().expect("no panic while held").add(key, row)?;
-                    }
+        loop {
+            let statement = statements.lock().expect("no panic while held").pop_front();
+            let Some(statement) = statement else { return Ok(()) };
+            let mut reader = reader.connection.copy(&statement, &what).await?;
+            while let Some(row) = reader.next_row().await? {
+                let broken = || Error::run(format!("{what}: a row is not what was asked for"), "");
+                let (key, org) = outline(self.plan, row).ok_or_else(broken)?;
+                if all || self.orgs.contains(org) {
+                    spool.lock().expect("no panic while held").add(key, row)?;
                 }
             }
-        };
-        try_join_all(readers.iter_mut().map(read)).await.map(drop)
+        }
     }
 
     fn statements(&self, keys: Option<&[Vec<String>]>) -> VecDeque<String> {
@@ -124,24 +126,39 @@ impl<'a> Drill<'a> {
     }
 }
 
-impl Gathered<'_> {
+impl Gathered {
+    /// No rows.
+    pub(super) fn none(folder: &Path) -> Self {
+        Self(Spool::new(folder.into()))
+    }
+
+    /// Adds the rows of other orgs.
+    ///
+    /// # Errors
+    /// A run error if rows cannot be kept.
+    pub(super) fn add(&mut self, other: Self) -> Result<()> {
+        self.0.take(other.0)
+    }
+
     /// Compares the rows key by key and hands each difference to `tell`, which says whether to go on.
     ///
     /// # Errors
     /// A run error if rows cannot be read back; whatever `tell` returns.
     pub(super) fn compare(
         mut self,
+        plan: &PairPlan,
+        rows: Rows<'_>,
         mut tell: impl FnMut(Difference) -> Result<bool>,
     ) -> Result<()> {
-        for part in 0..self.spool.len() {
-            let rows = self.spool.part(part)?;
-            for group in by_key(self.plan, &rows) {
+        for part in 0..self.0.len() {
+            let kept = self.0.part(part)?;
+            for group in by_key(plan, &kept) {
                 let mut together = Group::default();
                 for row in group {
-                    let (head, row) = read(self.plan, row).ok_or_else(damaged)?;
+                    let (head, row) = read(plan, row).ok_or_else(damaged)?;
                     together.push(head, row);
                 }
-                for difference in together.differences(self.plan, self.rows) {
+                for difference in together.differences(plan, rows) {
                     if !tell(difference)? {
                         return Ok(());
                     }
@@ -150,31 +167,30 @@ impl Gathered<'_> {
         }
         Ok(())
     }
+}
 
-    /// The keys, as texts, of which the sides hold different numbers of rows: there may be more of them
-    /// under an org that was not asked for.
-    fn uneven_keys(&mut self) -> Result<Vec<Vec<String>>> {
-        let mut keys = Vec::new();
-        for part in 0..self.spool.len() {
-            let rows = self.spool.part(part)?;
-            for group in by_key(self.plan, &rows) {
-                let mut more = 0;
-                let mut key = Vec::new();
-                for row in group {
-                    let (head, row) = read(self.plan, row).ok_or_else(damaged)?;
-                    more += if head.side == Side::Legacy { 1 } else { -1 };
-                    key = row.sort;
-                }
-                let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
-                let texts = key.iter().map(|part| part.as_ref().map(text));
-                // A key with NULL in it equals no other.
-                if let Some(texts) = texts.collect::<Option<Vec<_>>>().filter(|_| more != 0) {
-                    keys.push(texts);
-                }
+/// The keys, as texts, of which the sides hold different numbers of rows: there may be more of them
+/// under an org that was not asked for.
+fn uneven_keys(plan: &PairPlan, spool: &mut Spool) -> Result<Vec<Vec<String>>> {
+    let mut keys = Vec::new();
+    for part in 0..spool.len() {
+        let rows = spool.part(part)?;
+        for group in by_key(plan, &rows) {
+            let (mut more, mut key) = (0, Vec::new());
+            for row in group {
+                let (head, row) = read(plan, row).ok_or_else(damaged)?;
+                more += if head.side == Side::Legacy { 1 } else { -1 };
+                key = row.sort;
+            }
+            let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+            let texts = key.iter().map(|part| part.as_ref().map(text));
+            // A key with NULL in it equals no other.
+            if let Some(texts) = texts.collect::<Option<Vec<_>>>().filter(|_| more != 0) {
+                keys.push(texts);
             }
         }
-        Ok(keys)
     }
+    Ok(keys)
 }
 
 fn damaged() -> Error {

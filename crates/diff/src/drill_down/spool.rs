@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -48,11 +49,29 @@ impl Spool {
         part.held.extend_from_slice(&(row.len() as u32).to_le_bytes());
         part.held.extend_from_slice(row);
         self.held += 4 + row.len();
-        if self.held > self.limit {
-            let what = format!("cannot keep rows in {}", self.folder.display());
-            self.spill().or_run(what, "is the disk full?")?;
+        self.spill_if_full()
+    }
+
+    /// Takes the rows of another.
+    ///
+    /// # Errors
+    /// A run error if the disk takes no more.
+    pub(super) fn take(&mut self, mut other: Self) -> Result<()> {
+        for nth in 0..PARTS {
+            let bytes = other.bytes(nth..nth + 1)?;
+            self.held += bytes.len();
+            self.parts[nth].held.extend_from_slice(&bytes);
+            self.spill_if_full()?;
         }
         Ok(())
+    }
+
+    fn spill_if_full(&mut self) -> Result<()> {
+        if self.held <= self.limit {
+            return Ok(());
+        }
+        let what = format!("cannot keep rows in {}", self.folder.display());
+        self.spill().or_run(what, "is the disk full?")
     }
 
     fn spill(&mut self) -> std::io::Result<()> {
@@ -78,8 +97,20 @@ impl Spool {
     /// # Errors
     /// A run error if a file cannot be read.
     pub(super) fn part(&mut self, nth: usize) -> Result<Vec<Bytes>> {
-        let mut bytes = Vec::new();
         let parts = if self.spilled { nth..nth + 1 } else { 0..PARTS };
+        let mut bytes = Bytes::from(self.bytes(parts)?);
+        let mut rows = Vec::new();
+        while let Some(length) = bytes.first_chunk::<4>() {
+            let length = u32::from_le_bytes(*length) as usize;
+            let row = bytes.slice(4..4 + length);
+            bytes = bytes.slice(4 + length..);
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+
+    fn bytes(&mut self, parts: Range<usize>) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
         for part in &mut self.parts[parts] {
             if let Some(file) = &mut part.file {
                 let mut read = || {
@@ -90,15 +121,7 @@ impl Spool {
             }
             bytes.extend_from_slice(&part.held);
         }
-        let mut bytes = Bytes::from(bytes);
-        let mut rows = Vec::new();
-        while let Some(length) = bytes.first_chunk::<4>() {
-            let length = u32::from_le_bytes(*length) as usize;
-            let row = bytes.slice(4..4 + length);
-            bytes = bytes.slice(4 + length..);
-            rows.push(row);
-        }
-        Ok(rows)
+        Ok(bytes)
     }
 }
 

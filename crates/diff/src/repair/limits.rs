@@ -159,12 +159,9 @@ async fn refuses(
     plan: &PairPlan,
     target: Side,
 ) -> Result<Option<String>> {
-    let mark = |statement: &'static str| AssertSqlSafe(statement);
     let lost = |e| failure("cannot ask for a plan of the repair", &e);
-    sqlx::raw_sql(mark(crate::sql::MARK)).execute(&mut *connection).await.map_err(lost)?;
     let question = sql::explain_differences(plan, target);
     let asked = sqlx::raw_sql(AssertSqlSafe(question)).execute(&mut *connection).await;
-    sqlx::raw_sql(mark(crate::sql::BACK_TO_MARK)).execute(&mut *connection).await.map_err(lost)?;
     match asked {
         Ok(_) => Ok(None),
         Err(error) => match error.as_database_error() {

@@ -16,7 +16,7 @@ use cutover_ground::whole_file::{WholeFile, remove_drafts};
 
 /// The folder inside the run's folder.
 const FOLDER: &str = "checkpoint";
-const BEGINNING: &[u8] = b"cutover checkpoint 1\n";
+const BEGINNING: &[u8] = b"cutover checkpoint 2\n";
 const END: &[u8] = b"whole\n";
 const HINT: &str = "run the diff again without --resume";
 
@@ -79,8 +79,7 @@ impl Checkpoints {
     pub(super) fn restore<K: OrgKey>(&self, pair: usize) -> Result<(HashSet<String>, Digests<K>)> {
         let (mut finished, mut digests) = (HashSet::new(), Digests::default());
         for path in &self.found {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name.split('-').next() != Some(pair.to_string().as_str()) {
+            if !is_of(path, pair) {
                 continue;
             }
             let (mut file, _) = self.start_reading(path)?;
@@ -102,6 +101,20 @@ impl Checkpoints {
             saved: Instant::now(),
             finished: Vec::new(),
         }
+    }
+
+    /// Forgets what was finished of a pair whose tables are no longer what was read.
+    ///
+    /// # Errors
+    /// A run error if a file cannot be removed.
+    pub(super) fn forget(&mut self, pair: usize) -> Result<()> {
+        self.found.retain(|path| !is_of(path, pair));
+        let Ok(files) = std::fs::read_dir(&self.folder) else { return Ok(()) };
+        for path in files.flatten().map(|entry| entry.path()).filter(|path| is_of(path, pair)) {
+            let place = format!("cannot remove {}", path.display());
+            std::fs::remove_file(&path).or_run(place, "")?;
+        }
+        Ok(())
     }
 
     /// Removes them once the comparison is done.
@@ -139,6 +152,12 @@ impl Checkpoints {
     }
 }
 
+/// Whether a file is a worker's on a pair.
+fn is_of(path: &Path, pair: usize) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.split('-').next() == Some(pair.to_string().as_str())
+}
+
 /// What was read longer ago says too little of the present.
 const OLDEST: Duration = Duration::from_secs(24 * 3600);
 
@@ -166,7 +185,7 @@ impl Checkpoint {
         if self.saved.elapsed() < self.every {
             return Ok(());
         }
-        digests.settle();
+        digests.begin_chunk();
         let place = format!("cannot write {}", self.path.display());
         self.save(secret, digests).or_run(place, "is the disk full?")?;
         self.saved = Instant::now();

@@ -77,7 +77,7 @@ impl Decoder {
         let org = K::read(org)?;
         digests.totals.null_keys[side as usize] += u64::from(key_null);
         if misrouted {
-            digests.misrouted.insert(org.clone());
+            digests.add_misrouted(&org);
         }
         digests.add_row(side, org, hash);
         Some(1)
@@ -102,7 +102,7 @@ fn add_sums<K: OrgKey>(side: Side, row: &[u8], digests: &mut Digests<K>) -> Opti
     let org = K::parse(&org)?;
     digests.totals.null_keys[side as usize] += null_keys;
     if misrouted {
-        digests.misrouted.insert(org.clone());
+        digests.add_misrouted(&org);
     }
     // The twin's hashes come as `~h`, which is `-h - 1`.
     let more = if side == Side::Partitioned { i128::from(rows) } else { 0 };
@@ -129,7 +129,7 @@ fn add_orgs<K: OrgKey>(row: &[u8], digests: &mut Digests<K>) -> Option<u64> {
         1 => {
             let org = K::parse(std::str::from_utf8(org?).ok()?)?;
             if misrouted {
-                digests.misrouted.insert(org.clone());
+                digests.add_misrouted(&org);
             }
             let rows = [u32::try_from(rows[0]).ok()?, u32::try_from(rows[1]).ok()?];
             // The server has compared the sums; which they were no longer matters.

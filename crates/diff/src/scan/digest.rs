@@ -135,21 +135,41 @@ impl OrgDigest {
 
 /// Parts that orgs are divided into, by their hash.
 const PARTS: usize = 64;
-/// Rows that wait in a part before they are added up.
-const WAITING_ROWS: usize = 128;
+/// Rows that wait at most before they are added up: as many as the largest chunk is likely to hold, 128 MB.
+const WAITING_ROWS: usize = 4 << 20;
 
 /// Every org of one pair; bounded by the number of orgs, whatever the number of rows.
 ///
 /// Rows come in no order of orgs, and a map of a million orgs is far larger than the processor's
 /// caches: adding row by row spends three quarters of the time waiting for memory. So rows wait in
-/// the part of their org until there are many; those are added in one go, so that the processor
-/// waits for several at once. All that wait fit in the cache, with room for the server beside them.
+/// the part of their org until the chunk is done; those of a part are added in one go, so that the processor
+/// waits for several at once. And until then a chunk that is given up half-way can be forgotten.
 pub(crate) struct Digests<K> {
     parts: Vec<Part<K>>,
+    /// Rows that wait.
+    waiting: usize,
+    /// What else the chunk at hand brought.
+    chunk: Besides<K>,
     /// Orgs with a row in a leaf whose bounds exclude it.
     pub(crate) misrouted: HashSet<K>,
     /// What was counted besides.
     pub(crate) totals: Totals,
+}
+
+/// What a chunk brings besides sums.
+struct Besides<K> {
+    /// Counts before it.
+    totals: Totals,
+    /// Orgs of misrouted rows that it was the first to name.
+    misrouted: Vec<K>,
+    /// Whether rows of it were added up already, because there were too many.
+    settled: bool,
+}
+
+impl<K> Default for Besides<K> {
+    fn default() -> Self {
+        Self { totals: Totals::default(), misrouted: Vec::new(), settled: false }
+    }
 }
 
 /// Counts over all orgs.
@@ -204,7 +224,13 @@ impl<K> Default for Digests<K> {
     fn default() -> Self {
         let part = || Part { waiting: Vec::new(), orgs: HashMap::default() };
         let parts = std::iter::repeat_with(part).take(PARTS).collect();
-        Self { parts, misrouted: HashSet::new(), totals: Totals::default() }
+        Self {
+            parts,
+            waiting: 0,
+            chunk: Besides::default(),
+            misrouted: HashSet::new(),
+            totals: Totals::default(),
+        }
     }
 }
 
@@ -226,15 +252,50 @@ impl<K: OrgKey> Digests<K> {
         let part = (OrgState.hash_one(&org) >> 40) as usize % PARTS;
         let part = &mut self.parts[part];
         part.waiting.push((org, digest));
-        if part.waiting.len() == WAITING_ROWS {
-            part.settle();
+        self.waiting += 1;
+        if self.waiting == WAITING_ROWS {
+            self.add_up();
+            self.chunk.settled = true;
         }
+    }
+
+    /// Notes that an org has a misrouted row.
+    pub(super) fn add_misrouted(&mut self, org: &K) {
+        if self.misrouted.insert(org.clone()) {
+            self.chunk.misrouted.push(org.clone());
+        }
+    }
+
+    /// Begins a chunk, which can be forgotten until the next one begins.
+    pub(super) fn begin_chunk(&mut self) {
+        self.add_up();
+        self.chunk.totals = self.totals;
+        self.chunk.misrouted.clear();
+        self.chunk.settled = false;
+    }
+
+    /// Forgets what came since the chunk began; false if it was too much to be forgotten.
+    pub(super) fn forget_chunk(&mut self) -> bool {
+        for part in &mut self.parts {
+            part.waiting.clear();
+        }
+        self.waiting = 0;
+        self.totals = self.chunk.totals;
+        for org in self.chunk.misrouted.drain(..) {
+            self.misrouted.remove(&org);
+        }
+        !self.chunk.settled
+    }
+
+    fn add_up(&mut self) {
+        self.parts.iter_mut().for_each(Part::settle);
+        self.waiting = 0;
     }
 
     /// Adds up the rows that still wait; to be called before anything is read.
     pub(super) fn settle(&mut self) {
+        self.add_up();
         for part in &mut self.parts {
-            part.settle();
             part.waiting = Vec::new();
         }
     }
@@ -334,6 +395,30 @@ mod tests {
     fn a_row_twice_on_one_side_differs_from_another_row_twice() {
         assert!(sum(&[b"a", b"b", b"b"], &[b"a", b"a", b"b"]).diverges());
         assert!(sum(&[b"a", b"a"], &[b"b", b"b"]).diverges());
+    }
+
+    #[test]
+    fn a_chunk_that_is_given_up_leaves_nothing() {
+        let hasher = Secret::new();
+        let mut digests = Digests::<i64>::default();
+        let read = |digests: &mut Digests<i64>, rows: std::ops::Range<i64>| {
+            digests.begin_chunk();
+            for row in rows {
+                digests.add_row(Side::Legacy, row % 7, hasher.hash(&row.to_le_bytes()));
+                digests.totals.rows[0] += 1;
+                digests.add_misrouted(&(row % 3));
+            }
+        };
+        read(&mut digests, 0..1);
+        read(&mut digests, 1..500);
+        assert!(digests.forget_chunk());
+        read(&mut digests, 1..3);
+        digests.settle();
+        let mut whole = Digests::<i64>::default();
+        read(&mut whole, 0..3);
+        whole.settle();
+        assert_eq!((digests.totals, &digests.misrouted), (whole.totals, &whole.misrouted));
+        assert_eq!(digests.diverging(), whole.diverging());
     }
 
     #[test]

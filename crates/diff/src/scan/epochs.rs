@@ -1,43 +1,72 @@
 //! The states of the database that a comparison looks at, one after the other.
 //!
-//! A snapshot holds back vacuum for as long as it lasts. Ordinarily one serves the whole comparison.
-//! When its time is over a new one takes its place between two chunks; then what differs is only a
-//! candidate, to be confirmed on one snapshot.
+//! A snapshot holds back vacuum for as long as it lasts, and a table is locked while it is read. Ordinarily one
+//! snapshot serves the whole comparison. It gives way to a new one between two chunks when its time is over or
+//! many rows have died that only it keeps, and at once when somebody waits for us; then what differs is only
+//! a candidate, to be confirmed on one snapshot.
 
 use std::time::{Duration, Instant};
 
-use cutover_error::Result;
-use cutover_ground::pg::{CopyConnection, QualifiedName, Snapshot, lone_reader};
+use tokio_util::sync::CancellationToken;
+
+use crate::options::Options;
+use cutover_error::{Error, Result};
+use cutover_ground::act::ActContext;
+use cutover_ground::pg::{CopyConnection, Means, Snapshot, Waiters, Watched, lone_reader};
 
 /// The snapshot of the moment, and how to take the next one.
 pub(crate) struct Epochs {
     database_url: String,
-    tables: Vec<QualifiedName>,
     limit: Duration,
+    dead_rows: u64,
     stall: Duration,
+    waiters: Waiters,
     snapshot: Snapshot,
+    /// As long as the snapshot.
+    _watched: Watched,
+    /// Cancelled when somebody waits for us.
+    given_up: CancellationToken,
     /// Whether readers see the snapshot; where tables are spread over servers, they cannot.
     shared: bool,
     began: Instant,
     count: u32,
+    warned: bool,
 }
 
+/// A connection that reads the state of the moment.
+pub(crate) struct Reader {
+    pub(crate) connection: CopyConnection,
+    _watched: Watched,
+}
+
+/// What is read on one snapshot may take so much longer than whole tables.
+const GRACE: Duration = Duration::from_secs(60);
+
 impl Epochs {
-    /// Takes the first snapshot; a snapshot lasts at most `limit`, and a reader that hears nothing
-    /// for `stall` gives up.
+    /// Takes the first snapshot, as the options allow it; `waiters` looks after it.
     ///
     /// # Errors
     /// A run error if the server cannot be reached or refuses.
     pub(crate) async fn begin(
         database_url: &str,
-        tables: Vec<QualifiedName>,
-        limit: Duration,
-        stall: Duration,
+        waiters: Waiters,
+        options: &Options,
     ) -> Result<Self> {
-        let snapshot = Snapshot::take(database_url, &tables).await?;
-        let database_url = database_url.to_owned();
-        let began = Instant::now();
-        Ok(Self { database_url, tables, limit, stall, snapshot, shared: true, began, count: 1 })
+        let snapshot = Snapshot::take(database_url).await?;
+        Ok(Self {
+            database_url: database_url.to_owned(),
+            limit: options.snapshot_time,
+            dead_rows: options.snapshot_dead_rows,
+            stall: options.stall_timeout,
+            _watched: waiters.look_after(snapshot.session(), Means::Cancel),
+            given_up: waiters.begin(),
+            waiters,
+            snapshot,
+            shared: true,
+            began: Instant::now(),
+            count: 1,
+            warned: false,
+        })
     }
 
     /// The snapshot of the moment.
@@ -50,14 +79,49 @@ impl Epochs {
         self.count
     }
 
+    /// Cancelled when somebody waits for us: whatever is under way on this snapshot is to end at once.
+    pub(crate) fn given_up(&self) -> CancellationToken {
+        self.given_up.clone()
+    }
+
     /// When the snapshot is to be let go.
     pub(super) fn end(&self) -> Instant {
         self.began + self.limit
     }
 
+    /// Whether the snapshot is to be let go, by its time or by the rows that died under it.
+    pub(super) fn is_over(&self) -> bool {
+        Instant::now() >= self.end() || self.waiters.dead_rows() >= self.dead_rows
+    }
+
+    /// Warns that the snapshot is about to be renewed; gives it up where whatever is under way goes on for far
+    /// too long.
+    pub(crate) fn look_at_age(&mut self, context: &ActContext) {
+        let (held, dead) = (self.began.elapsed(), self.waiters.dead_rows());
+        if held > 2 * self.limit + GRACE || dead / 2 >= self.dead_rows {
+            self.given_up.cancel();
+        }
+        let soon = held * 5 >= self.limit * 4 && self.limit > GRACE || dead >= self.dead_rows / 2;
+        if soon && !std::mem::replace(&mut self.warned, true) {
+            context.note(format!(
+                "the snapshot is {:.0} s old and keeps {dead} dead rows from vacuum; a new one takes its place \
+                 after {:.0} s (--snapshot-time) or {} dead rows (--snapshot-dead-rows)",
+                held.as_secs_f64(),
+                self.limit.as_secs_f64(),
+                self.dead_rows
+            ));
+        }
+    }
+
     /// Takes a new snapshot in place of the old one.
     pub(crate) async fn renew(&mut self) -> Result<()> {
-        self.snapshot.renew(&self.tables).await?;
+        self.snapshot.let_go().await?;
+        if let Some(why) = self.waiters.failed() {
+            let what = format!("nobody sees any more whether others wait for us: {why}");
+            return Err(Error::run(what, "is the server still running?"));
+        }
+        self.given_up = self.waiters.begin();
+        self.snapshot.take_again().await?;
         self.began = Instant::now();
         self.count += 1;
         tracing::debug!(number = self.count, "snapshot renewed");
@@ -70,13 +134,16 @@ impl Epochs {
         self.shared = false;
     }
 
-    /// A connection that reads the state of the moment.
-    pub(crate) async fn reader(&self) -> Result<CopyConnection> {
-        if self.shared {
-            self.snapshot.reader(self.stall).await
+    /// A connection that reads the state of the moment; it waits `patience` times as long as ordinarily.
+    pub(crate) async fn reader(&self, patience: u32) -> Result<Reader> {
+        let connection = if self.shared {
+            self.snapshot.reader(self.stall).await?
         } else {
-            lone_reader(&self.database_url, self.stall).await
-        }
+            lone_reader(&self.database_url, self.stall).await?
+        };
+        let connection = connection.more_patient(patience);
+        let watched = self.waiters.look_after(connection.session(), Means::End);
+        Ok(Reader { connection, _watched: watched })
     }
 
     /// Lets go of the last snapshot.

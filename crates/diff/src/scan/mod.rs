@@ -4,7 +4,7 @@
 //! the *server* method the server sums its hashes and only orgs that differ come over the wire. Both
 //! go the same way: `chunks` says what each statement reads, workers take chunk after chunk and
 //! `decode` adds the rows to their `digest`. `epochs` keeps snapshots short where that is asked
-//! for, `checkpoint` remembers finished chunks, `throttle` holds back.
+//! for or somebody waits, `checkpoint` remembers finished chunks, `throttle` holds back.
 
 mod checkpoint;
 mod chunks;
@@ -13,29 +13,31 @@ mod digest;
 mod epochs;
 mod sql;
 mod throttle;
+mod worker;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 pub(super) use checkpoint::Checkpoints;
 pub(super) use digest::{Digests, OrgKey, OrgState, Secret};
-pub(super) use epochs::Epochs;
+pub(super) use epochs::{Epochs, Reader};
 pub(super) use sql::count_orgs;
 pub use throttle::Throttle;
 
-use self::checkpoint::Checkpoint;
-use self::chunks::{Chunk, chunks};
+use self::chunks::{Chunk, chunks, halves, new_leaves};
 use self::decode::Decoder;
-use self::throttle::{Amount, Pace};
+use self::throttle::Pace;
+use self::worker::{Stop, Until, Worker};
 use super::options::Options;
 use super::schema::{PairPlan, Side};
 use super::scope::Rows;
+use super::tables::Tables;
 use cutover_error::{Error, Result};
 use cutover_ground::act::{ActContext, Event};
-use cutover_ground::pg::CopyConnection;
 
 /// How many times as long a statement may take that works before it sends its first row.
 pub(super) const PATIENCE_WITH_WORK: u32 = 30;
@@ -49,10 +51,9 @@ pub(super) enum Method {
     Server,
 }
 
-/// What is to be read, and how.
+/// How a pair is read.
 #[derive(Clone, Copy)]
-pub(super) struct Job<'a> {
-    pub(super) plan: &'a PairPlan,
+pub(super) struct Request<'a> {
     pub(super) rows: Rows<'a>,
     pub(super) method: Method,
     pub(super) secret: &'a Secret,
@@ -63,16 +64,21 @@ pub(super) struct Job<'a> {
     pub(super) throttle: Option<Throttle>,
 }
 
-impl<'a> Job<'a> {
+/// What is to be read, and how.
+#[derive(Clone, Copy)]
+struct Job<'a> {
+    plan: &'a PairPlan,
+    rows: Rows<'a>,
+    method: Method,
+    secret: &'a Secret,
+    all_orgs: bool,
+    connections: usize,
+}
+
+impl<'a> Request<'a> {
     /// A whole pair, as the options ask for it.
-    pub(super) fn asked(
-        options: &'a Options,
-        plan: &'a PairPlan,
-        method: Method,
-        secret: &'a Secret,
-    ) -> Self {
+    pub(super) fn asked(options: &'a Options, method: Method, secret: &'a Secret) -> Self {
         Self {
-            plan,
             rows: Rows::asked(options),
             method,
             secret,
@@ -81,6 +87,23 @@ impl<'a> Job<'a> {
             throttle: options.throttle,
         }
     }
+
+    fn on<'p>(&self, plan: &'p PairPlan) -> Job<'p>
+    where
+        'a: 'p,
+    {
+        let Self { rows, method, secret, all_orgs, connections, .. } = *self;
+        Job { plan, rows, method, secret, all_orgs, connections }
+    }
+}
+
+/// How the reading of a pair has ended.
+pub(super) enum Scan<K> {
+    Done(Scanned<K>),
+    /// Somebody waited for the one snapshot on which it was to be read, or the tables are others now.
+    GivenUp,
+    /// The tables changed so that what is found says too little; how.
+    Changed(String),
 }
 
 /// The sums of a pair.
@@ -91,127 +114,204 @@ pub(super) struct Scanned<K> {
     pub(super) on_one_snapshot: bool,
 }
 
-/// Reads a pair; what `checkpoints` hold of pair number `pair` is not read again. Without
-/// checkpoints everything is read on the snapshot of the moment, however long it takes.
+/// How often a pair is read from its beginning because a part of what was read is no longer there.
+const RESTARTS: u32 = 3;
+/// How often it is looked how old the snapshot is.
+const AGE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Reads pair number `pair`; what `checkpoints` hold of it is not read again. Without checkpoints everything is
+/// read on the snapshot of the moment.
 ///
 /// # Errors
 /// A run error if the server fails, [`Error::Interrupted`] when asked to stop.
 pub(super) async fn scan<K: OrgKey>(
-    job: Job<'_>,
-    mut checkpoints: Option<(&mut Checkpoints, usize)>,
+    request: Request<'_>,
+    (tables, pair): (&mut Tables<'_>, usize),
+    mut checkpoints: Option<&mut Checkpoints>,
     epochs: &mut Epochs,
     context: &ActContext,
-) -> Result<Scanned<K>> {
-    let (finished, mut digests) = match &checkpoints {
-        Some((checkpoints, pair)) => checkpoints.restore(*pair)?,
-        None => Default::default(),
-    };
-    if checkpoints.is_some() && Instant::now() >= epochs.end() {
+) -> Result<Scan<K>> {
+    for _ in 0..=RESTARTS {
+        let attempt =
+            Attempt { request, pair, context, tables: &mut *tables, epochs: &mut *epochs };
+        let ended = attempt.read::<K>(checkpoints.as_deref_mut()).await?;
+        let Err(what) = ended else { return Ok(ended.unwrap_or(Scan::GivenUp)) };
+        let Some(checkpoints) = &mut checkpoints else { return Ok(Scan::GivenUp) };
+        tracing::debug!(what, "reading from the beginning");
+        context.note(format!("{what}: the pair is read from its beginning"));
+        checkpoints.forget(pair)?;
         epochs.renew().await?;
+        tables.look_again(pair).await?;
     }
-    let first_epoch = epochs.count();
-    context.emit(Event::Advanced(digests.totals.rows.iter().sum()));
-    let chunks = chunks(&job, &finished);
-    tracing::debug!(
-        pair = job.plan.name,
-        chunks = chunks.len(),
-        finished = finished.len(),
-        connections = job.connections,
-        "reading"
-    );
-    let queue = Arc::new(Mutex::new(chunks));
-    let pace = Arc::new(Pace::new(job.throttle));
-    let mut workers: Vec<Worker<K>> = (0..job.connections.max(1))
-        .map(|_| Worker {
+    let what = "its partitions were rewritten, emptied, detached or dropped again and again";
+    Ok(Scan::Changed(what.into()))
+}
+
+/// One reading from the beginning, or from what an earlier run left.
+struct Attempt<'s, 't> {
+    request: Request<'s>,
+    pair: usize,
+    context: &'s ActContext,
+    tables: &'s mut Tables<'t>,
+    epochs: &'s mut Epochs,
+}
+
+impl Attempt<'_, '_> {
+    /// The inner error says why it has to be made again from the beginning.
+    async fn read<K: OrgKey>(
+        mut self,
+        mut checkpoints: Option<&mut Checkpoints>,
+    ) -> Result<std::result::Result<Scan<K>, String>> {
+        let (finished, mut digests) = match &checkpoints {
+            Some(checkpoints) => checkpoints.restore(self.pair)?,
+            None => Default::default(),
+        };
+        let renews = checkpoints.is_some();
+        if renews && (self.epochs.is_over() || self.epochs.given_up().is_cancelled()) {
+            self.epochs.renew().await?;
+        }
+        let first_epoch = self.epochs.count();
+        self.context.emit(Event::Advanced(digests.totals.rows.iter().sum()));
+        let (queue, mut workers) = self.begin(&finished, checkpoints.as_deref_mut());
+        loop {
+            let read = self.read_epoch(&mut workers, renews).await;
+            let changes = self.tables.changes(self.pair).await?;
+            if !changes.altered.is_empty() {
+                return Ok(Ok(Scan::Changed(changes.words())));
+            }
+            if !changes.moved.is_empty() {
+                return Ok(Err(changes.words()));
+            }
+            // Else it is a failure of its own.
+            let Some(given_up) = read? else {
+                return Ok(Err("somebody waited for a chunk that cannot be divided".into()));
+            };
+            if !renews && !given_up.is_empty() {
+                return Ok(Ok(Scan::GivenUp));
+            }
+            self.put_back(&queue, given_up);
+            // What was attached since the snapshot is not a part of what it shows.
+            if renews && changes.added {
+                self.add_leaves(&queue).await?;
+            }
+            if queue.lock().expect("no panic while held").is_empty() {
+                break;
+            }
+            if !renews {
+                return Ok(Ok(Scan::GivenUp));
+            }
+            self.epochs.renew().await?;
+        }
+        for worker in workers {
+            digests.merge(worker.digests);
+        }
+        let on_one_snapshot = finished.is_empty() && self.epochs.count() == first_epoch;
+        Ok(Ok(Scan::Done(Scanned { digests, on_one_snapshot })))
+    }
+
+    fn begin<K: OrgKey>(
+        &self,
+        finished: &HashSet<String>,
+        mut checkpoints: Option<&mut Checkpoints>,
+    ) -> (Arc<Mutex<VecDeque<Chunk>>>, Vec<Worker<K>>) {
+        let job = self.request.on(&self.tables.plans[self.pair]);
+        let chunks = chunks(&job, finished);
+        tracing::debug!(
+            pair = job.plan.name,
+            chunks = chunks.len(),
+            finished = finished.len(),
+            connections = job.connections,
+            "reading"
+        );
+        let queue = Arc::new(Mutex::new(chunks));
+        let pace = Arc::new(Pace::new(self.request.throttle));
+        let worker = |_| Worker {
             queue: queue.clone(),
             pace: pace.clone(),
             decoder: Decoder::of(&job),
             digests: Digests::default(),
-            checkpoint: checkpoints.as_mut().map(|(checkpoints, pair)| checkpoints.file(*pair)),
-            context: context.clone(),
-        })
-        .collect();
-    loop {
-        let end = checkpoints.is_some().then(|| epochs.end());
+            checkpoint: checkpoints.as_mut().map(|checkpoints| checkpoints.file(self.pair)),
+            context: self.context.clone(),
+        };
+        let workers = (0..job.connections.max(1)).map(worker).collect();
+        (queue, workers)
+    }
+
+    /// Reads on the snapshot of the moment until nothing is left or it is to end. Returns the chunks that
+    /// were given up; `None` if one of them cannot be forgotten.
+    async fn read_epoch<K: OrgKey>(
+        &mut self,
+        workers: &mut Vec<Worker<K>>,
+        renews: bool,
+    ) -> Result<Option<Vec<Chunk>>> {
+        let until = Until {
+            given_up: self.epochs.given_up(),
+            over: CancellationToken::new(),
+            end: renews.then(|| self.epochs.end()),
+        };
+        let patience = patience(&self.request);
         let mut reading = JoinSet::new();
         for worker in workers.drain(..) {
-            let connection = epochs.reader().await?.more_patient(patience(&job));
-            reading.spawn(worker.read(connection, end));
+            let reader = self.epochs.reader(patience).await?;
+            reading.spawn(worker.read(reader, until.clone()));
         }
-        while let Some(outcome) = reading.join_next().await {
+        let (mut given_up, mut spoilt) = (Vec::new(), false);
+        let mut age = tokio::time::interval(AGE_INTERVAL);
+        while !reading.is_empty() {
+            let joined = tokio::select! {
+                joined = reading.join_next() => joined,
+                _ = age.tick() => {
+                    self.epochs.look_at_age(self.context);
+                    if renews && self.epochs.is_over() {
+                        until.over.cancel();
+                    }
+                    continue;
+                }
+            };
+            let Some(joined) = joined else { break };
             let crashed = |e| Error::run(format!("a reader of the diff crashed: {e}"), "");
-            workers.push(outcome.map_err(crashed)??);
+            let (worker, stop) = joined.map_err(crashed)??;
+            match stop {
+                Stop::Worn => {
+                    let reader = self.epochs.reader(patience).await?;
+                    reading.spawn(worker.read(reader, until.clone()));
+                    continue;
+                }
+                Stop::GivenUp(chunk) => given_up.push(*chunk),
+                Stop::Spoilt => spoilt = true,
+                Stop::Done => {}
+            }
+            workers.push(worker);
         }
-        if queue.lock().expect("no panic while held").is_empty() {
-            break;
+        Ok((!spoilt).then_some(given_up))
+    }
+
+    /// In smaller pieces, so that some of them come to their end however often others wait for us.
+    fn put_back(&self, queue: &Mutex<VecDeque<Chunk>>, given_up: Vec<Chunk>) {
+        let job = self.request.on(&self.tables.plans[self.pair]);
+        let mut queue = queue.lock().expect("no panic while held");
+        for chunk in given_up.into_iter().flat_map(|chunk| halves(&job, chunk)).rev() {
+            queue.push_front(chunk);
         }
-        epochs.renew().await?;
     }
-    for worker in workers {
-        digests.merge(worker.digests);
+
+    async fn add_leaves(&mut self, queue: &Mutex<VecDeque<Chunk>>) -> Result<()> {
+        let plan = &self.tables.plans[self.pair];
+        let known = Side::BOTH.into_iter().flat_map(|side| plan.leaves(side));
+        let known: HashSet<i64> = known.map(|leaf| leaf.oid).collect();
+        self.tables.look_again(self.pair).await?;
+        let job = self.request.on(&self.tables.plans[self.pair]);
+        let new = new_leaves(&job, &known);
+        tracing::debug!(chunks = new.len(), "partitions were added");
+        queue.lock().expect("no panic while held").extend(new);
+        Ok(())
     }
-    let on_one_snapshot = finished.is_empty() && epochs.count() == first_epoch;
-    Ok(Scanned { digests, on_one_snapshot })
 }
 
 /// How many times the ordinary patience a statement deserves.
-fn patience(job: &Job<'_>) -> u32 {
-    let sends_every_row =
-        job.method == Method::Client && job.rows.orgs.is_none() && job.rows.since.is_none();
-    if sends_every_row { 1 } else { PATIENCE_WITH_WORK }
-}
-
-/// Takes chunk after chunk.
-struct Worker<K> {
-    queue: Arc<Mutex<VecDeque<Chunk>>>,
-    pace: Arc<Pace>,
-    decoder: Decoder,
-    digests: Digests<K>,
-    checkpoint: Option<Checkpoint>,
-    context: ActContext,
-}
-
-impl<K: OrgKey> Worker<K> {
-    /// Reads until nothing is left, or until the first chunk that is done after `end`.
-    async fn read(mut self, mut connection: CopyConnection, end: Option<Instant>) -> Result<Self> {
-        loop {
-            // Taken in a statement of its own, so that the lock is not held while reading.
-            let chunk = self.queue.lock().expect("no panic while held").pop_front();
-            let Some(chunk) = chunk else { break };
-            let owed = self.read_chunk(&chunk, &mut connection).await?;
-            if let Some(checkpoint) = &mut self.checkpoint {
-                checkpoint.finished(chunk.label, &self.decoder.secret, &mut self.digests)?;
-            }
-            self.pace.pay(owed).await;
-            if end.is_some_and(|end| Instant::now() >= end) {
-                break;
-            }
-        }
-        self.digests.settle();
-        connection.close().await;
-        Ok(self)
-    }
-
-    /// Returns what was read last and is not yet paid for, so that a chunk that is done can be saved
-    /// before that.
-    async fn read_chunk(
-        &mut self,
-        chunk: &Chunk,
-        connection: &mut CopyConnection,
-    ) -> Result<Amount> {
-        let mut owed = Amount::default();
-        let mut reader = connection.copy(&chunk.statement, &chunk.what).await?;
-        while reader.more().await? {
-            self.pace.pay(std::mem::take(&mut owed)).await;
-            while let Some(row) = reader.row_at_hand()? {
-                owed.bytes += row.len() as u64;
-                owed.rows += self.decoder.add(chunk, row, &mut self.digests)?;
-            }
-            self.context.emit(Event::Advanced(owed.rows));
-            self.context.check_stop()?;
-        }
-        Ok(owed)
-    }
+fn patience(request: &Request<'_>) -> u32 {
+    let all_rows = request.rows.orgs.is_none() && request.rows.since.is_none();
+    if request.method == Method::Client && all_rows { 1 } else { PATIENCE_WITH_WORK }
 }
 
 /// Tells comparisons apart: sums of one do not add up with those of another.

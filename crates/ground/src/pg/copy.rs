@@ -11,11 +11,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use sqlx::Connection;
 use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Executor};
 
 use super::failure::{failure, lost, refused};
 use super::wire::WireConnection;
+use super::{Session, sql};
 use cutover_error::{Error, Result};
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
@@ -23,7 +24,12 @@ const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// A connection that reads tables by COPY.
 pub struct CopyConnection {
     link: Link,
+    session: Session,
     stall: Duration,
+    /// Whether it is in a transaction, whose locks are to end with each statement.
+    parts: bool,
+    /// Whether a part of the transaction was begun and not ended.
+    begun: bool,
 }
 
 /// How its bytes reach us.
@@ -36,8 +42,13 @@ pub(super) enum Link {
 
 impl CopyConnection {
     /// A connection whose readers give up if nothing comes for `stall`.
-    pub(super) fn new(link: Link, stall: Duration) -> Self {
-        Self { link, stall }
+    pub(super) fn new(link: Link, session: Session, stall: Duration, parts: bool) -> Self {
+        Self { link, session, stall, parts, begun: false }
+    }
+
+    /// The session it is.
+    pub fn session(&self) -> &Session {
+        &self.session
     }
 
     /// Waits `times` as long: for statements that sum up or sort before their first row.
@@ -46,7 +57,8 @@ impl CopyConnection {
         self
     }
 
-    /// Sends a `COPY … TO STDOUT (FORMAT binary)`; `what` says in errors what is being read.
+    /// Sends a `COPY … TO STDOUT (FORMAT binary)`; `what` says in errors what is being read. Its locks are
+    /// gone when its rows are read; over an encrypted connection, when the next statement begins.
     ///
     /// # Errors
     /// A run error if the server refuses or is gone.
@@ -58,10 +70,19 @@ impl CopyConnection {
         let what = what.into();
         let source = match &mut self.link {
             Link::Wire(connection) => {
+                let whole = format!("{}; {statement}; {}", sql::BEGIN_PART, sql::END_PART);
+                let statement = if self.parts { &whole } else { statement };
                 connection.send(statement).await.map_err(|error| lost(&what, error))?;
                 Source::Wire(connection)
             }
             Link::Sqlx(connection) => {
+                if self.parts {
+                    // Before the first statement there is no part to end.
+                    let ends = std::mem::replace(&mut self.begun, true).then_some(sql::END_PART);
+                    for part in ends.into_iter().chain([sql::BEGIN_PART]) {
+                        connection.execute(part).await.map_err(|error| failure(&what, &error))?;
+                    }
+                }
                 let stream = connection.copy_out_raw(statement).await;
                 let stream = stream.map_err(|error| failure(&what, &error))?;
                 Source::Sqlx { stream, message: Bytes::new(), taken: true }

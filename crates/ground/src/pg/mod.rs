@@ -16,6 +16,7 @@ mod shared;
 mod shortcut;
 mod snapshot;
 mod sql;
+mod waiters;
 mod wire;
 
 pub use bounds::{Bound, Edge, free_remainders};
@@ -31,3 +32,4 @@ pub use server::{
 pub use shared::Shared;
 pub use snapshot::{Snapshot, lone_reader};
 pub use sql::of_tree;
+pub use waiters::{Means, Session, Waiters, Watched};

@@ -13,43 +13,57 @@ use super::copy::{CopyConnection, Link};
 use super::session::{Access, Own};
 use super::shortcut::shortcut;
 use super::wire::Relayed;
-use super::{QualifiedName, connect_reading, failure, sql};
+use super::{Session, connect_reading, failure, sql};
 use cutover_error::{Context, Error, Result};
 
 /// A read-only transaction whose snapshot others can take; it lasts as long as this value.
+///
+/// It locks no table. Whoever reads on it has a table locked only while reading it, and has to see for
+/// itself whether it was emptied, rewritten or dropped since: TRUNCATE heeds no snapshot.
 pub struct Snapshot {
     connection: PgConnection,
+    session: Session,
     /// How readers reach the server.
     readers: Own,
     id: String,
 }
 
 impl Snapshot {
-    /// Locks `tables` against being emptied or altered, then takes the snapshot.
-    ///
-    /// The locks come first: TRUNCATE heeds no snapshot, so a table emptied between the two would
-    /// look as if it had been empty all along.
+    /// Takes a snapshot.
     ///
     /// # Errors
     /// A run error if the server cannot be reached or refuses.
-    pub async fn take(database_url: &str, tables: &[QualifiedName]) -> Result<Self> {
+    pub async fn take(database_url: &str) -> Result<Self> {
         let mut connection = connect_reading(database_url).await?;
         let readers = Own::new(database_url, Access::Read)?;
         let shorter = shortcut(readers.options(), &mut connection).await;
         let readers = readers.by_way_of(shorter);
-        let id = begin(&mut connection, tables).await?;
-        Ok(Self { connection, readers, id })
+        let session = Session::of(&mut connection).await?;
+        let id = begin(&mut connection).await?;
+        Ok(Self { connection, session, readers, id })
     }
 
-    /// Takes another in its place. The locks of the old one are gone before those of the new one are asked
-    /// for: a change of a table that waits between the two would otherwise wait for us, and we for it.
+    /// Takes another, after the old one was let go.
     ///
     /// # Errors
-    /// A run error if the old one was lost, or the new one is refused.
-    pub async fn renew(&mut self, tables: &[QualifiedName]) -> Result<()> {
-        in_time("the snapshot was lost", self.connection.execute(sql::END_SNAPSHOT)).await?;
-        self.id = begin(&mut self.connection, tables).await?;
+    /// A run error if the new one is refused.
+    pub async fn take_again(&mut self) -> Result<()> {
+        self.id = begin(&mut self.connection).await?;
         Ok(())
+    }
+
+    /// Ends the transaction, and with it whatever others wait for.
+    ///
+    /// # Errors
+    /// A run error if it was lost.
+    pub async fn let_go(&mut self) -> Result<()> {
+        in_time("the snapshot was lost", self.connection.execute(sql::END_SNAPSHOT)).await?;
+        Ok(())
+    }
+
+    /// The session that holds it.
+    pub fn session(&self) -> &Session {
+        &self.session
     }
 
     /// The connection that holds the snapshot, for statements on it.
@@ -88,13 +102,9 @@ impl Snapshot {
 }
 
 /// Begins the transaction; what its snapshot is called.
-async fn begin(connection: &mut PgConnection, tables: &[QualifiedName]) -> Result<String> {
+async fn begin(connection: &mut PgConnection) -> Result<String> {
     let refused = |error: sqlx::Error| failure("cannot take a snapshot", &error);
     connection.execute(sql::BEGIN_SNAPSHOT).await.map_err(refused)?;
-    if !tables.is_empty() {
-        let lock = AssertSqlSafe(sql::lock_tables(tables));
-        connection.execute(lock).await.map_err(|e| failure("cannot lock the tables", &e))?;
-    }
     sqlx::query_scalar(sql::EXPORT_SNAPSHOT).fetch_one(connection).await.map_err(refused)
 }
 
@@ -107,22 +117,25 @@ pub async fn lone_reader(database_url: &str, stall: Duration) -> Result<CopyConn
 }
 
 async fn reader(own: &Own, stall: Duration, snapshot: Option<&Snapshot>) -> Result<CopyConnection> {
+    let parts = snapshot.is_some();
     let (options, mark) = own.marked();
     let relayed = Relayed::connect(&options).await;
     let Some(mut relayed) = relayed.map_err(|error| own.refused(&error))? else {
         let mut connection = connect::in_time(own.options(), own.connect()).await??;
+        let session = Session::of(&mut connection).await?;
         if let Some(snapshot) = snapshot {
             snapshot.share(&mut connection).await?;
         }
-        return Ok(CopyConnection::new(Link::Sqlx(connection), stall));
+        return Ok(CopyConnection::new(Link::Sqlx(connection), session, stall, parts));
     };
     own.settle(&mut relayed.connection, &mark).await?;
+    let session = Session::of(&mut relayed.connection).await?;
     if let Some(snapshot) = snapshot {
         snapshot.share(&mut relayed.connection).await?;
     }
     let wire = relayed.take().await;
     let wire = wire.ok_or_else(|| Error::run("the connection of a reader was lost", ""))?;
-    Ok(CopyConnection::new(Link::Wire(wire), stall))
+    Ok(CopyConnection::new(Link::Wire(wire), session, stall, parts))
 }
 
 /// Does what takes no time on a healthy server.

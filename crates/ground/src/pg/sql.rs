@@ -75,11 +75,37 @@ pub fn set_snapshot(id: &str) -> String {
     format!("SET TRANSACTION SNAPSHOT '{}'", id.replace('\'', "''"))
 }
 
-/// Keeps tables from being emptied, altered or dropped while they are read.
-pub fn lock_tables(tables: &[QualifiedName]) -> String {
-    let names: Vec<String> = tables.iter().map(ToString::to_string).collect();
-    format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "))
-}
+/// What tells the session at hand from any other.
+pub(super) const OWN_SESSION: &str =
+    "SELECT pid, backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+
+/// Whether anybody else waits for one of the sessions `$1`. Who waits is asked first, because asking for whom
+/// holds up the whole lock table.
+pub(super) const WAITED_FOR: &str = "
+SELECT EXISTS (SELECT FROM (SELECT DISTINCT pid FROM pg_locks WHERE NOT granted OFFSET 0) AS w
+                WHERE w.pid <> ALL ($1) AND pg_blocking_pids(w.pid) && $1)";
+
+/// Cancels what the sessions `$1`, which began at `$2`, are doing.
+pub(super) const CANCEL: &str = "
+SELECT pg_cancel_backend(a.pid)
+  FROM unnest($1::int[], $2::text[]) AS ours (pid, began)
+  JOIN pg_stat_activity AS a ON a.pid = ours.pid AND a.backend_start::text = ours.began";
+
+/// Ends them.
+pub(super) const END: &str = "
+SELECT pg_terminate_backend(a.pid)
+  FROM unnest($1::int[], $2::text[]) AS ours (pid, began)
+  JOIN pg_stat_activity AS a ON a.pid = ours.pid AND a.backend_start::text = ours.began";
+
+/// Rows that are dead and still there, as far as the statistics know.
+pub(super) const DEAD_ROWS: &str =
+    "SELECT coalesce(sum(n_dead_tup), 0)::bigint FROM pg_stat_user_tables";
+
+/// Begins a part of a transaction whose locks can be let go before the transaction ends.
+pub(super) const BEGIN_PART: &str = "SAVEPOINT cutover_part";
+/// Ends it and lets go of its locks; the snapshot stays.
+pub(super) const END_PART: &str =
+    "ROLLBACK TO SAVEPOINT cutover_part; RELEASE SAVEPOINT cutover_part";
 
 /// One table by schema and name.
 pub const TABLE: &str = "

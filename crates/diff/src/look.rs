@@ -1,0 +1,180 @@
+//! What is to be compared, pair by pair, and what the catalogs and the triggers say against it.
+
+use sqlx::postgres::PgConnection;
+use tokio_util::sync::CancellationToken;
+
+use super::direction::Direction;
+use super::locks::LockTable;
+use super::options::Options;
+use super::outcome::Outcome;
+use super::probe::{Coverage, probe};
+use super::schema::PairPlan;
+use super::tables::{Frame, Tables};
+use super::{checks, pruning};
+use cutover_error::{Error, Result};
+use cutover_evidence::finding::{Finding, Pruning, Severity};
+use cutover_ground::config::TablePair;
+use cutover_ground::pg::catalog::Table;
+use cutover_ground::pg::{Means, Session, Waiters, Watched, connect_reading, describe};
+
+/// How many looks are begun in all; one more for each that somebody waited for.
+const LOOKS: u32 = 60;
+
+/// Looks at the tables of all pairs, each statement in a transaction of its own: no lock outlives it.
+///
+/// # Errors
+/// A usage error for a table or column that is not there, a run error if the server fails.
+pub(super) async fn look<'a>(
+    database_url: &'a str,
+    pairs: &'a [TablePair],
+    options: &Options,
+    waiters: &Waiters,
+    outcome: &mut Outcome,
+) -> Result<Tables<'a>> {
+    let mut looker = connect_reading(database_url).await?;
+    find_tables(&mut looker, database_url, pairs).await?;
+    let mut quiet = Quiet { session: Session::of(&mut looker).await?, waiters, left: LOOKS };
+    if let Some(finding) = checks::unfinished_seed(&mut looker).await? {
+        outcome.catalog_finding(finding)?;
+    }
+    let locks = LockTable::of(&mut looker).await?;
+    let (mut plans, mut directions, mut frames) = (Vec::new(), Vec::new(), Vec::new());
+    for pair in pairs {
+        let Made { plan, mut findings, mut direction, frame } = loop {
+            let quiet = quiet.begin()?;
+            let made = make(&mut looker, pair, database_url).await;
+            if quiet.lasted() {
+                break made?;
+            }
+        };
+        check_scope(&plan, options)?;
+        locks.check(&plan, options.connections)?;
+        let coverage = if options.probe && plan.probe && direction.by_triggers() {
+            probe(database_url, &plan, &direction, options.probe_anyway).await?
+        } else {
+            Coverage::unknown(&plan, "the probe of the triggers is switched off")
+        };
+        direction.tried(&coverage);
+        let (checked, pruning) = loop {
+            let quiet = quiet.begin()?;
+            let checked = check(&mut looker, &plan, &direction, &coverage, locks).await;
+            if quiet.lasted() {
+                break checked?;
+            }
+        };
+        findings.extend(checked);
+        findings.sort_by_key(|finding| finding.severity == Some(Severity::Advice));
+        outcome.planned(pruning);
+        for finding in findings {
+            outcome.catalog_finding(finding)?;
+        }
+        plans.push(plan);
+        directions.push(direction);
+        frames.push(frame);
+    }
+    Ok(Tables { looker, database_url, pairs, plans, directions, frames })
+}
+
+/// Looks every table up before anything is tried, so that a wrong name gets a clear answer.
+async fn find_tables(
+    looker: &mut PgConnection,
+    database_url: &str,
+    pairs: &[TablePair],
+) -> Result<()> {
+    let (mut there, mut missing) = (false, None);
+    for pair in pairs {
+        for name in [pair.legacy_name()?, pair.partitioned_name()?] {
+            match Table::find(looker, &name, database_url).await {
+                Ok(_) => there = true,
+                Err(error) => missing = missing.or(Some(error)),
+            }
+        }
+    }
+    match missing {
+        None => Ok(()),
+        // Tables that nobody named are not named to anybody either.
+        Some(Error::Usage { .. }) if !there && TablePair::are_presumed(pairs) => {
+            Err(TablePair::none_described(&describe(database_url)))
+        }
+        Some(error) => Err(error),
+    }
+}
+
+/// What one look at a pair's catalogs comes to.
+struct Made {
+    plan: PairPlan,
+    findings: Vec<Finding>,
+    direction: Direction,
+    frame: Frame,
+}
+
+async fn make(looker: &mut PgConnection, pair: &TablePair, database_url: &str) -> Result<Made> {
+    let (plan, findings) = PairPlan::make(looker, pair, database_url).await?;
+    let direction = Direction::look(looker, &plan, pair).await?;
+    let frame = Frame::of(looker, &plan).await?;
+    Ok(Made { plan, findings, direction, frame })
+}
+
+async fn check(
+    looker: &mut PgConnection,
+    plan: &PairPlan,
+    direction: &Direction,
+    coverage: &Coverage,
+    locks: LockTable,
+) -> Result<(Vec<Finding>, Vec<Pruning>)> {
+    let findings = checks::check(looker, plan, direction, coverage).await?;
+    Ok((findings, pruning::look(looker, plan, locks).await?))
+}
+
+/// Looks while which nobody waits for us; a look that was disturbed is begun anew.
+struct Quiet<'w> {
+    session: Session,
+    waiters: &'w Waiters,
+    /// Looks that may still be begun.
+    left: u32,
+}
+
+/// A look under way.
+struct QuietLook {
+    given_up: CancellationToken,
+    _watched: Watched,
+}
+
+impl Quiet<'_> {
+    fn begin(&mut self) -> Result<QuietLook> {
+        if let Some(why) = self.waiters.failed() {
+            let what = format!("nobody sees any more whether others wait for us: {why}");
+            return Err(Error::run(what, "is the server still running?"));
+        }
+        self.left = self.left.checked_sub(1).ok_or_else(|| {
+            Error::run(
+                "others waited for our look at the catalogs each time",
+                "is a change of these tables under way? try again once it is done",
+            )
+        })?;
+        let given_up = self.waiters.begin();
+        Ok(QuietLook { given_up, _watched: self.waiters.look_after(&self.session, Means::Cancel) })
+    }
+}
+
+impl QuietLook {
+    /// Whether nobody waited for us.
+    fn lasted(&self) -> bool {
+        !self.given_up.is_cancelled()
+    }
+}
+
+fn check_scope(plan: &PairPlan, options: &Options) -> Result<()> {
+    if options.since.is_some() {
+        plan.check_since()?;
+    }
+    // A listed org that cannot be one is a slip in the list, not an org without rows.
+    let listed = options.orgs.iter().flatten();
+    match listed.into_iter().find(|org| plan.integer_org && org.parse::<i64>().is_err()) {
+        None => Ok(()),
+        Some(org) => Err(Error::usage(
+            format!("org `{org}` is not a whole number, as the orgs of `{}` are", plan.name),
+            "list one org per line, as PostgreSQL prints it",
+        )),
+    }
+}
