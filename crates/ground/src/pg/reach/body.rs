@@ -156,7 +156,14 @@ impl Body {
         if ["nextval", "setval"].contains(&name) {
             let named =
                 name_at(tokens, at + 3).filter(|_| tokens.get(at + 2) == Some(&Token::Edge));
-            let named = named.filter(|(.., end)| tokens.get(*end) == Some(&Token::Edge));
+            // A text that is put together, as in 'orders' || '_seq', names none.
+            let ends = [Token::Symbol(')'), Token::Symbol(','), Token::Symbol(':')];
+            let whole = |end: usize| {
+                let next = tokens.get(end + 1);
+                tokens.get(end) == Some(&Token::Edge)
+                    && next.is_some_and(|next| ends.contains(next))
+            };
+            let named = named.filter(|(.., end)| whole(*end));
             self.sequences.push(named.map(|(schema, name, _)| (schema, name)));
         }
         let dotted = at >= 2 && tokens[at - 1] == Token::Symbol('.');
@@ -230,7 +237,9 @@ fn tokens(text: &str) -> Vec<Token> {
             tag
         } else if first.is_alphabetic() || first == '_' {
             let word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
-            let end = rest.find(|c| !word(c)).unwrap_or(rest.len());
+            // A dollar may belong to the name, or begin the end of a quote.
+            let ends = |(at, c): (usize, char)| !word(c) || dollar(&rest[at..]).is_some();
+            let end = rest.char_indices().find(|one| ends(*one)).map_or(rest.len(), |(at, _)| at);
             found.push(Token::Word(rest[..end].to_lowercase()));
             end
         } else {

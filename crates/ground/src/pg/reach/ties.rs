@@ -39,6 +39,10 @@ impl Reach {
     /// trigger's arguments, or comes of the first one's by a part that stands in it.
     pub fn ties(&self, (from, from_name): (i64, &str), (to, to_name): (i64, &str)) -> Vec<Tie> {
         let of_table = self.firings.iter().filter(|firing| firing.root == from);
+        // One that sees a TRUNCATE alone carries no row.
+        let of_rows = |firing: &&Firing| {
+            ["INSERT", "UPDATE", "DELETE"].iter().any(|event| firing.trigger.fires_on(event))
+        };
         let tie = |firing: &Firing| {
             let writes = self.writes(firing);
             let verbs: BTreeSet<Verb> = writes
@@ -50,7 +54,7 @@ impl Reach {
             let bodies = || self.called_by(firing).into_iter().map(|f| f.body.clone()).collect();
             tied.then(|| Tie { trigger: firing.trigger.clone(), verbs, bodies: bodies() })
         };
-        of_table.filter_map(tie).collect()
+        of_table.filter(of_rows).filter_map(tie).collect()
     }
 
     /// The side that the application writes to, by the triggers that carry from legacy (`forward`) and to it
