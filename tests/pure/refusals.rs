@@ -145,8 +145,10 @@ fn what_is_refused_has_touched_nothing() {
     for (command, has_platform) in WITH_TARGET {
         let slips = TARGET.iter().chain(PLATFORM.iter().filter(|_| has_platform));
         for slip in slips {
-            // A command without a platform of its own does not know the option.
-            wrong.push([command, *slip].concat());
+            // One leaves nothing behind, and heeds no folder.
+            if command[0] != "check-config" || !slip.contains(&"--out") {
+                wrong.push([command, *slip].concat());
+            }
         }
     }
     let mut touched = Vec::new();

@@ -11,6 +11,7 @@ use crate::error::{Context, Error, Result};
 use crate::evidence::drill::Drill;
 use crate::evidence::fault::PlantedFault;
 use crate::evidence::verdict::{Action, Decision};
+use crate::http::{Endpoint, TrustedRoots};
 use crate::pg;
 use crate::rehearsal::{self, DrillOptions, FaultOptions};
 use crate::run_folder::RunFolder;
@@ -40,6 +41,11 @@ const FAULTS: &str = "faults";
 impl DrillArgs {
     fn resolve(&self) -> Result<DrillOptions> {
         let config = self.target.read_config()?;
+        let target = self.target.both_or_none(&config)?;
+        if let Some((_, base_url)) = &target {
+            let roots = TrustedRoots::with_file(config.tls.ca_file.as_deref())?;
+            Endpoint::new(base_url, &roots)?;
+        }
         let mut names = Vec::new();
         for text in &self.names {
             match text.as_str() {
@@ -49,7 +55,7 @@ impl DrillArgs {
         }
         Ok(DrillOptions {
             names,
-            target: self.target.both_or_none(&config)?,
+            target,
             config,
             orgs: self.orgs,
             rng_seed: self.target.rng_seed,

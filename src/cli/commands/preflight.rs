@@ -99,6 +99,7 @@ pub async fn smoke(
 ) -> Result<Exit> {
     let config = args.target.read_config()?;
     let base_url = args.target.required_base_url(&config)?;
+    args.target.checked_database_url()?;
     let (place, changes) = (intents::place(None, Some(&base_url)), [intents::test_rows(&config)]);
     intents::announce(printer, &config.environment, &place, &changes, &[])?;
     let _folder = args.target.out.as_deref().map(Place::make_own).transpose()?;

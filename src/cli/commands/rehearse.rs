@@ -85,7 +85,7 @@ pub struct RehearseArgs {
     /// Looks at the load, its end included; the first that decides ends it [default: the profile's]
     #[arg(long, value_name = "N", value_parser = values::looks, allow_negative_numbers = true)]
     pub looks: Option<u32>,
-    /// An earlier run, or a folder of runs, that this one must not be slower than
+    /// A run, or a folder of runs, that this one must not be slower than
     #[arg(long, value_name = "RUN_DIR")]
     pub baseline: Option<PathBuf>,
     /// Of a folder of runs, look at the newest so many

@@ -20,7 +20,8 @@ use cutover_error::{Error, Result};
 /// Settings under which equal values always look equal, under which row-level security
 /// raises an error instead of hiding rows, under which a transaction that keeps a snapshot for others is
 /// not ended for idling, and a statement ends with the program that asked it.
-const SETTINGS: [(&str, &str); 8] = [
+const SETTINGS: [(&str, &str); 9] = [
+    ("application_name", "cutover"),
     ("timezone", "UTC"),
     ("datestyle", "ISO, YMD"),
     ("intervalstyle", "postgres"),
@@ -61,7 +62,7 @@ pub(super) struct Mark(String);
 
 impl Own {
     pub(super) fn new(database_url: &str, access: Access) -> Result<Self> {
-        let mut options = options(database_url)?.application_name("cutover");
+        let mut options = options(database_url)?;
         if access == Access::Read {
             // What only reads shows its statements to whoever asks: their values stand elsewhere.
             options = options.log_statements(LevelFilter::Trace);
