@@ -218,7 +218,7 @@ fn faults_that_are_planted_under_load_are_seen_and_nothing_else_is() {
 /// Which triggers of revenue's legacy table fire in which sessions, and what next month's partition has
 /// for itself.
 const FOUND: &str = "
-    SELECT string_agg(tgname || ' ' || tgenabled, ', ' ORDER BY tgname) || '; ' ||
+    SELECT string_agg(tgname || ' ' || tgenabled::text, ', ' ORDER BY tgname) || '; ' ||
            (SELECT string_agg(c.relname || ' ' || array_to_string(c.reloptions, ','), ' ')
               FROM pg_class c WHERE c.reloptions IS NOT NULL AND c.relispartition)
       FROM pg_trigger WHERE tgrelid = 'revenue_transactions'::regclass AND NOT tgisinternal";

@@ -64,7 +64,7 @@ pub struct DriveArgs {
     /// the target at least [default: 100ms]
     #[arg(long, value_name = "D", value_parser = values::latency)]
     pub window: Option<Duration>,
-    /// How often the load is looked at, its end included: it ends at the first look that decides
+    /// Looks at the load, its end included; the first that decides ends it
     #[arg(long, value_name = "N", default_value = "1", value_parser = values::looks)]
     #[arg(allow_negative_numbers = true)]
     pub looks: u32,
