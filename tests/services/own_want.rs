@@ -66,7 +66,8 @@ fn connections_that_the_server_ends_cost_no_request_and_few_are_used() {
     assert!(used < few, "{used} connections for {requests:?} requests");
 }
 
-/// The worst that chance can do: whenever a connection is used again, the server has just ended it.
+/// The worst that chance can do: whenever a connection is used again, the server has just ended it. A
+/// connection that was in use just before is another matter: there an answer is missing.
 #[test]
 fn a_connection_that_ends_as_it_is_used_again_is_a_new_one_and_no_error() {
     let desk = tempfile::tempdir().expect("a folder");
@@ -76,10 +77,10 @@ fn a_connection_that_ends_as_it_is_used_again_is_a_new_one_and_no_error() {
             request(&mut stream);
         }
     });
-    let load = ["--rate", "50", "--duration", "4s", "--connections", "8"];
+    let load = ["--rate", "4", "--duration", "8s", "--connections", "2"];
     let (code, load, said) = drive(desk.path(), &server.url(), &load);
     assert_eq!(load["errors"].as_u64(), Some(0), "{code:?} {said}\n{load}");
-    assert!(load["resent"].as_u64() > Some(50), "{}", load["resent"]);
+    assert!(load["resent"].as_u64() > Some(5), "{}", load["resent"]);
 }
 
 /// What may have been done must not be done again without being asked.

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::Full;
@@ -51,6 +51,8 @@ struct Link {
     connection: Pin<Box<Connection<TokioIo<Wire>, Full<Bytes>>>>,
     /// How the connection ended, once it has; from then on it must not be polled.
     ended: Option<Failure>,
+    /// When its last answer was there.
+    used: Instant,
 }
 
 impl Client {
@@ -94,8 +96,9 @@ impl Client {
     ) -> Result<Answer, Failure> {
         let Self { endpoint, turn, deadline, link, traffic, resent } = self;
         let exchanged = async {
-            let (open, fresh) = connected(link, endpoint, *turn, traffic).await?;
-            let spare = (repeatable && !fresh).then(|| request.clone());
+            let (open, idle) = connected(link, endpoint, *turn, traffic).await?;
+            let may_have_ended = repeatable && idle.is_some_and(|idle| idle >= SHORTEST_KEEP_ALIVE);
+            let spare = may_have_ended.then(|| request.clone());
             let read_before = traffic.read.load(Ordering::Relaxed);
             let broken = match open.exchange(request).await {
                 Ok(answer) => return Ok(answer),
@@ -103,8 +106,9 @@ impl Client {
             };
             let nothing_came = traffic.read.load(Ordering::Relaxed) == read_before;
             let ended = matches!(broken.failure, Failure::Closed | Failure::Reset);
-            let Some(request) = broken.unsent.or(spare).filter(|_| !fresh && ended && nothing_came)
-            else {
+            let again = broken.unsent.or(spare);
+            let again = again.filter(|_| idle.is_some() && ended && nothing_came);
+            let Some(request) = again else {
                 return Err(broken.failure);
             };
             *resent += 1;
@@ -122,6 +126,10 @@ impl Client {
     }
 }
 
+/// No server ends a connection sooner for being idle. One that ends although it was just in use has kept
+/// an answer back, and that is for whoever asked to know.
+const SHORTEST_KEEP_ALIVE: Duration = Duration::from_millis(100);
+
 /// An exchange that broke.
 struct Broken {
     failure: Failure,
@@ -136,14 +144,14 @@ impl From<Failure> for Broken {
 }
 
 /// The open connection, or a new one. A server may close an idle connection at any time; that is
-/// seen here, before anything is sent, so that it costs a new connection and not a failed request; and
-/// whether it is new.
+/// seen here, before anything is sent, so that it costs a new connection and not a failed request. Also
+/// how long it was idle, `None` if it is new.
 async fn connected<'a>(
     link: &'a mut Option<Link>,
     endpoint: &Endpoint,
     turn: usize,
     traffic: &Arc<Traffic>,
-) -> Result<(&'a mut Link, bool), Failure> {
+) -> Result<(&'a mut Link, Option<Duration>), Failure> {
     let usable = match link {
         Some(link) => link.is_ready().await,
         None => false,
@@ -153,13 +161,16 @@ async fn connected<'a>(
         let wire = Wire::open(endpoint, turn, Arc::clone(traffic)).await?;
         let (sender, connection) =
             handshake(TokioIo::new(wire)).await.map_err(|error| Failure::of_exchange(&error))?;
-        let mut fresh = Link { sender, connection: Box::pin(connection), ended: None };
+        let (connection, used) = (Box::pin(connection), Instant::now());
+        let mut fresh = Link { sender, connection, ended: None, used };
         if !fresh.is_ready().await {
             return Err(fresh.ended.unwrap_or(Failure::Closed));
         }
         *link = Some(fresh);
     }
-    Ok((link.as_mut().expect("just connected"), !usable))
+    let link = link.as_mut().expect("just connected");
+    let idle = usable.then(|| link.used.elapsed());
+    Ok((link, idle))
 }
 
 impl Link {
@@ -197,6 +208,7 @@ impl Link {
         })?;
         let (parts, body) = answer.into_parts();
         let body = self.read(body).await?;
+        self.used = Instant::now();
         Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
     }
 
