@@ -29,7 +29,11 @@ const SCENARIO: &str = r#"
 
 /// Drives legacy alone, without a database; the exit code, what was measured, and what was said.
 fn drive(desk: &Path, url: &str, arguments: &[&str]) -> (Option<i32>, Value, String) {
-    let output = command(desk, url, arguments).output().expect("cutover runs");
+    outcome(desk, command(desk, url, arguments))
+}
+
+fn outcome(desk: &Path, mut command: Command) -> (Option<i32>, Value, String) {
+    let output = command.output().expect("cutover runs");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let record = std::fs::read_to_string(desk.join("run/run.json")).unwrap_or("{}".into());
     let record: Value = serde_json::from_str(&record).expect("a record");
@@ -78,7 +82,12 @@ fn a_connection_that_ends_as_it_is_used_again_is_a_new_one_and_no_error() {
         }
     });
     let load = ["--rate", "4", "--duration", "8s", "--connections", "2"];
-    let (code, load, said) = drive(desk.path(), &server.url(), &load);
+    let command = command(desk.path(), &server.url(), &load);
+    // A quarter of a second apart, so that every connection has idled.
+    let even =
+        SCENARIO.replacen("[[operation]]", "[arrivals]\nshape = \"constant\"\n[[operation]]", 1);
+    std::fs::write(desk.path().join("plain.toml"), even).expect("our own folder");
+    let (code, load, said) = outcome(desk.path(), command);
     assert_eq!(load["errors"].as_u64(), Some(0), "{code:?} {said}\n{load}");
     assert!(load["resent"].as_u64() > Some(5), "{}", load["resent"]);
 }

@@ -6,7 +6,7 @@ use sqlx::postgres::PgConnection;
 use super::direction::Direction;
 use super::probe::Coverage;
 use super::schema::{PairPlan, Side, catalog_finding};
-use super::{partitions, sql, triggers};
+use super::{guards, partitions, sql, triggers};
 use cutover_error::Result;
 use cutover_evidence::class::CatalogClass;
 use cutover_evidence::finding::{Finding, Severity};
@@ -33,6 +33,7 @@ pub(super) async fn check(
         findings.extend(triggers::check(plan, direction, &carriers, coverage));
     }
     findings.extend(partitions::check(connection, plan).await?);
+    findings.extend(guards::check(connection, plan, direction).await?);
     for leaf in plan.leaves(Side::Partitioned).iter().filter(|leaf| leaf.is_default()) {
         findings.extend(default_rows(connection, plan, leaf).await?);
     }

@@ -3,8 +3,9 @@
 //!
 //! A comparison goes down these files in order: [`run`] walks the table pairs; `look` looks at their catalogs:
 //! `schema` compares the catalogs and decides what is compared and how; `checks` looks at
-//! what will go wrong tomorrow though every row agrees today, `direction` at which side is written to, `pruning` asks the planner what it reads,
-//! and `probe` tries the triggers; `scope`
+//! what will go wrong tomorrow though every row agrees today, `direction` at which side is written to, `guards` at what one
+//! side refuses and the other takes, `pruning` asks the planner what it reads, `probe` tries the triggers and
+//! `refusals` tells which writes fail because of them; `scope`
 //! says which rows are asked for and `method` where they are hashed; [`scan`] sums a keyed hash of
 //! every row per org; `settle` looks at those that differ on one snapshot, `drill_down` brings their rows
 //! together and `classify` names each difference; `tables` says whether the tables are still the same, `locks`
@@ -16,6 +17,7 @@ mod checks;
 mod classify;
 mod direction;
 mod drill_down;
+mod guards;
 mod locks;
 mod look;
 mod merge;
@@ -27,6 +29,7 @@ mod partitions;
 mod probe;
 mod pruning;
 mod ranges;
+mod refusals;
 mod repair;
 mod run;
 mod scan;

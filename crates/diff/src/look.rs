@@ -38,8 +38,14 @@ pub(super) async fn look<'a>(
         outcome.catalog_finding(finding)?;
     }
     let locks = LockTable::of(&mut looker).await?;
-    let (mut plans, mut directions, mut frames) = (Vec::new(), Vec::new(), Vec::new());
+    let mut plans = Vec::<PairPlan>::new();
+    let (mut directions, mut frames) = (Vec::new(), Vec::new());
     for pair in pairs {
+        if plans.last().is_some_and(PairPlan::has_many_leaves) {
+            // A backend remembers every relation that it was asked about.
+            looker = connect_reading(database_url).await?;
+            quiet.session = Session::of(&mut looker).await?;
+        }
         let Made { plan, mut findings, mut direction, frame } = loop {
             let quiet = quiet.begin()?;
             let made = make(&mut looker, pair, database_url).await;
@@ -71,6 +77,9 @@ pub(super) async fn look<'a>(
         plans.push(plan);
         directions.push(direction);
         frames.push(frame);
+    }
+    if plans.iter().any(PairPlan::has_many_leaves) {
+        looker = connect_reading(database_url).await?;
     }
     Ok(Tables { looker, database_url, pairs, plans, directions, frames })
 }

@@ -17,8 +17,7 @@ use cutover_ground::config::{TablePair, TableRead};
 use cutover_ground::pg::catalog::{Column, Index, Leaf, Table};
 use cutover_ground::pg::failure;
 
-/// Leaves that one statement reads: a backend takes some 50 kB for each, more where it has many columns and
-/// indexes, and a lock for it and for each of its indexes.
+/// Leaves that one statement reads: a backend takes some 50 kB for each, and a lock for it and each index.
 pub(super) const LEAVES_AT_ONCE: usize = 128;
 
 /// A table pair that is ready to be compared.
@@ -34,9 +33,7 @@ pub(super) struct PairPlan {
     pub(super) reads: Vec<TableRead>,
     tables: [Table; 2],
     leaves: [Vec<Leaf>; 2],
-    /// How many relations each side is made of.
     below: [u64; 2],
-    /// The indexes of each side, and the invalid ones of its leaves.
     indexes: [Vec<Index>; 2],
     ranges: HashMap<i64, Range>,
     /// The org.
@@ -147,8 +144,7 @@ impl PairPlan {
         &self.indexes[side as usize]
     }
 
-    /// Whether each leaf of a side is read by itself: it has to be readable, and rows must not hang below it
-    /// by inheritance alone.
+    /// Whether each leaf of a side is read by itself: all are readable, and none hangs below by INHERITS.
     pub(super) fn is_read_by_leaf(&self, side: Side) -> bool {
         !self.table(side).inherited && self.leaves(side).iter().all(|leaf| leaf.readable)
     }
@@ -268,7 +264,6 @@ pub(super) fn catalog_finding(
     Finding { severity, detail, ..Finding::new(table, class) }
 }
 
-/// How many relations a table is made of.
 async fn below(connection: &mut PgConnection, table: &Table, leaves: &[Leaf]) -> Result<u64> {
     if !table.inherited {
         return Ok(leaves.len() as u64);

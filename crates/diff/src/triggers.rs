@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::direction::{Direction, other};
 use super::probe::{Carried, Coverage, EVENTS};
+use super::refusals::{Refused, refused};
 use super::schema::{PairPlan, Side};
 use cutover_evidence::class::CatalogClass;
 use cutover_evidence::finding::{Finding, Severity};
@@ -37,10 +38,24 @@ pub(super) fn check(
     if !silent.contains(&"UPDATE") {
         findings.extend(swallowed(plan, coverage));
     }
+    let refused = refused(&carriers, coverage);
+    if !refused.is_empty() {
+        findings.push(writes_refused(plan, &refused));
+    }
     if silent.len() < EVENTS.len() {
-        findings.extend(unknown(plan, coverage));
+        findings.extend(unknown(plan, coverage, &refused));
     }
     findings
+}
+
+fn writes_refused(plan: &Written<'_>, refused: &Refused) -> Finding {
+    let detail = format!(
+        "writes to {} fail while its trigger works, and nobody can make them; {}; mend the trigger's function",
+        plan.table(),
+        refused.words()
+    );
+    let finding = plan.finding(CatalogClass::WritesRefused, Severity::Error, detail);
+    Finding { columns: refused.columns.keys().cloned().collect(), ..finding }
 }
 
 /// A pair, and which side of it is written to.
@@ -284,14 +299,14 @@ fn swallowed(plan: &Written<'_>, coverage: &Coverage) -> Option<Finding> {
 }
 
 /// What could not be tried is not known to be carried.
-fn unknown(plan: &Written<'_>, coverage: &Coverage) -> Option<Finding> {
+fn unknown(plan: &Written<'_>, coverage: &Coverage, refused: &Refused) -> Option<Finding> {
     let events = coverage.events.iter().filter_map(|(event, carried)| match carried {
         Carried::Unknown(why) => Some((*event, why)),
         _ => None,
     });
     let columns = coverage.unknown.iter().map(|(name, why)| (name.as_str(), why));
     let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (what, why) in events.chain(columns) {
+    for (what, why) in events.chain(columns).filter(|(what, _)| !refused.tells(what)) {
         by_reason.entry(why).or_default().push(what);
     }
     if by_reason.is_empty() {
@@ -304,6 +319,7 @@ fn unknown(plan: &Written<'_>, coverage: &Coverage) -> Option<Finding> {
         told.join("; ")
     );
     let mut finding = plan.finding(CatalogClass::TriggerCoverageUnknown, Severity::Advice, detail);
-    finding.columns = coverage.unknown.keys().cloned().collect();
+    let unknown = coverage.unknown.keys().filter(|name| !refused.tells(name));
+    finding.columns = unknown.cloned().collect();
     Some(finding)
 }

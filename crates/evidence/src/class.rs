@@ -87,6 +87,14 @@ words! {
         InvalidIndex = "invalid_index",
         /// Row-level security on a table.
         RowSecurity = "row_security",
+        /// Row security lets other rows through on one side than on the other.
+        RowSecurityDiffers = "row_security_differs",
+        /// The twin refuses what legacy takes.
+        TwinStricter = "twin_stricter",
+        /// Legacy refuses what the twin takes.
+        TwinLooser = "twin_looser",
+        /// Somebody may use legacy and not the twin.
+        GrantMissing = "grant_missing",
         /// A sequence behind the ids that are there.
         SequenceBehind = "sequence_behind",
         /// A seed that has not come to its end.
@@ -109,6 +117,8 @@ words! {
         TriggerColumnMissing = "trigger_column_missing",
         /// The trigger hides that it failed.
         TriggerSwallowsErrors = "trigger_swallows_errors",
+        /// Writes to legacy fail because of the trigger that is to carry them.
+        WritesRefused = "writes_refused",
         /// What the triggers carry could not be tried.
         TriggerCoverageUnknown = "trigger_coverage_unknown",
         /// A transaction changed the two sides differently, by the log.

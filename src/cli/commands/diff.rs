@@ -40,8 +40,7 @@ pub struct DiffArgs {
     /// does not write to
     #[arg(long)]
     pub repair: bool,
-    /// Write it also if it deletes or overwrites more than a tenth of a side's rows, or if it is not
-    /// proven which side the application writes to
+    /// Write it also beyond a tenth of a side's rows, or if it is not proven which side is written to
     #[arg(long)]
     pub repair_any: bool,
     /// Follow the write-ahead log meanwhile: does each transaction change both sides alike? Needs
@@ -57,8 +56,7 @@ pub struct DiffArgs {
     /// Do not try the triggers on a row; the try is undone in any case
     #[arg(long)]
     pub no_probe: bool,
-    /// Try them also if that takes what undoing does not give back: numbers of sequences, calls out of
-    /// the database
+    /// Try them also if that takes what undoing does not give back: numbers, calls out of the database
     #[arg(long, conflicts_with = "no_probe")]
     pub probe_anyway: bool,
     /// Compare only rows changed since a time (2026-11-22T10:00:00Z, 2026-11-22) or for a duration
@@ -79,11 +77,10 @@ pub struct DiffArgs {
     /// Stop after this time, for example 5m; a comparison that was stopped is never a pass
     #[arg(long, value_name = "D", value_parser = values::duration)]
     pub max_time: Option<Duration>,
-    /// Hold no snapshot for longer, so that vacuum is not held back; what differs over several is
-    /// looked at again on one. A snapshot that somebody waits for is given up at once
+    /// Hold no snapshot for longer, so that vacuum is not held back
     #[arg(long, value_name = "D", default_value = "10m", value_parser = values::duration)]
     pub snapshot_time: Duration,
-    /// Nor after so many rows of the database have died under it; there is a warning at half of them
+    /// Nor after so many rows of the database have died under it
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub snapshot_dead_rows: u64,
     /// Go on if a comparison into the same --out was killed

@@ -75,8 +75,8 @@ pub struct DriveArgs {
     /// The day the data's calendar is anchored to [default: today]
     #[arg(long, value_name = "DATE", value_parser = values::day)]
     pub as_of: Option<NaiveDate>,
-    /// Only every Nth arrival of the plan, beginning with the Ith: N generators together are one.
-    /// `cutover merge` puts their runs together
+    /// Only every Nth arrival of the plan, beginning with the Ith; `cutover merge` puts N such
+    /// runs together
     #[arg(long, value_name = "I/N", value_parser = values::shard, requires = "start_at")]
     pub shard: Option<Shard>,
     /// When the plan's clock starts, the same for every shard: RFC 3339, for example

@@ -3,6 +3,7 @@
 mod cases;
 mod command;
 mod faults;
+mod guards;
 mod hostile;
 mod leaves;
 mod live;

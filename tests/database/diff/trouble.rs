@@ -24,7 +24,7 @@ async fn meanwhile(act: impl AsyncFn(i32)) -> Result<DiffEvidence> {
     let interfere = async {
         let mut connection = cutover::pg::connect(&database.url).await.expect("the server is up");
         let copying = "SELECT pid FROM pg_stat_activity
-                        WHERE datname = current_database() AND query LIKE 'COPY%'";
+                        WHERE datname = current_database() AND query LIKE 'SAVEPOINT%COPY%'";
         loop {
             let pid: Option<i32> = sqlx::query_scalar(copying)
                 .fetch_optional(&mut connection)

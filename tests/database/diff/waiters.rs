@@ -1,7 +1,7 @@
 //! Nobody waits for a comparison, and what is changed under it is not compared as if it were the same.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use cutover::act::{ActContext, Event};
@@ -170,15 +170,15 @@ async fn a_chunk_under_way_is_given_up_and_read_again() {
 
 /// Runs a comparison during which something is done to the tables when the first rows have come.
 async fn changed_under_way(url: &str, digest: Digest, change: &str) -> DiffEvidence {
-    let (url_of_change, change, once) = (url.to_owned(), change.to_owned(), Once::new());
+    let (url_of_change, change, changed) =
+        (url.to_owned(), change.to_owned(), AtomicBool::new(false));
     let context = ActContext::new(
         move |event| {
-            if matches!(event, Event::Advanced(rows) if rows > 0) {
-                once.call_once(|| {
-                    let handle = tokio::runtime::Handle::current();
-                    let made = support::execute(&url_of_change, &change);
-                    tokio::task::block_in_place(|| handle.block_on(made));
-                });
+            let rows_have_come = matches!(event, Event::Advanced(rows) if rows > 0);
+            if rows_have_come && !changed.swap(true, Ordering::Relaxed) {
+                let handle = tokio::runtime::Handle::current();
+                let made = support::execute(&url_of_change, &change);
+                tokio::task::block_in_place(|| handle.block_on(made));
             }
         },
         CancellationToken::new(),

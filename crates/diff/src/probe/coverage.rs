@@ -26,9 +26,28 @@ pub(crate) struct Coverage {
     pub(crate) unknown: BTreeMap<String, String>,
     /// Whether a write that cannot reach the twin succeeds in legacy all the same.
     pub(crate) swallows: bool,
+    /// What the server refused, and where.
+    pub(crate) refusals: Vec<Refusal>,
+}
+
+/// A write that the server refused.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
+    pub(crate) event: &'static str,
+    /// The column that an UPDATE changed.
+    pub(crate) column: Option<String>,
+    pub(crate) code: String,
+    /// Whether the row that was refused holds values that we made up, rather than those of a row that is there.
+    pub(crate) made_up: bool,
+    pub(crate) why: String,
+    /// The functions at work, the innermost first.
+    pub(crate) context: String,
 }
 
 pub(crate) const EVENTS: [&str; 3] = ["INSERT", "UPDATE", "DELETE"];
+
+/// The attempt of an INSERT that deletes a row and inserts the same again.
+const SAME_ROW_AGAIN: usize = 2;
 
 impl Coverage {
     /// Nothing could be tried.
@@ -39,6 +58,7 @@ impl Coverage {
             lost: BTreeMap::new(),
             unknown: columns.map(|name| (name, why.to_owned())).collect(),
             swallows: false,
+            refusals: Vec::new(),
         }
     }
 
@@ -93,6 +113,25 @@ impl Seen {
         }
     }
 
+    /// What the server said against it, if it is a write that any table takes.
+    fn refusal(&self, plan: &PairPlan) -> Option<Refusal> {
+        let usual = matches!(self.kind, Kind::Value | Kind::Row) && !self.shown.tried;
+        let (code, context) = (self.shown.code.clone()?, self.shown.context.clone()?);
+        // An INSERT is tried last with the very row, a DELETE first.
+        let last_row = match self.event {
+            "INSERT" => SAME_ROW_AGAIN,
+            _ => 0,
+        };
+        usual.then(|| Refusal {
+            made_up: self.kind != Kind::Row || self.shown.attempt != last_row,
+            event: self.event,
+            column: self.column.clone(),
+            code,
+            why: self.why(plan),
+            context,
+        })
+    }
+
     /// Whether a try on a column did not bring that column to the twin.
     fn is_lost(&self) -> bool {
         self.shown.rows_differ
@@ -112,6 +151,7 @@ pub(super) fn coverage(plan: &PairPlan, seen: &[Seen]) -> Coverage {
         lost: BTreeMap::new(),
         unknown: BTreeMap::new(),
         swallows: false,
+        refusals: seen.iter().filter_map(|seen| seen.refusal(plan)).collect(),
     };
     for one in of_kind(Kind::Row) {
         let event = one.event;

@@ -27,7 +27,7 @@ use cutover_error::Result;
 use cutover_ground::pg::catalog::Column;
 use cutover_ground::pg::reach::Effect;
 
-pub(super) use self::coverage::{Carried, Coverage, EVENTS};
+pub(super) use self::coverage::{Carried, Coverage, EVENTS, Refusal};
 pub(super) use self::sql::WATCHES_SCHEMA;
 
 /// Tries the triggers of a pair on a connection of its own; `anyway` also those that take what undoing does

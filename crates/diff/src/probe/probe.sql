@@ -26,6 +26,7 @@ DECLARE
     tried     boolean := false;
     reason    text := plan ->> 'reason';
     code      text;
+    context   text;
     attempt   jsonb;
     number    int := -1;
     step      jsonb;
@@ -76,13 +77,14 @@ BEGIN
                 -- The first value is the likeliest; why the others are refused tells less.
                 IF code IS NULL OR plan ->> 'last' = 'true' THEN
                     reason := SQLERRM; code := SQLSTATE;
+                    GET STACKED DIAGNOSTICS context = PG_EXCEPTION_CONTEXT;
                 END IF;
         END;
         EXIT WHEN tried;
     END LOOP;
     RAISE EXCEPTION USING ERRCODE = 'CU000',
         MESSAGE = 'cutover: the probe of the triggers is undone, as it always is',
-        DETAIL = jsonb_build_object('tried', tried, 'attempt', number, 'reason', reason, 'code', code,
+        DETAIL = jsonb_build_object('tried', tried, 'attempt', number, 'reason', reason, 'code', code, 'context', context,
             'rows_differ', tried AND rows_differ,
             'differing', CASE WHEN tried THEN differing ELSE '{}' END)::text;
 END

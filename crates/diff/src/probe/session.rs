@@ -47,6 +47,8 @@ pub(super) struct Shown {
     pub(super) attempt: usize,
     pub(super) reason: Option<String>,
     pub(super) code: Option<String>,
+    /// Where the error came up: the functions at work, the innermost first.
+    pub(super) context: Option<String>,
     pub(super) rows_differ: bool,
     pub(super) differing: Vec<String>,
 }
@@ -69,7 +71,7 @@ pub(super) struct Session<'p> {
 /// How a statement that always ends in an error ended.
 enum Ended<T> {
     Shown(T),
-    Failed { code: String, message: String },
+    Failed { code: String, message: String, context: Option<String> },
 }
 
 impl<'p> Session<'p> {
@@ -100,7 +102,7 @@ impl<'p> Session<'p> {
                     return Ok(Ok(()));
                 }
                 Ended::Shown(_) => return Ok(Err(Refused::NoRow)),
-                Ended::Failed { code, message } => {
+                Ended::Failed { code, message, .. } => {
                     let again = [TOO_SLOW, HELD].contains(&code.as_str());
                     let again = again || IN_THE_WAY.contains(&code.as_str());
                     failed = Refused::Server { code, message };
@@ -121,7 +123,7 @@ impl<'p> Session<'p> {
             let script = sql::probe(self.target, trial, &self.rows, shields);
             match self.run::<Shown>(script).await? {
                 Ended::Shown(shown) => return Ok(shown),
-                Ended::Failed { code, message } => {
+                Ended::Failed { code, message, context } => {
                     let reason = match code.as_str() {
                         HELD => "others hold every row that was chosen".to_owned(),
                         TOO_SLOW => "it takes longer than a row may be held for it".to_owned(),
@@ -130,7 +132,12 @@ impl<'p> Session<'p> {
                     let again = [HELD, TOO_SLOW].contains(&code.as_str());
                     let again = again || IN_THE_WAY.contains(&code.as_str());
                     let held = code == HELD;
-                    shown = Shown { reason: Some(reason), code: Some(code), ..Shown::default() };
+                    shown = Shown {
+                        reason: Some(reason),
+                        code: Some(code),
+                        context,
+                        ..Shown::default()
+                    };
                     if !again {
                         break;
                     }
@@ -150,18 +157,23 @@ impl<'p> Session<'p> {
         let error = match outcome {
             Ok(_) => {
                 let message = "the probe ended without a word".to_owned();
-                return Ok(Ended::Failed { code: "00000".into(), message });
+                return Ok(Ended::Failed { code: "00000".into(), message, context: None });
             }
             Err(error) => error,
         };
         let Some(refusal) = error.as_database_error() else {
-            return Ok(Ended::Failed { code: LOST.into(), message: error.to_string() });
+            let message = error.to_string();
+            return Ok(Ended::Failed { code: LOST.into(), message, context: None });
         };
         let code = refusal.code().unwrap_or_default().into_owned();
-        let detail = refusal.downcast_ref::<PgDatabaseError>().detail().unwrap_or_default();
+        let told = refusal.downcast_ref::<PgDatabaseError>();
+        let detail = told.detail().unwrap_or_default();
         Ok(match (code.as_str(), serde_json::from_str(detail)) {
             (UNDONE, Ok(shown)) => Ended::Shown(shown),
-            _ => Ended::Failed { code, message: refusal.message().to_owned() },
+            _ => {
+                let (message, context) = (refusal.message().to_owned(), told.r#where());
+                Ended::Failed { code, message, context: context.map(str::to_owned) }
+            }
         })
     }
 }

@@ -82,9 +82,20 @@ impl Oracle {
         let limited = sqlx::raw_sql(sql::SESSION).execute(&mut connection).await;
         limited.map_err(|e| failure("cannot follow the write-ahead log", &e))?;
         let slot = format!("cutover_{}_{}", std::process::id(), rand::random::<u32>());
+        let watched = CancellationToken::new();
+        let guard = watched.clone().drop_guard();
+        // From before it is ready: until then it waits for the transactions that are open, and holds back the
+        // log all the while.
+        let dropped = bound::watch(database_url, slot.clone(), keep_bytes, watched).await?;
         let opened = sqlx::query_scalar::<_, String>(sql::CREATE_SLOT).bind(&slot);
-        let opened = opened.fetch_one(&mut connection).await;
-        let from = opened.map_err(|e| failure("cannot open a logical slot", &e))?;
+        let from = match (opened.fetch_one(&mut connection).await, dropped.reason()) {
+            (Ok(from), _) => from,
+            (Err(_), Some(why)) => {
+                let hint = "the slot waited for a transaction that stays open; try again once it has ended";
+                return Err(Error::run(format!("cannot follow the write-ahead log: {why}"), hint));
+            }
+            (Err(error), None) => return Err(failure("cannot open a logical slot", &error)),
+        };
         let mut pairs = Vec::new();
         for plan in plans {
             let key: Vec<String> = plan.key.iter().map(|c| c.on(Side::Legacy).into()).collect();
@@ -94,8 +105,6 @@ impl Oracle {
             pairs.push(Pair { plan, keeps_key });
         }
         let stop = CancellationToken::new();
-        let watched = CancellationToken::new();
-        let dropped = bound::watch(database_url, slot.clone(), keep_bytes, watched.clone()).await?;
         let evidence = WalEvidence { from_lsn: from, ..WalEvidence::default() };
         let reader = Reader {
             connection,
@@ -105,7 +114,7 @@ impl Oracle {
             open: HashMap::new(),
             open_changes: 0,
             dropped,
-            _watched: watched.drop_guard(),
+            _watched: guard,
             evidence,
         };
         let work = tokio::spawn(reader.run(stop.clone()));

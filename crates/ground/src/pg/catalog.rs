@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
+pub use super::trigger::Trigger;
 use super::{Bound, QualifiedName, describe, failure, sql};
 use cutover_error::{Context, Error, Result};
 
@@ -126,25 +127,6 @@ impl Level {
     }
 }
 
-/// A trigger.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Trigger {
-    /// Name.
-    pub name: String,
-    /// `O` in ordinary sessions, `A` always, `R` in replicas only, `D` never.
-    pub enabled: String,
-    /// The bits of `pg_trigger.tgtype`.
-    pub kind: i32,
-    /// Whether it has a WHEN clause.
-    pub conditional: bool,
-    /// The function it calls.
-    pub function: String,
-    /// The function's source.
-    pub source: String,
-    /// The columns of `UPDATE OF`; empty if any update fires it.
-    pub columns: Vec<String>,
-}
-
 /// An index of a table or of one of its partitions.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Index {
@@ -218,36 +200,6 @@ impl Column {
     }
 }
 
-impl Trigger {
-    const ROW: i32 = 1;
-    const EVENTS: [(&str, i32); 4] =
-        [("INSERT", 4), ("UPDATE", 16), ("DELETE", 8), ("TRUNCATE", 32)];
-
-    /// Whether it fires for each row.
-    pub fn per_row(&self) -> bool {
-        self.kind & Self::ROW != 0
-    }
-
-    /// Whether its function names this table, as a word of its own.
-    pub fn mentions(&self, table: &str) -> bool {
-        let part_of_name = |c: char| c.is_alphanumeric() || c == '_';
-        self.source.match_indices(table).any(|(at, _)| {
-            !self.source[..at].ends_with(part_of_name)
-                && !self.source[at + table.len()..].starts_with(part_of_name)
-        })
-    }
-
-    /// Whether it fires in ordinary sessions.
-    pub fn is_enabled(&self) -> bool {
-        ["O", "A"].contains(&self.enabled.as_str())
-    }
-
-    /// Whether `event` (`INSERT`, `UPDATE`, `DELETE`, `TRUNCATE`) fires it.
-    pub fn fires_on(&self, event: &str) -> bool {
-        Self::EVENTS.iter().any(|(name, bit)| *name == event && self.kind & bit != 0)
-    }
-}
-
 impl Leaf {
     /// Schema and name.
     pub fn qualified(&self) -> QualifiedName {
@@ -304,12 +256,11 @@ impl Table {
     /// # Errors
     /// A run error if the server fails.
     pub async fn leaves(&self, connection: &mut PgConnection) -> Result<Vec<Leaf>> {
-        let what = || format!("cannot read the catalog of {}", self.name);
-        let found = sqlx::query_as(AssertSqlSafe(sql::of_tree(sql::LEAVES)))
-            .bind(self.oid)
-            .fetch_all(&mut *connection)
-            .await;
-        let found: Vec<(i64, i32)> = found.map_err(|e| failure(what(), &e))?;
+        let leaves = sqlx::query_as(AssertSqlSafe(sql::of_tree(sql::LEAVES)));
+        let leaves = leaves.bind(self.oid).persistent(false);
+        let found = leaves.fetch_all(&mut *connection).await;
+        let what = |e| failure(format!("cannot read the catalog of {}", self.name), &e);
+        let found: Vec<(i64, i32)> = found.map_err(what)?;
         let depths: HashMap<i64, i32> = found.iter().copied().collect();
         let mut leaves = Vec::with_capacity(found.len());
         for some in found.chunks(LEAVES_AT_ONCE) {
@@ -317,9 +268,7 @@ impl Table {
             let details = list::<Leaf>(connection, &self.name, sql::LEAF_DETAILS, |q| q.bind(oids));
             leaves.extend(details.await?);
         }
-        for leaf in &mut leaves {
-            leaf.depth = depths[&leaf.oid].unsigned_abs();
-        }
+        leaves.iter_mut().for_each(|leaf| leaf.depth = depths[&leaf.oid].unsigned_abs());
         leaves.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(leaves)
     }

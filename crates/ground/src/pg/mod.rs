@@ -16,6 +16,7 @@ mod shared;
 mod shortcut;
 mod snapshot;
 mod sql;
+mod trigger;
 mod waiters;
 mod wire;
 

@@ -20,7 +20,7 @@ pub async fn templates(connection: &mut PgConnection, tables: &[Listed]) -> Resu
     let mut found = Vec::new();
     for table in tables.iter().filter(keeps) {
         let name = QualifiedName { schema: table.schema.clone(), name: table.name.clone() };
-        let names = sqlx::query_scalar(AssertSqlSafe(sql::templates(&name)));
+        let names = sqlx::query_scalar(AssertSqlSafe(sql::templates(&name))).persistent(false);
         let names = names.fetch_all(&mut *connection).await;
         let names: Vec<String> = names.map_err(|e| failure(format!("cannot read {name}"), &e))?;
         found.extend(names);

@@ -1,0 +1,174 @@
+//! Types that hold less than those of the written side.
+
+use sqlx::postgres::PgConnection;
+
+use super::{Sides, sql};
+use crate::schema::Side;
+use cutover_error::Result;
+use cutover_evidence::finding::Finding;
+use cutover_ground::pg::failure;
+
+/// A column's type: column, name, kind, modifier, base, constraints of its domain, labels.
+type Described = (String, String, String, i32, String, String, Vec<String>);
+
+/// Types from which each value goes into every later one of its row.
+const WIDER: [&[&str]; 3] =
+    [&["int2", "int4", "int8", "numeric"], &["float4", "float8"], &["date", "timestamp"]];
+/// The header of PostgreSQL's modifiers of texts and numbers.
+const HEADER: i32 = 4;
+
+/// Columns of the kept side whose type refuses or shortens what the written side holds.
+///
+/// # Errors
+/// A run error if the server fails.
+pub(super) async fn check(
+    connection: &mut PgConnection,
+    sides: &Sides<'_>,
+) -> Result<Vec<Finding>> {
+    let written = described(connection, sides, sides.written).await?;
+    let kept = described(connection, sides, sides.kept()).await?;
+    let mut findings = Vec::new();
+    for column in &sides.plan.columns {
+        let (here, there) = (column.on(sides.written), column.on(sides.kept()));
+        let of = |all: &[Described], name: &str| all.iter().find(|one| one.0 == name).cloned();
+        let (Some(from), Some(to)) = (of(&written, here), of(&kept, there)) else { continue };
+        let Some(why) = narrower(&from, &to) else { continue };
+        let [from, to] = [sides.written, sides.kept()].map(|side| &sides.plan.table(side).name);
+        let detail = format!(
+            "{to}.{there} takes less than {from}.{here}: {why}; a value that is taken there is refused or cut \
+             off here; give it the type of {from}.{here}"
+        );
+        findings.push(sides.stricter(vec![here.to_owned()], detail));
+    }
+    Ok(findings)
+}
+
+async fn described(
+    connection: &mut PgConnection,
+    sides: &Sides<'_>,
+    side: Side,
+) -> Result<Vec<Described>> {
+    let what = || format!("cannot read the types of {}", sides.plan.table(side).name);
+    let asked = sqlx::query_as(sql::TYPES).bind(sides.oid(side));
+    asked.fetch_all(connection).await.map_err(|error| failure(what(), &error))
+}
+
+/// Why the second type holds less than the first; `None` if it does not.
+fn narrower(from: &Described, to: &Described) -> Option<String> {
+    let (_, name, kind, modifier, base, domain, labels) = from;
+    let (_, kept_name, kept_kind, kept_modifier, kept_base, kept_domain, kept_labels) = to;
+    if kind == "e" && kept_kind == "e" {
+        let lacking: Vec<&str> = labels
+            .iter()
+            .filter(|label| !kept_labels.contains(label))
+            .map(String::as_str)
+            .collect();
+        return (!lacking.is_empty())
+            .then(|| format!("the enumeration {kept_name} has no label {}", lacking.join(", ")));
+    }
+    if !kept_domain.is_empty() && (name != kept_name || domain != kept_domain) {
+        return Some(format!("the domain {kept_name} asks for {}", kept_domain.trim()));
+    }
+    let width = |base: &str| {
+        WIDER.iter().enumerate().find_map(|(row, types)| {
+            types.iter().position(|name| *name == base).map(|place| (row, place))
+        })
+    };
+    if let (Some((row, place)), Some((kept_row, kept_place))) = (width(base), width(kept_base))
+        && row == kept_row
+        && kept_place < place
+    {
+        return Some(format!("{kept_base} is narrower than {base}"));
+    }
+    let is_text = |base: &str| matches!(base, "varchar" | "bpchar" | "text");
+    let limit = |base: &str, modifier: i32| match base {
+        _ if is_text(base) && modifier >= HEADER => Some(modifier - HEADER),
+        _ => None,
+    };
+    if is_text(base) && is_text(kept_base) {
+        let kept_limit = limit(kept_base, *kept_modifier)?;
+        return limit(base, *modifier)
+            .is_none_or(|limit| kept_limit < limit)
+            .then(|| format!("it holds {kept_limit} characters"));
+    }
+    if kept_base == "numeric" && *kept_modifier >= HEADER {
+        let parts = |modifier: i32| {
+            let (precision, scale) = ((modifier - HEADER) >> 16, (modifier - HEADER) & 0x7ff);
+            (precision - scale, scale)
+        };
+        let (digits, scale) = parts(*kept_modifier);
+        let enough = match base.as_str() {
+            "numeric" if *modifier >= HEADER => {
+                let (of_legacy, scale_of_legacy) = parts(*modifier);
+                digits >= of_legacy && scale >= scale_of_legacy
+            }
+            "int2" => digits >= 5,
+            "int4" => digits >= 10,
+            "int8" => digits >= 19,
+            "numeric" => false,
+            _ => true,
+        };
+        return (!enough).then(|| format!("it holds {digits} digits and {scale} decimals"));
+    }
+    if base == kept_base && base.starts_with("time") && *kept_modifier >= 0 {
+        return (*modifier < 0 || kept_modifier < modifier)
+            .then(|| format!("it holds {kept_modifier} digits of a second"));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(base: &str, modifier: i32) -> Described {
+        let base = base.to_owned();
+        ("c".into(), base.clone(), "b".into(), modifier, base, String::new(), Vec::new())
+    }
+
+    fn numeric(precision: i32, scale: i32) -> Described {
+        of("numeric", ((precision << 16) | scale) + HEADER)
+    }
+
+    #[test]
+    fn what_holds_less_is_told_and_what_holds_as_much_is_not() {
+        for (from, to) in [
+            (of("int8", -1), of("int4", -1)),
+            (of("numeric", -1), of("int8", -1)),
+            (of("text", -1), of("varchar", 20 + HEADER)),
+            (of("varchar", 30 + HEADER), of("varchar", 20 + HEADER)),
+            (numeric(14, 2), numeric(12, 2)),
+            (numeric(14, 4), numeric(14, 2)),
+            (of("int8", -1), numeric(12, 0)),
+            (of("numeric", -1), numeric(14, 2)),
+            (of("timestamptz", -1), of("timestamptz", 0)),
+            (of("timestamp", -1), of("date", -1)),
+        ] {
+            assert!(narrower(&from, &to).is_some(), "{from:?} into {to:?}");
+            assert_eq!(narrower(&from, &from), None, "{from:?}");
+            assert_eq!(narrower(&to, &from), None, "{to:?} into {from:?}");
+        }
+    }
+
+    #[test]
+    fn a_domain_and_an_enumeration_hold_what_they_name() {
+        let money = Described::clone(&(
+            "c".into(),
+            "money_amount".into(),
+            "d".into(),
+            -1,
+            "numeric".into(),
+            "CHECK ((VALUE > 0))".into(),
+            Vec::new(),
+        ));
+        assert!(narrower(&of("numeric", -1), &money).is_some());
+        assert_eq!(narrower(&money, &money), None);
+        let state = |name: &str, labels: &[&str]| -> Described {
+            let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+            ("c".into(), name.into(), "e".into(), -1, name.into(), String::new(), labels)
+        };
+        let (old, new) = (state("old", &["open", "paid"]), state("new", &["open"]));
+        assert!(narrower(&old, &new).is_some_and(|why| why.contains("paid")));
+        assert_eq!(narrower(&new, &old), None);
+    }
+}
