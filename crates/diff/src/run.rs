@@ -183,7 +183,7 @@ impl Comparison<'_> {
         let scanned = scanned.await?;
         context.emit(Event::Finished);
         let Scanned { digests, on_one_snapshot } = match scanned {
-            Scan::Done(scanned) => scanned,
+            Scan::Done(scanned) => *scanned,
             Scan::Changed(what) => return self.cannot_go_on(pair, &what, outcome),
             Scan::GivenUp => return self.cannot_go_on(pair, "somebody waited for us", outcome),
         };

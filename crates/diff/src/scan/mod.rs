@@ -99,7 +99,7 @@ impl<'a> Request<'a> {
 
 /// How the reading of a pair has ended.
 pub(super) enum Scan<K> {
-    Done(Scanned<K>),
+    Done(Box<Scanned<K>>),
     /// Somebody waited for the one snapshot on which it was to be read, or the tables are others now.
     GivenUp,
     /// The tables changed so that what is found says too little; how.
@@ -160,7 +160,7 @@ impl Attempt<'_, '_> {
     /// The inner error says why it has to be made again from the beginning.
     async fn read<K: OrgKey>(
         mut self,
-        mut checkpoints: Option<&mut Checkpoints>,
+        checkpoints: Option<&mut Checkpoints>,
     ) -> Result<std::result::Result<Scan<K>, String>> {
         let (finished, mut digests) = match &checkpoints {
             Some(checkpoints) => checkpoints.restore(self.pair)?,
@@ -172,7 +172,7 @@ impl Attempt<'_, '_> {
         }
         let first_epoch = self.epochs.count();
         self.context.emit(Event::Advanced(digests.totals.rows.iter().sum()));
-        let (queue, mut workers) = self.begin(&finished, checkpoints.as_deref_mut());
+        let (queue, mut workers) = self.begin(&finished, checkpoints);
         loop {
             let read = self.read_epoch(&mut workers, renews).await;
             let changes = self.tables.changes(self.pair).await?;
@@ -206,7 +206,7 @@ impl Attempt<'_, '_> {
             digests.merge(worker.digests);
         }
         let on_one_snapshot = finished.is_empty() && self.epochs.count() == first_epoch;
-        Ok(Ok(Scan::Done(Scanned { digests, on_one_snapshot })))
+        Ok(Ok(Scan::Done(Box::new(Scanned { digests, on_one_snapshot }))))
     }
 
     fn begin<K: OrgKey>(

@@ -2,8 +2,6 @@
 
 use serde::Deserialize;
 
-use super::QualifiedName;
-
 /// A trigger.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Trigger {
