@@ -180,6 +180,11 @@ pub(super) fn findings(text: &str) -> Result<u64, String> {
     within(text, 1..=u64::MAX, "a whole number of findings")
 }
 
+/// Number of rows.
+pub(super) fn rows(text: &str) -> Result<u64, String> {
+    within(text, 1..=u64::MAX, "a whole number of rows")
+}
+
 /// Number of earlier runs.
 pub(super) fn runs(text: &str) -> Result<usize, String> {
     within(text, 1..=1000, "a whole number of runs")

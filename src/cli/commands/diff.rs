@@ -81,7 +81,7 @@ pub struct DiffArgs {
     #[arg(long, value_name = "D", default_value = "10m", value_parser = values::duration)]
     pub snapshot_time: Duration,
     /// Nor after so many rows of the database have died under it
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value = "1000000", value_parser = values::rows)]
     pub snapshot_dead_rows: u64,
     /// Go on if a comparison into the same --out was killed
     #[arg(long, requires = "out")]

@@ -159,7 +159,7 @@ mod tests {
         assert_eq!((step.percent, step.folder.as_str(), step.attempts), (5.0, "step-5-2", 2));
         assert_eq!(
             (step.exit_code, step.orgs_diverged),
-            (Exit::NO_GO_INTEGRITY, 3),
+            (of_step.verdict.exit_code, 3),
             "{:?}",
             step.reasons
         );

@@ -77,6 +77,7 @@ fn narrower(from: &Described, to: &Described) -> Option<String> {
     if let (Some((row, place)), Some((kept_row, kept_place))) = (width(base), width(kept_base))
         && row == kept_row
         && kept_place < place
+        && !whole_digits(base, *modifier).is_some_and(|digits| fits(digits, kept_base))
     {
         return Some(format!("{kept_base} is narrower than {base}"));
     }
@@ -117,6 +118,22 @@ fn narrower(from: &Described, to: &Described) -> Option<String> {
     None
 }
 
+/// How many digits a number without decimals has at most; `None` for any other type.
+fn whole_digits(base: &str, modifier: i32) -> Option<i32> {
+    let digits = (modifier - HEADER) >> 16;
+    (base == "numeric" && modifier >= HEADER && (modifier - HEADER) & 0x7ff == 0).then_some(digits)
+}
+
+/// Whether a whole number of so many digits fits into a type.
+fn fits(digits: i32, base: &str) -> bool {
+    match base {
+        "int2" => digits <= 4,
+        "int4" => digits <= 9,
+        "int8" => digits <= 18,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,7 +155,7 @@ mod tests {
             (of("text", -1), of("varchar", 20 + HEADER)),
             (of("varchar", 30 + HEADER), of("varchar", 20 + HEADER)),
             (numeric(14, 2), numeric(12, 2)),
-            (numeric(14, 4), numeric(14, 2)),
+            (numeric(16, 4), numeric(14, 2)),
             (of("int8", -1), numeric(12, 0)),
             (of("numeric", -1), numeric(14, 2)),
             (of("timestamptz", -1), of("timestamptz", 0)),
