@@ -27,7 +27,7 @@ pub struct DiffArgs {
     /// Compare only this table pair, by its name in the configuration
     #[arg(long, value_name = "NAME")]
     pub table: Option<String>,
-    /// Compare only the orgs of this file, one per line; `#` begins a comment
+    /// Compare only the orgs of this file, one per line
     #[arg(long, value_name = "FILE")]
     pub orgs_file: Option<PathBuf>,
     /// List every org in orgs.csv, not only those that differ
