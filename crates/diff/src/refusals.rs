@@ -7,6 +7,8 @@ use cutover_ground::pg::catalog::Trigger;
 
 /// The SQLSTATE of a statement that ran out of its time; what never ends ends so.
 const OUT_OF_TIME: &str = "57014";
+/// The SQLSTATE of RAISE EXCEPTION.
+const RAISED: &str = "P0001";
 /// A function that stands so often in the stack of calls calls itself.
 const LOOPS_FROM: usize = 3;
 
@@ -72,6 +74,8 @@ pub(super) fn refused(carriers: &[&Trigger], coverage: &Coverage) -> Refused {
             Some(_) if none_passed => {
                 refused.events.entry(refusal.event).or_insert(why);
             }
+            // It may have been raised over the value.
+            Some(_) if refusal.code == RAISED => {}
             Some(column) => {
                 refused.columns.insert(column.clone(), why);
             }
@@ -90,10 +94,11 @@ fn raised_in<'t>(refusal: &Refusal, trigger: &'t Trigger) -> Option<&'t str> {
     let function = trigger.function.as_str();
     let plain = function.split('(').next().unwrap_or(function);
     let plain = plain.rsplit('.').next().unwrap_or(plain).trim_matches('"');
+    // The server may speak any language; the name stands there as it is called.
+    let (called, quoted) = (format!("{plain}("), format!("\"{plain}\""));
     let is_it = |line: &&str| {
-        let Some((_, rest)) = line.split_once(" function ") else { return false };
-        let name = rest.split('(').next().unwrap_or(rest);
-        name.rsplit('.').next().unwrap_or(name).trim().trim_matches('"') == plain
+        let begins = |at: usize| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        line.contains(&quoted) || line.match_indices(&called).any(|(at, _)| begins(at))
     };
     let times = refusal.context.lines().filter(is_it).count();
     let least = if refusal.code == OUT_OF_TIME { LOOPS_FROM } else { 1 };
@@ -158,6 +163,11 @@ mod tests {
         assert!(of(refusal("UPDATE", Some("region"), "23514", HERE), &yes).is_empty());
         let column = of(refusal("UPDATE", Some("note"), "42703", HERE), &yes);
         assert!(column.columns.contains_key("note") && column.events.is_empty());
+        assert!(of(refusal("UPDATE", Some("note"), RAISED, HERE), &yes).is_empty());
+        let german = "PL/pgSQL-Funktion carry() Zeile 4 bei SQL-Anweisung";
+        assert!(!of(refusal("INSERT", None, "42703", german), &yes).is_empty());
+        let longer = "PL/pgSQL function miscarry() line 4 at RAISE";
+        assert!(of(refusal("INSERT", None, "42703", longer), &yes).is_empty());
         let none = Carried::Unknown("no".into());
         let event = of(refusal("UPDATE", Some("note"), "42703", HERE), &none);
         assert!(event.events.contains_key("UPDATE") && event.tells("note"));

@@ -1,5 +1,7 @@
 //! Records with anything missing or absurd in them: a clear state, no panic, never a GO for less.
 
+use cutover::evidence::class::CatalogClass;
+use cutover::evidence::finding::{Finding, Severity};
 use cutover::evidence::limits::Phase;
 use cutover::evidence::run_record::RunRecord;
 use cutover::evidence::verdict::Decision;
@@ -60,6 +62,24 @@ fn a_clock_that_went_backwards_is_no_go_on_its_own() {
         std::mem::swap(&mut window.start_s, &mut window.end_s);
     }
     assert_ne!(judged(record).verdict.decision, Decision::Go);
+}
+
+/// Rows of no org are counted and not compared; that is a fault of the data, not of the record.
+#[test]
+fn rows_of_no_org_are_a_no_go_and_no_contradiction() {
+    let mut record = build::go();
+    let diff = record.diff.as_mut().expect("compared");
+    diff.tables[0].legacy_rows += 3;
+    diff.findings = vec![Finding {
+        severity: Some(Severity::Error),
+        ..Finding::new("revenue", CatalogClass::NullOrg)
+    }];
+    (diff.findings_total, diff.differences_total, diff.integrity_errors) = (1, 1, 1);
+    assert_eq!(judged(record).verdict.exit_code, Exit::NO_GO_INTEGRITY);
+    // Without the error nothing explains the rows.
+    let mut hollow = build::go();
+    hollow.diff.as_mut().expect("compared").tables[0].legacy_rows += 3;
+    assert_eq!(judged(hollow).verdict.exit_code, Exit::INVALID);
 }
 
 #[test]

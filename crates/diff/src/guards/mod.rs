@@ -8,7 +8,10 @@ mod rights;
 mod sql;
 mod types;
 
-use sqlx::AssertSqlSafe;
+use std::collections::HashSet;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use sqlx::postgres::PgConnection;
 
 use super::direction::Direction;
@@ -16,7 +19,8 @@ use super::schema::{PairPlan, Side};
 use cutover_error::Result;
 use cutover_evidence::class::CatalogClass;
 use cutover_evidence::finding::{Finding, Severity};
-use cutover_ground::pg::{failure, of_tree};
+use cutover_ground::pg::catalog::rows;
+use cutover_ground::pg::{of_tree, quote_ident};
 
 /// Looks at what guards both sides of a pair.
 ///
@@ -52,8 +56,15 @@ impl Sides<'_> {
         }
     }
 
-    fn oid(&self, side: Side) -> i64 {
-        self.plan.table(side).oid
+    /// Asks the catalogs about a side; `$1` is its table.
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        connection: &mut PgConnection,
+        side: Side,
+        query: &str,
+    ) -> Result<Vec<T>> {
+        let table = self.plan.table(side);
+        rows(connection, &table.name, query, |query| query.bind(table.oid)).await
     }
 
     /// A column of the written side as the kept one calls it.
@@ -64,11 +75,10 @@ impl Sides<'_> {
 
     /// A definition of the written side in the names of the kept one.
     fn in_kept_names(&self, definition: &str) -> String {
-        let of_name = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
         let mut renamed = String::with_capacity(definition.len());
         let mut word = String::new();
         for c in definition.chars().chain([' ']) {
-            if of_name(c) {
+            if is_of_name(c) {
                 word.push(c);
             } else {
                 renamed.push_str(self.kept_name(&word));
@@ -84,108 +94,132 @@ impl Sides<'_> {
         let finding = self.plan.finding(CatalogClass::TwinStricter, Severity::Error, detail);
         Finding { columns, ..finding }
     }
-
-    fn looser(&self, columns: Vec<String>, detail: String) -> Finding {
-        let finding = self.plan.finding(CatalogClass::TwinLooser, Severity::Advice, detail);
-        Finding { columns, ..finding }
-    }
 }
 
-/// A constraint: name, kind, table, whether it is the table's own, definition, columns.
-type Constraint = (String, String, String, bool, String, Vec<String>);
+/// A constraint of a table, or one that a partition has for itself.
+#[derive(Deserialize)]
+struct Constraint {
+    name: String,
+    /// `c` CHECK, `f` foreign key, `x` exclusion.
+    kind: String,
+    on_table: String,
+    /// Whether it is the table's own.
+    direct: bool,
+    definition: String,
+    columns: Vec<String>,
+}
 
 async fn constraints(connection: &mut PgConnection, sides: &Sides<'_>) -> Result<Vec<Finding>> {
-    let written = constraints_of(connection, sides, sides.written).await?;
-    let kept = constraints_of(connection, sides, sides.kept()).await?;
-    let table = &sides.plan.table(sides.written).name;
-    let own = |all: &[Constraint]| -> Vec<String> {
-        all.iter().filter(|one| one.3).map(|one| one.4.clone()).collect()
-    };
-    let known: Vec<String> = own(&written).iter().map(|text| sides.in_kept_names(text)).collect();
-    let mut findings = Vec::new();
-    for (name, kind, on_table, direct, definition, columns) in &kept {
-        // A partition's bounds are often spelled as a CHECK before it is attached.
-        let is_bound = !direct && kind == "c" && is_of_bounds(sides.plan, columns);
-        if known.contains(definition) || is_bound || asks_for_a_value(sides, definition, columns) {
-            continue;
-        }
+    let written = sides.ask(connection, sides.written, &of_tree(sql::CONSTRAINTS)).await?;
+    let kept: Vec<Constraint> =
+        sides.ask(connection, sides.kept(), &of_tree(sql::CONSTRAINTS)).await?;
+    let written: Vec<Constraint> =
+        written.into_iter().filter(|one: &Constraint| one.direct).collect();
+    let known: Vec<String> =
+        written.iter().map(|one| sides.in_kept_names(&one.definition)).collect();
+    let mut findings: Vec<Finding> = kept
+        .iter()
+        .filter(|one| !known.contains(&one.definition) && !sides.is_no_more(one))
+        .map(|one| sides.stricter_by(one))
+        .collect();
+    let [from, to] = [sides.written, sides.kept()].map(|side| &sides.plan.table(side).name);
+    let lacks =
+        |definition: &String| !kept.iter().any(|one| one.direct && one.definition == *definition);
+    for (one, _) in written.iter().zip(&known).filter(|(_, known)| lacks(known)) {
+        let Constraint { name, definition, columns, .. } = one;
         let detail = format!(
-            "{on_table} has the constraint {name}, {definition}, which {table} has not: what it refuses there \
-             is taken here, and the write fails or is not carried; drop it, or add it to {table}, too"
+            "{from} has the constraint {name}, {definition}, which {to} has not: nothing guards it once writes \
+             go to {to}"
         );
-        findings.push(sides.stricter(columns.clone(), detail));
-    }
-    let there = own(&kept);
-    for (name, _, _, _, definition, columns) in written.iter().filter(|one| one.3) {
-        if there.contains(&sides.in_kept_names(definition)) {
-            continue;
-        }
-        let twin = &sides.plan.table(sides.kept()).name;
-        let detail = format!(
-            "{table} has the constraint {name}, {definition}, which {twin} has not: nothing guards it once \
-             writes go to {twin}"
-        );
-        findings.push(sides.looser(columns.clone(), detail));
+        let finding = sides.plan.finding(CatalogClass::TwinLooser, Severity::Advice, detail);
+        findings.push(Finding { columns: columns.clone(), ..finding });
     }
     Ok(findings)
 }
 
-async fn constraints_of(
-    connection: &mut PgConnection,
-    sides: &Sides<'_>,
-    side: Side,
-) -> Result<Vec<Constraint>> {
-    let asked = sqlx::query_as(AssertSqlSafe(of_tree(sql::CONSTRAINTS))).bind(sides.oid(side));
-    let what = || format!("cannot read the constraints of {}", sides.plan.table(side).name);
-    asked.fetch_all(connection).await.map_err(|error| failure(what(), &error))
+impl Sides<'_> {
+    fn stricter_by(&self, constraint: &Constraint) -> Finding {
+        let Constraint { name, on_table, definition, columns, .. } = constraint;
+        let table = &self.plan.table(self.written).name;
+        let detail = format!(
+            "{on_table} has the constraint {name}, {definition}, which {table} has not: what it refuses there \
+             is taken here, and the write fails or is not carried; drop it, or add it to {table}, too"
+        );
+        self.stricter(columns.clone(), detail)
+    }
+
+    /// Whether a constraint of the kept side refuses nothing that gets there: it spells the bounds of a
+    /// partition, as is done before one is attached, or asks for a value that the written side asks for, too.
+    fn is_no_more(&self, constraint: &Constraint) -> bool {
+        let Constraint { kind, direct, definition, columns, .. } = constraint;
+        if !direct && kind == "c" && is_of_bounds(self.plan, columns) {
+            return true;
+        }
+        let [column] = columns.as_slice() else { return false };
+        let known = self.plan.columns.iter().find(|known| known.on(self.kept()) == column);
+        let written =
+            known.and_then(|known| self.plan.table(self.written).column(known.on(self.written)));
+        asks_for(definition, column) && written.is_some_and(|column| column.not_null)
+    }
 }
 
-/// Whether columns are those that partitions are made by, and no others.
+/// Whether columns are those that partitions are made by, and no others. What such a CHECK asks beyond the
+/// bounds is not seen.
 fn is_of_bounds(plan: &PairPlan, columns: &[String]) -> bool {
     let leaves = plan.leaves(Side::Partitioned).iter();
-    let bounds: Vec<&str> =
-        leaves.filter_map(|leaf| leaf.partition_constraint.as_deref()).collect();
-    let by = &plan.table(Side::Partitioned).partition_columns;
-    let named = |column: &String| {
-        by.contains(column) || bounds.iter().any(|bound| bound.contains(column.as_str()))
-    };
-    !columns.is_empty() && !bounds.is_empty() && columns.iter().all(named)
+    let bounds = leaves.filter_map(|leaf| leaf.partition_constraint.as_deref());
+    let named: HashSet<&str> = bounds.flat_map(words).collect();
+    !columns.is_empty() && columns.iter().all(|column| named.contains(column.as_str()))
 }
 
-/// Whether a CHECK asks no more than that a column, which the written side keeps from being NULL, is not.
-fn asks_for_a_value(sides: &Sides<'_>, definition: &str, columns: &[String]) -> bool {
-    let [column] = columns else { return false };
-    let plain = definition == format!("CHECK (({column} IS NOT NULL))");
-    let known = sides.plan.columns.iter().find(|known| known.on(sides.kept()) == column);
-    let written =
-        known.and_then(|known| sides.plan.table(sides.written).column(known.on(sides.written)));
-    plain && written.is_some_and(|column| column.not_null)
+/// Whether a CHECK asks for a value of a column, and no more.
+fn asks_for(definition: &str, column: &str) -> bool {
+    [column.to_owned(), quote_ident(column)]
+        .iter()
+        .any(|name| definition == format!("CHECK (({name} IS NOT NULL))"))
 }
 
-/// A unique index: name, table, whether it is the table's own, valid, computed, predicate, whether NULLs are
-/// equal, definition, columns.
-type Unique = (String, String, bool, bool, bool, String, bool, String, Vec<String>);
+fn is_of_name(c: char) -> bool {
+    c.is_alphanumeric() || c == '_' || c == '$'
+}
+
+/// The names and words of an expression.
+fn words(expression: &str) -> impl Iterator<Item = &str> {
+    expression.split(|c| !is_of_name(c)).filter(|word| !word.is_empty())
+}
+
+/// A unique index of a table, or one that a partition has for itself.
+#[derive(Deserialize)]
+struct Unique {
+    name: String,
+    on_table: String,
+    /// Whether it is the table's own.
+    direct: bool,
+    valid: bool,
+    /// Whether it is over expressions.
+    computed: bool,
+    predicate: String,
+    /// Whether two NULLs are the same.
+    nulls_equal: bool,
+    definition: String,
+    columns: Vec<String>,
+}
 
 async fn uniques(connection: &mut PgConnection, sides: &Sides<'_>) -> Result<Vec<Finding>> {
-    let mut of = Vec::new();
-    for side in [sides.written, sides.kept()] {
-        let asked = sqlx::query_as(AssertSqlSafe(of_tree(sql::UNIQUES))).bind(sides.oid(side));
-        let what = || format!("cannot read the indexes of {}", sides.plan.table(side).name);
-        let found: Vec<Unique> =
-            asked.fetch_all(&mut *connection).await.map_err(|error| failure(what(), &error))?;
-        of.push(found);
-    }
-    let table = &sides.plan.table(sides.written).name;
+    let written: Vec<Unique> = sides.ask(connection, sides.written, &of_tree(sql::UNIQUES)).await?;
+    let kept: Vec<Unique> = sides.ask(connection, sides.kept(), &of_tree(sql::UNIQUES)).await?;
+    let table = sides.plan.table(sides.written);
     // A partitioned table cannot keep rows apart without the columns that it is divided by.
-    let by = &sides.plan.table(sides.written).partition_columns;
     let possible = |kept: &&Unique| {
-        by.iter().all(|column| kept.8.iter().any(|k| k == sides.kept_name(column)))
+        let has = |column: &String| kept.columns.iter().any(|own| own == sides.kept_name(column));
+        table.partition_columns.iter().all(has)
     };
-    let refused = of[1]
+    let refused = kept
         .iter()
         .filter(possible)
-        .filter(|kept| !of[0].iter().any(|one| sides.implies(one, kept)));
-    let told = refused.map(|(name, on_table, _, _, _, _, _, definition, columns)| {
+        .filter(|kept| !written.iter().any(|one| sides.implies(one, kept)));
+    let told = refused.map(|Unique { name, on_table, definition, columns, .. }| {
+        let table = &table.name;
         let detail = format!(
             "{on_table} has the unique index {name}, {definition}, and nothing of {table} keeps the same rows \
              apart: rows that are taken there are refused here; make it no longer unique, or make {table} \
@@ -197,49 +231,50 @@ async fn uniques(connection: &mut PgConnection, sides: &Sides<'_>) -> Result<Vec
 }
 
 impl Sides<'_> {
-    /// Whether what one index of the written side keeps apart, an index of the kept side keeps apart as well.
+    /// Whether what an index of the kept side keeps apart, one of the written side keeps apart as well.
     fn implies(&self, written: &Unique, kept: &Unique) -> bool {
-        let (_, _, direct, valid, computed, predicate, nulls_equal, definition, columns) = written;
-        let (_, _, _, _, kept_computed, kept_predicate, kept_nulls, kept_definition, kept_columns) =
-            kept;
-        if !direct || !valid {
+        if !written.direct || !written.valid {
             return false;
         }
-        let same_rows = predicate.is_empty() || self.in_kept_names(predicate) == *kept_predicate;
-        if *computed || *kept_computed {
-            return same_rows && self.in_kept_names(definition) == *kept_definition;
+        let same_rows = written.predicate.is_empty()
+            || self.in_kept_names(&written.predicate) == kept.predicate;
+        if written.computed || kept.computed {
+            return same_rows && self.in_kept_names(&written.definition) == kept.definition;
         }
         let nullable = |column: &String| {
             let column = self.plan.table(self.written).column(column);
             column.is_none_or(|column| !column.not_null)
         };
-        let nulls = *nulls_equal || !kept_nulls || !columns.iter().any(nullable);
-        let within =
-            |column: &String| kept_columns.iter().any(|kept| kept == self.kept_name(column));
-        same_rows && nulls && columns.iter().all(within)
+        let nulls =
+            written.nulls_equal || !kept.nulls_equal || !written.columns.iter().any(nullable);
+        let within = |column: &String| kept.columns.iter().any(|own| own == self.kept_name(column));
+        same_rows && nulls && written.columns.iter().all(within)
     }
+}
+
+/// A column that a partition alone keeps from being NULL.
+#[derive(Deserialize)]
+struct NotNull {
+    column: String,
+    on_table: String,
 }
 
 /// Columns that only the kept side, or a partition of it, keeps from being NULL.
 async fn not_null(connection: &mut PgConnection, sides: &Sides<'_>) -> Result<Vec<Finding>> {
-    let kept = sides.plan.table(sides.kept());
-    let written = sides.plan.table(sides.written);
-    let asked = sqlx::query_as(AssertSqlSafe(of_tree(sql::NOT_NULL_BELOW))).bind(kept.oid);
-    let what = || format!("cannot read the columns below {}", kept.name);
-    let below: Vec<(String, String)> =
-        asked.fetch_all(&mut *connection).await.map_err(|error| failure(what(), &error))?;
-    let guarded = constraints_of(connection, sides, sides.written).await?;
+    let [written, kept] = [sides.written, sides.kept()].map(|side| sides.plan.table(side));
+    let below: Vec<NotNull> =
+        sides.ask(connection, sides.kept(), &of_tree(sql::NOT_NULL_BELOW)).await?;
+    let guards: Vec<Constraint> =
+        sides.ask(connection, sides.written, &of_tree(sql::CONSTRAINTS)).await?;
     let mut findings = Vec::new();
     for column in &sides.plan.columns {
         let (here, there) = (column.on(sides.written), column.on(sides.kept()));
-        let is_null = written.column(here).is_some_and(|column| !column.not_null);
-        let by_check = format!("CHECK (({here} IS NOT NULL))");
-        if !is_null || guarded.iter().any(|one| one.3 && one.4 == by_check) {
-            continue;
-        }
-        let on_table = match below.iter().find(|(name, _)| name == there) {
+        let may_be_null = written.column(here).is_some_and(|column| !column.not_null)
+            && !guards.iter().any(|one| one.direct && asks_for(&one.definition, here));
+        let on_table = match below.iter().find(|leaf| leaf.column == there) {
+            _ if !may_be_null => continue,
             _ if kept.column(there).is_some_and(|column| column.not_null) => kept.name.to_string(),
-            Some((_, leaf)) => leaf.clone(),
+            Some(leaf) => leaf.on_table.clone(),
             None => continue,
         };
         let detail = format!(

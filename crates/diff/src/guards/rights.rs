@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use sqlx::postgres::PgConnection;
 
 use super::{Sides, sql};
@@ -10,9 +11,20 @@ use crate::schema::Side;
 use cutover_error::Result;
 use cutover_evidence::class::CatalogClass;
 use cutover_evidence::finding::{Finding, Severity};
-use cutover_ground::pg::failure;
+use cutover_ground::pg::catalog::rows;
+use cutover_ground::pg::{failure, quote_ident};
 
-/// Rights on the written side whose holders have not the same on the other: reads are routed there, and a
+/// A right that its holder has not on the other side, too.
+#[derive(Deserialize)]
+struct Right {
+    /// A role, or `public`.
+    holder: String,
+    privilege: String,
+    /// The column as the other side calls it; empty for the whole table.
+    column: String,
+}
+
+/// Rights on the written side whose holders have not the same on the other: if reads are routed there, and a
 /// trigger writes there with the rights of whoever writes here, unless its function works with its owner's.
 ///
 /// # Errors
@@ -26,30 +38,36 @@ pub(super) async fn check(
     let names = |side: Side| -> Vec<String> {
         sides.plan.columns.iter().map(|column| column.on(side).to_owned()).collect()
     };
-    let asked = sqlx::query_as(sql::RIGHTS)
-        .bind(from.oid)
-        .bind(to.oid)
-        .bind(names(sides.written))
-        .bind(names(sides.kept()));
-    let refused = |error| failure(format!("cannot read the rights on {}", from.name), &error);
-    let missing: Vec<(String, String, String)> =
-        asked.fetch_all(&mut *connection).await.map_err(refused)?;
+    let (here, there) = (names(sides.written), names(sides.kept()));
+    let missing: Vec<Right> = rows(connection, &from.name, sql::RIGHTS, |query| {
+        query.bind(from.oid).bind(to.oid).bind(here).bind(there)
+    })
+    .await?;
     if missing.is_empty() {
         return Ok(Vec::new());
     }
     let writes_as_owner = direction.by_triggers() && carried_by_owner(connection, sides).await?;
-    let needed = |right: &&(String, String, String)| {
-        right.1 == "SELECT" || right.1.starts_with("USAGE") || !writes_as_owner
-    };
+    // Nobody reads the tables that were left behind.
+    let is_read = sides.written == Side::Legacy;
     let mut by_holder: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
-    for (holder, right, column) in missing.iter().filter(needed) {
-        by_holder.entry((holder, column)).or_default().push(right);
+    for Right { holder, privilege, column } in &missing {
+        let needed = match privilege.as_str() {
+            "SELECT" => is_read,
+            privilege if privilege.starts_with("USAGE") => is_read || !writes_as_owner,
+            _ => !writes_as_owner,
+        };
+        if needed {
+            by_holder.entry((holder, column)).or_default().push(privilege);
+        }
     }
     let told = by_holder.into_iter().map(|((holder, column), rights)| {
+        let whom = if holder == "public" { "PUBLIC".to_owned() } else { quote_ident(holder) };
         let grant = |right: &&str| match (right.starts_with("USAGE"), column) {
-            (true, _) => format!("GRANT {right} TO {holder}"),
-            (false, "") => format!("GRANT {right} ON {} TO {holder}", to.name),
-            (false, column) => format!("GRANT {right} ({column}) ON {} TO {holder}", to.name),
+            (true, _) => format!("GRANT {right} TO {whom}"),
+            (false, "") => format!("GRANT {right} ON {} TO {whom}", to.name),
+            (false, column) => {
+                format!("GRANT {right} ({}) ON {} TO {whom}", quote_ident(column), to.name)
+            }
         };
         let grants: Vec<String> = rights.iter().map(grant).collect();
         let detail = format!(
@@ -76,6 +94,30 @@ async fn carried_by_owner(connection: &mut PgConnection, sides: &Sides<'_>) -> R
     asked.fetch_one(connection).await.map_err(refused)
 }
 
+/// Row security of a table.
+#[derive(Deserialize)]
+struct RowSecurity {
+    enabled: bool,
+    /// Whether it holds for the owner, too.
+    forced: bool,
+    policies: Vec<String>,
+}
+
+impl RowSecurity {
+    /// In words.
+    fn words(&self) -> String {
+        let on = match (self.enabled, self.forced) {
+            (false, _) => return "off".into(),
+            (true, false) => "on",
+            (true, true) => "forced",
+        };
+        match self.policies.as_slice() {
+            [] => format!("{on}, no policy"),
+            policies => format!("{on}, {}", policies.join(" · ")),
+        }
+    }
+}
+
 /// Row security that lets other rows through on one side than on the other.
 ///
 /// # Errors
@@ -86,42 +128,26 @@ pub(super) async fn row_security(
 ) -> Result<Option<Finding>> {
     let mut of = Vec::new();
     for side in [sides.written, sides.kept()] {
-        let table = sides.plan.table(side);
-        let refused =
-            |error| failure(format!("cannot read the policies of {}", table.name), &error);
-        let asked = sqlx::query_as(sql::POLICIES).bind(table.oid);
-        let found: (bool, bool, Vec<String>) =
-            asked.fetch_one(&mut *connection).await.map_err(refused)?;
-        of.push(found);
+        let found: Vec<RowSecurity> = sides.ask(connection, side, sql::POLICIES).await?;
+        of.extend(found);
     }
-    let (enabled, forced, policies) = &of[0];
-    let mut policies: Vec<String> = policies.iter().map(|one| sides.in_kept_names(one)).collect();
-    policies.sort();
-    let (kept_enabled, kept_forced, kept_policies) = &of[1];
-    // Policies of a table without row security say nothing.
-    let alike = match (enabled, kept_enabled) {
-        (false, false) => true,
-        (true, true) => forced == kept_forced && policies == *kept_policies,
-        _ => false,
-    };
-    if alike {
+    let [written, kept] = of.as_mut_slice() else { return Ok(None) };
+    for policy in &mut written.policies {
+        *policy = sides.in_kept_names(policy);
+    }
+    // By bytes on both sides, whatever the server sorts by.
+    written.policies.sort();
+    kept.policies.sort();
+    // Policies of a table without row security say nothing: its words are the same, too.
+    if written.words() == kept.words() {
         return Ok(None);
     }
     let [from, to] = [sides.written, sides.kept()].map(|side| &sides.plan.table(side).name);
-    let words = |enabled: &bool, forced: &bool, policies: &[String]| {
-        let on = match (enabled, forced) {
-            (false, _) => "off",
-            (true, false) => "on",
-            (true, true) => "forced",
-        };
-        let policies = if policies.is_empty() { "no policy".into() } else { policies.join(" · ") };
-        format!("{on}, {policies}")
-    };
     let detail = format!(
         "row security is {} on {from} and {} on {to}: the application sees other rows on one side than on the \
          other; give both the same",
-        words(enabled, forced, &policies),
-        words(kept_enabled, kept_forced, kept_policies)
+        written.words(),
+        kept.words()
     );
     Ok(Some(sides.plan.finding(CatalogClass::RowSecurityDiffers, Severity::Error, detail)))
 }

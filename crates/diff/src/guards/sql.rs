@@ -86,7 +86,8 @@ SELECT DISTINCT holder, 'USAGE ON SCHEMA ' || quote_ident(n.nspname), ''
    AND has_schema_privilege(holder, (SELECT relnamespace FROM pg_class WHERE oid = $1::bigint::oid), 'USAGE')
  ORDER BY 1, 2, 3";
 
-/// Whether each of the functions `$1` works with its owner's rights.
+/// Whether the functions of all triggers of the table `$1` that have these names, `$2`, work with their owner's
+/// rights.
 pub(super) const DEFINERS: &str = "
 SELECT coalesce(bool_and(p.prosecdef), false)
   FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
@@ -98,10 +99,11 @@ SELECT c.relrowsecurity AS enabled, c.relforcerowsecurity AS forced,
        ARRAY(SELECT concat_ws(' ', CASE WHEN p.polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END,
                               'FOR ' || CASE p.polcmd WHEN '*' THEN 'ALL' WHEN 'r' THEN 'SELECT'
                                              WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' ELSE 'DELETE' END,
-                              'TO ' || (SELECT string_agg(CASE r WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(r) END,
-                                                          ', ' ORDER BY 1)
-                                          FROM unnest(p.polroles) AS r),
+                              'TO ' || (SELECT string_agg(name, ', ' ORDER BY name)
+                                          FROM (SELECT CASE r WHEN 0 THEN 'PUBLIC'
+                                                              ELSE pg_get_userbyid(r) END::text AS name
+                                                  FROM unnest(p.polroles) AS r) AS roles),
                               'USING (' || pg_get_expr(p.polqual, p.polrelid) || ')',
                               'WITH CHECK (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')')
-               FROM pg_policy AS p WHERE p.polrelid = c.oid ORDER BY 1) AS policies
+               FROM pg_policy AS p WHERE p.polrelid = c.oid) AS policies
   FROM pg_class AS c WHERE c.oid = $1::bigint::oid";

@@ -1,15 +1,28 @@
 //! Types that hold less than those of the written side.
 
+use serde::Deserialize;
 use sqlx::postgres::PgConnection;
 
 use super::{Sides, sql};
-use crate::schema::Side;
 use cutover_error::Result;
 use cutover_evidence::finding::Finding;
-use cutover_ground::pg::failure;
 
-/// A column's type: column, name, kind, modifier, base, constraints of its domain, labels.
-type Described = (String, String, String, i32, String, String, Vec<String>);
+/// A column's type.
+#[derive(Debug, Clone, Deserialize)]
+struct Described {
+    column: String,
+    type_name: String,
+    /// `d` a domain, `e` an enumeration.
+    kind: String,
+    /// What PostgreSQL notes of a length or precision; of a domain, of the type below it.
+    modifier: i32,
+    /// The type, or the one below a domain.
+    base: String,
+    /// What a domain asks for.
+    domain: String,
+    /// What an enumeration holds.
+    labels: Vec<String>,
+}
 
 /// Types from which each value goes into every later one of its row.
 const WIDER: [&[&str]; 3] =
@@ -25,14 +38,15 @@ pub(super) async fn check(
     connection: &mut PgConnection,
     sides: &Sides<'_>,
 ) -> Result<Vec<Finding>> {
-    let written = described(connection, sides, sides.written).await?;
-    let kept = described(connection, sides, sides.kept()).await?;
+    let written: Vec<Described> = sides.ask(connection, sides.written, sql::TYPES).await?;
+    let kept: Vec<Described> = sides.ask(connection, sides.kept(), sql::TYPES).await?;
     let mut findings = Vec::new();
     for column in &sides.plan.columns {
         let (here, there) = (column.on(sides.written), column.on(sides.kept()));
-        let of = |all: &[Described], name: &str| all.iter().find(|one| one.0 == name).cloned();
-        let (Some(from), Some(to)) = (of(&written, here), of(&kept, there)) else { continue };
-        let Some(why) = narrower(&from, &to) else { continue };
+        let from = written.iter().find(|one| one.column == here);
+        let to = kept.iter().find(|one| one.column == there);
+        let (Some(from), Some(to)) = (from, to) else { continue };
+        let Some(why) = narrower(from, to) else { continue };
         let [from, to] = [sides.written, sides.kept()].map(|side| &sides.plan.table(side).name);
         let detail = format!(
             "{to}.{there} takes less than {from}.{here}: {why}; a value that is taken there is refused or cut \
@@ -43,32 +57,20 @@ pub(super) async fn check(
     Ok(findings)
 }
 
-async fn described(
-    connection: &mut PgConnection,
-    sides: &Sides<'_>,
-    side: Side,
-) -> Result<Vec<Described>> {
-    let what = || format!("cannot read the types of {}", sides.plan.table(side).name);
-    let asked = sqlx::query_as(sql::TYPES).bind(sides.oid(side));
-    asked.fetch_all(connection).await.map_err(|error| failure(what(), &error))
-}
-
 /// Why the second type holds less than the first; `None` if it does not.
 fn narrower(from: &Described, to: &Described) -> Option<String> {
-    let (_, name, kind, modifier, base, domain, labels) = from;
-    let (_, kept_name, kept_kind, kept_modifier, kept_base, kept_domain, kept_labels) = to;
-    if kind == "e" && kept_kind == "e" {
-        let lacking: Vec<&str> = labels
-            .iter()
-            .filter(|label| !kept_labels.contains(label))
-            .map(String::as_str)
-            .collect();
+    if from.kind == "e" && to.kind == "e" {
+        let lacks = |label: &&String| !to.labels.contains(label);
+        let lacking: Vec<&str> = from.labels.iter().filter(lacks).map(String::as_str).collect();
+        let name = &to.type_name;
         return (!lacking.is_empty())
-            .then(|| format!("the enumeration {kept_name} has no label {}", lacking.join(", ")));
+            .then(|| format!("the enumeration {name} has no label {}", lacking.join(", ")));
     }
-    if !kept_domain.is_empty() && (name != kept_name || domain != kept_domain) {
-        return Some(format!("the domain {kept_name} asks for {}", kept_domain.trim()));
+    if !to.domain.is_empty() && (from.type_name != to.type_name || from.domain != to.domain) {
+        return Some(format!("the domain {} asks for {}", to.type_name, to.domain.trim()));
     }
+    let Described { modifier, base, .. } = from;
+    let Described { modifier: kept_modifier, base: kept_base, .. } = to;
     let width = |base: &str| {
         WIDER.iter().enumerate().find_map(|(row, types)| {
             types.iter().position(|name| *name == base).map(|place| (row, place))
@@ -139,8 +141,15 @@ mod tests {
     use super::*;
 
     fn of(base: &str, modifier: i32) -> Described {
-        let base = base.to_owned();
-        ("c".into(), base.clone(), "b".into(), modifier, base, String::new(), Vec::new())
+        Described {
+            column: "c".into(),
+            type_name: base.into(),
+            kind: "b".into(),
+            modifier,
+            base: base.into(),
+            domain: String::new(),
+            labels: Vec::new(),
+        }
     }
 
     fn numeric(precision: i32, scale: i32) -> Described {
@@ -169,20 +178,18 @@ mod tests {
 
     #[test]
     fn a_domain_and_an_enumeration_hold_what_they_name() {
-        let money = Described::clone(&(
-            "c".into(),
-            "money_amount".into(),
-            "d".into(),
-            -1,
-            "numeric".into(),
-            "CHECK ((VALUE > 0))".into(),
-            Vec::new(),
-        ));
+        let money = Described {
+            type_name: "money_amount".into(),
+            kind: "d".into(),
+            domain: "CHECK ((VALUE > 0))".into(),
+            ..of("numeric", -1)
+        };
         assert!(narrower(&of("numeric", -1), &money).is_some());
         assert_eq!(narrower(&money, &money), None);
-        let state = |name: &str, labels: &[&str]| -> Described {
-            let labels = labels.iter().map(|label| (*label).to_owned()).collect();
-            ("c".into(), name.into(), "e".into(), -1, name.into(), String::new(), labels)
+        let state = |name: &str, labels: &[&str]| Described {
+            kind: "e".into(),
+            labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+            ..of(name, -1)
         };
         let (old, new) = (state("old", &["open", "paid"]), state("new", &["open"]));
         assert!(narrower(&old, &new).is_some_and(|why| why.contains("paid")));

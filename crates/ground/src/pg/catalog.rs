@@ -322,7 +322,9 @@ impl Table {
     }
 }
 
-type Query<'q> = sqlx::query::QueryScalar<'q, sqlx::Postgres, String, sqlx::postgres::PgArguments>;
+/// A catalog query, for what it asks about to be bound.
+pub type Query<'q> =
+    sqlx::query::QueryScalar<'q, sqlx::Postgres, String, sqlx::postgres::PgArguments>;
 
 /// Runs a catalog query; its rows come as JSON, so that a struct's fields name its columns. Without a
 /// name: the session may be another's next.
@@ -336,7 +338,10 @@ async fn list<T: DeserializeOwned>(
 }
 
 /// The same about anything, `name`.
-pub(super) async fn rows<T: DeserializeOwned>(
+///
+/// # Errors
+/// A run error if the server fails.
+pub async fn rows<T: DeserializeOwned>(
     connection: &mut PgConnection,
     name: impl std::fmt::Display,
     query: &str,
