@@ -25,6 +25,8 @@ words! {
         AnswersAlike = "answers_alike",
         /// Nothing was left out that nobody may take for tested.
         TestedWhole = "tested_whole",
+        /// The parts of the record tell one story.
+        RecordConsistent = "record_consistent",
         /// No increment found a row or a write that is not as it must be.
         IncrementsIntact = "increments_intact",
         /// The measurement of every increment can be trusted.

@@ -62,7 +62,7 @@ const fn row(
 
 /// All of them, in the order in which they decide.
 #[rustfmt::skip]
-pub static CRITERIA: [Spec; 35] = [
+pub static CRITERIA: [Spec; 36] = [
     row(CriterionId::RecordWhole, Kind::Record,
         "The run was not cut short, and its evidence is as it was left",
         "Phase 2, load tests pass", &[Source::Acts, Source::Files],
@@ -97,6 +97,8 @@ pub static CRITERIA: [Spec; 35] = [
     row(CriterionId::TestedWhole, Kind::Advice, "Nothing was left out that nobody may take for tested",
         "Phase 2, load testing", &[Source::LeftOut, Source::DiffFindings], "0 things left out", SHOWN,
         "where the run was to change nothing, or a trigger could not be tried"),
+    row(CriterionId::RecordConsistent, Kind::Validity, "The parts of the record tell one story",
+        "Phase 2, monitoring", &[Source::Acts], "no contradiction", REQUIRED, "where they do not"),
     row(CriterionId::IncrementsIntact, Kind::Integrity,
         "No increment found a row or a write that is not as it must be",
         "Phase 4, data inconsistencies: rollback and investigate", &[Source::RolloutSteps],

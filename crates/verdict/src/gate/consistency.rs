@@ -6,13 +6,28 @@ use std::collections::BTreeSet;
 
 use chrono::DateTime;
 
+use super::catalogue::criterion;
+use cutover_evidence::criterion::CriterionId;
 use cutover_evidence::drive::{DriveEvidence, ModeLatency, Percentiles, Side};
 use cutover_evidence::finding::{DiffEvidence, Severity};
 use cutover_evidence::ledger::LedgerEvidence;
 use cutover_evidence::run_record::{ActKind, ActState, RunRecord, TargetPair};
+use cutover_evidence::verdict::Criterion;
+
+/// The criterion, if the parts of a record that came to its end contradict each other. It hides no failure of
+/// integrity: that may be what the record tells of elsewhere.
+pub(super) fn judge(record: &RunRecord) -> Option<Criterion> {
+    let done = record.acts.iter().all(|act| act.state == ActState::Done);
+    let is_whole = record.ended && done && !record.acts.is_empty();
+    let found = if is_whole { contradictions(record) } else { Vec::new() };
+    let measured = format!("{} contradictions", found.len());
+    (!found.is_empty()).then(|| {
+        criterion(CriterionId::RecordConsistent).measured(false, measured).note(found.join("; "))
+    })
+}
 
 /// What does not hold, one sentence each.
-pub(super) fn contradictions(record: &RunRecord) -> Vec<String> {
+fn contradictions(record: &RunRecord) -> Vec<String> {
     let mut found = Flaws::default();
     header(record, &mut found);
     pairs(&record.target.pairs, &mut found);
@@ -325,5 +340,29 @@ fn acts(record: &RunRecord, found: &mut Flaws) {
         found.unless(record.files.iter().any(|file| file.name == name), || {
             format!("files: {name} is not among the evidence")
         });
+    }
+}
+
+/// What every record has, for the tests of this module.
+#[cfg(test)]
+pub(super) fn bare_record() -> RunRecord {
+    use cutover_evidence::run_record::{EvidenceFile, Target};
+
+    let pair = TargetPair {
+        name: "revenue".into(),
+        legacy: "revenue".into(),
+        partitioned: "revenue_partitioned".into(),
+        key: vec!["id".into()],
+        ..TargetPair::default()
+    };
+    let file = |name: &str| EvidenceFile { name: name.into(), ..EvidenceFile::default() };
+    RunRecord {
+        run_id: "night".into(),
+        started_at: "2026-03-01T02:00:00Z".into(),
+        config_sha256: "0".repeat(64),
+        ended: true,
+        target: Target { pairs: vec![pair], ..Target::default() },
+        files: ["findings.jsonl", "ledger.jsonl", "orgs.csv", "samples.bin"].map(file).to_vec(),
+        ..RunRecord::default()
     }
 }

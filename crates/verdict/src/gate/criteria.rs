@@ -20,6 +20,7 @@ pub(super) fn count(number: u64) -> String {
 /// Criteria about the record and the data.
 pub(super) fn judge(record: &RunRecord) -> Vec<Criterion> {
     let mut criteria = vec![whole_record(record)];
+    criteria.extend(consistency::judge(record));
     if record.diff_before.is_some() || record.drive.is_some() {
         let before = record.diff_before.as_ref();
         criteria.push(content(CriterionId::ContentIdenticalBefore, before, &record.target.pairs));
@@ -89,11 +90,6 @@ pub(super) fn whole_record(record: &RunRecord) -> Criterion {
                 criterion.note(format!("the act `{}` was not done: {}", act.name, act.note))
             }
             None => {
-                let contradictions = consistency::contradictions(record);
-                if !contradictions.is_empty() {
-                    let note = contradictions.join("; ");
-                    return criterion.measured(false, "contradicts itself").note(note);
-                }
                 let (acts, files) = (record.acts.len(), record.files.len());
                 criterion.measured(true, format!("{acts} acts, {files} files"))
             }

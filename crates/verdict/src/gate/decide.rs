@@ -171,6 +171,7 @@ fn reason(criterion: &Criterion) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::consistency;
     use super::*;
     use cutover_evidence::answers::{IsolationEvidence, ParityEvidence};
     use cutover_evidence::drill::Drill;
@@ -183,12 +184,13 @@ mod tests {
     use cutover_evidence::run_record::{Act, ActKind, ActState};
     use cutover_evidence::shard::Shard;
     use cutover_evidence::watch::WatchEvidence;
+    use std::collections::BTreeMap;
 
     /// A record in which everything is as it should be, with partitioned `ratio` times as slow.
     fn healthy(ratio: f64) -> RunRecord {
         let latency = |p95: u64| ModeLatency {
-            requests: 10_000,
-            response_us: Percentiles { p95, ..Percentiles::default() },
+            requests: 10_800,
+            response_us: Percentiles { p50: p95, p90: p95, p95, p99: p95, p999: p95, max: p95 },
             ..ModeLatency::default()
         };
         let slow = |us: f64| (us * ratio) as u64;
@@ -209,18 +211,28 @@ mod tests {
             let us = 5000.0 * noise[pair as usize];
             [window(pair, Side::Legacy, 5000), window(pair, Side::Partitioned, slow(us))]
         });
+        let overall: BTreeMap<Side, ModeLatency> =
+            [(Side::Legacy, latency(5000)), (Side::Partitioned, latency(slow(5000.0)))].into();
+        let tables = vec![TableDiff {
+            name: "revenue".into(),
+            legacy_rows: 10,
+            partitioned_rows: 10,
+            ..TableDiff::default()
+        }];
+        let acts = [ActKind::DiffBefore, ActKind::Drive, ActKind::DiffAfter];
         RunRecord {
-            ended: true,
-            acts: vec![Act::done(ActKind::Drive, 1.0)],
+            acts: acts.map(|kind| Act::done(kind, 1.0)).to_vec(),
             drive: Some(DriveEvidence {
                 complete: true,
                 mode_proven: true,
                 operations: vec![OperationEvidence {
                     name: "list".into(),
+                    modes: overall.clone(),
                     ..OperationEvidence::default()
                 }],
                 org_sizes: vec![OrgClass { name: "small".into(), orgs: 10, ..OrgClass::default() }],
-                requests: 20_000,
+                requests: 21_600,
+                arrivals_planned: 21_600,
                 isolation: Some(IsolationEvidence { answers_checked: 9, ..Default::default() }),
                 parity: Some(ParityEvidence {
                     asked: 9,
@@ -228,18 +240,15 @@ mod tests {
                     complete: true,
                     ..ParityEvidence::default()
                 }),
-                overall: [
-                    (Side::Legacy, latency(5000)),
-                    (Side::Partitioned, latency(slow(5000.0))),
-                ]
-                .into(),
+                overall,
                 windows: windows.collect(),
                 ..DriveEvidence::default()
             }),
             diff: Some(DiffEvidence {
                 complete: true,
                 orgs_checked: 10,
-                tables: vec![TableDiff { name: "revenue".into(), ..TableDiff::default() }],
+                snapshots: 1,
+                tables: tables.clone(),
                 ..DiffEvidence::default()
             }),
             observations: (0..10)
@@ -256,10 +265,11 @@ mod tests {
                 phase: DiffPhase::Before,
                 complete: true,
                 orgs_checked: 10,
-                tables: vec![TableDiff { name: "revenue".into(), ..TableDiff::default() }],
+                snapshots: 1,
+                tables,
                 ..DiffEvidence::default()
             }),
-            ..RunRecord::default()
+            ..consistency::bare_record()
         }
     }
 
@@ -315,10 +325,16 @@ mod tests {
             |record| record.diff.as_mut().expect("there").complete = false,
             |record| record.diff.as_mut().expect("there").orgs_checked = 0,
         ];
+        // What is cut out of the middle contradicts what is left.
+        let contradicting = [3, 7, 10, 11, 12, 13, 15];
         for (index, cut) in cuts.into_iter().enumerate() {
             let mut record = healthy(1.0);
             cut(&mut record);
-            assert_eq!(verdict(record).0, Decision::Inconclusive, "cut {index}");
+            let expected = match contradicting.contains(&index) {
+                true => Decision::Invalid,
+                false => Decision::Inconclusive,
+            };
+            assert_eq!(verdict(record).0, expected, "cut {index}");
         }
         let empty = RunRecord { ended: true, ..RunRecord::default() };
         assert_eq!(verdict(empty).0, Decision::Inconclusive);

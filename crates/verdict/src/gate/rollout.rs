@@ -1,7 +1,7 @@
 //! The criteria of a whole rollout: what its increments came to, and where it left the flag.
 
 use super::catalogue::criterion;
-use super::{criteria, outside};
+use super::{consistency, criteria, outside};
 use cutover_evidence::criterion::CriterionId;
 use cutover_evidence::exit::Exit;
 use cutover_evidence::rollout::{RolloutEvidence, RolloutStep};
@@ -19,6 +19,7 @@ pub(super) fn judge(record: &RunRecord, rollout: &RolloutEvidence) -> Vec<Criter
     ];
     all.extend(outside::of_rollout(record));
     all.extend(criteria::tested_whole(record));
+    all.extend(consistency::judge(record));
     all
 }
 
@@ -153,10 +154,9 @@ mod tests {
         let schedule = SCHEDULE.to_vec();
         let rollout = RolloutEvidence { schedule, steps, flag_left_at, orgs: 9 };
         let mut record = RunRecord {
-            ended: true,
-            acts: vec![Act::done(ActKind::Rig, 1.0)],
+            acts: vec![Act::done(ActKind::FlagOff, 1.0)],
             rollout: Some(rollout),
-            ..RunRecord::default()
+            ..super::super::consistency::bare_record()
         };
         super::super::judge(&mut record);
         (record.verdict.decision, record.verdict.action, record.verdict.exit_code.code())
