@@ -173,12 +173,12 @@ mod tests {
 
     #[test]
     fn an_error_keeps_what_it_comes_from() {
-        let io = std::io::Error::other(std::io::Error::from_raw_os_error(28));
-        let error = Err::<(), _>(io).or_run("cannot write x", "is the disk full?");
+        let io = Err::<(), _>(std::io::Error::from_raw_os_error(28));
+        let error = io.or_run("write x", "").or_run("cannot save", "is the disk full?");
         let error = error.expect_err("it is one").at("the seed");
-        assert!(error.to_string().starts_with("the seed: cannot write x: "), "{error}");
-        let cause = error.source().expect("the other error");
-        assert!(cause.source().is_some(), "and that one's own");
+        assert!(error.to_string().starts_with("the seed: cannot save: write x: "), "{error}");
+        let cause = error.source().expect("what was written");
+        assert!(cause.source().is_some(), "and what the system said");
         assert_eq!(error.hint(), Some("is the disk full?"));
     }
 }
