@@ -37,11 +37,16 @@ INSERT INTO bills SELECT i, i % 3 + 1, '2026-01-01'::date + i, i, 'n' || i, 'not
   FROM generate_series(1, 30) AS i;";
 
 /// What is changed, and the classes of the errors that follow, each with a word that has to be told.
-const FAULTS: [(&str, &str, &str); 22] = [
+const FAULTS: [(&str, &str, &str); 23] = [
     ("CREATE UNIQUE INDEX once ON bills_parts (org_id, day)", "twin_stricter", "once"),
     ("CREATE UNIQUE INDEX once ON bills_old (note)", "twin_stricter", "once"),
     ("ALTER TABLE bills_parts ADD CONSTRAINT positive CHECK (amount > 0)", "twin_stricter", "positive"),
     ("ALTER TABLE bills_old ADD CONSTRAINT positive CHECK (amount > 0)", "twin_stricter", "positive"),
+    (
+        "ALTER TABLE bills_parts ADD CONSTRAINT large CHECK (amount < 1e9) NOT VALID",
+        "twin_stricter",
+        "large",
+    ),
     ("ALTER TABLE bills_parts ALTER number SET NOT NULL", "twin_stricter", "number"),
     ("ALTER TABLE bills_old ALTER number SET NOT NULL", "twin_stricter", "number"),
     (

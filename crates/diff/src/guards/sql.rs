@@ -1,16 +1,17 @@
 //! What guards a table: constraints, unique indexes, types, rights, policies.
 
 /// The CHECK, foreign key and exclusion constraints of a table, and those that a partition has for itself; over
-/// `tree`, with the object identifier `$1`.
+/// `tree`, with the object identifier `$1`. One that is not valid yet refuses new rows all the same.
 pub(super) const CONSTRAINTS: &str = "
 SELECT c.conname::text AS name, c.contype::text AS kind, c.conrelid::regclass::text AS on_table,
-       c.conrelid = $1::bigint::oid AS direct, pg_get_constraintdef(c.oid) AS definition,
+       c.conrelid = $1::bigint::oid AS direct,
+       regexp_replace(pg_get_constraintdef(c.oid), ' NOT VALID$', '') AS definition,
        coalesce((SELECT array_agg(a.attname::text ORDER BY k.place)
                    FROM unnest(c.conkey) WITH ORDINALITY AS k (number, place)
                    JOIN pg_attribute AS a ON a.attrelid = c.conrelid AND a.attnum = k.number), '{}')
          AS columns
   FROM pg_constraint AS c JOIN tree ON tree.relid = c.conrelid
- WHERE c.contype IN ('c', 'f', 'x') AND c.convalidated
+ WHERE c.contype IN ('c', 'f', 'x') AND coalesce((to_jsonb(c) ->> 'conenforced')::boolean, true)
    AND (c.conrelid = $1::bigint::oid OR c.coninhcount = 0 AND c.conparentid = 0)
  ORDER BY direct DESC, on_table, name";
 
