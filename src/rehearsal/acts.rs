@@ -73,8 +73,13 @@ pub(super) async fn compare(
     log: Option<WalEvidence>,
     context: &ActContext,
 ) -> Result<DiffEvidence> {
-    let diff_options =
-        diff::Options { phase, log, probe: options.probe, ..diff::Options::default() };
+    let diff_options = diff::Options {
+        phase,
+        log,
+        probe: options.probe,
+        probe_role: options.config.preflight.application_role.clone(),
+        ..diff::Options::default()
+    };
     let tables = &options.config.tables;
     diff::run(database_url, tables, &diff_options, folder.path(), context).await
 }

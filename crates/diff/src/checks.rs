@@ -4,9 +4,10 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::direction::Direction;
+use super::firing::Part;
 use super::probe::Coverage;
 use super::schema::{PairPlan, Side, catalog_finding};
-use super::{guards, partitions, sql, triggers};
+use super::{firing, guards, partitions, sql, triggers};
 use cutover_error::Result;
 use cutover_evidence::class::CatalogClass;
 use cutover_evidence::finding::{Finding, Severity};
@@ -16,7 +17,8 @@ use cutover_ground::pg::failure;
 /// Relations of which one statement asks for the largest value.
 const RELATIONS_AT_ONCE: usize = 64;
 
-/// Looks at triggers, partitions, indexes, sequences and row security of a pair.
+/// Looks at triggers, partitions, indexes, sequences and row security of a pair; `tried` is what the triggers were
+/// seen to carry.
 ///
 /// # Errors
 /// A run error if the server fails.
@@ -24,13 +26,15 @@ pub(super) async fn check(
     connection: &mut PgConnection,
     plan: &PairPlan,
     direction: &Direction,
-    coverage: &Coverage,
+    tried: &[(Part, Coverage)],
 ) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     // If something else carries, that no trigger does is no fault.
     if direction.by_triggers() {
-        let carriers = plan.table(direction.written).triggers(connection).await?;
-        findings.extend(triggers::check(plan, direction, &carriers, coverage));
+        let of_parts = tried.iter().map(|(part, coverage)| {
+            (part, triggers::check(plan, direction, &part.triggers, coverage))
+        });
+        findings.extend(firing::together(of_parts.collect()));
     }
     findings.extend(partitions::check(connection, plan).await?);
     findings.extend(guards::check(connection, plan, direction).await?);

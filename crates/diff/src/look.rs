@@ -4,18 +4,22 @@ use sqlx::postgres::PgConnection;
 use tokio_util::sync::CancellationToken;
 
 use super::direction::Direction;
+use super::firing::Part;
 use super::locks::LockTable;
 use super::options::Options;
 use super::outcome::Outcome;
-use super::probe::{Coverage, probe};
+use super::probe::{Coverage, Manner, probe};
 use super::schema::PairPlan;
 use super::tables::{Frame, Tables};
-use super::{checks, pruning};
+use super::{checks, firing, pruning};
 use cutover_error::{Error, Result};
 use cutover_evidence::finding::{Finding, Pruning, Severity};
 use cutover_ground::config::TablePair;
 use cutover_ground::pg::catalog::Table;
 use cutover_ground::pg::{Means, Session, Waiters, Watched, connect_reading, describe};
+
+/// Parts of a table's rows, by the triggers that fire on them, that are tried.
+const TRIED_PARTS: usize = 8;
 
 /// How many looks are begun in all; one more for each that somebody waited for.
 const LOOKS: u32 = 60;
@@ -46,7 +50,7 @@ pub(super) async fn look<'a>(
             looker = connect_reading(database_url).await?;
             quiet.session = Session::of(&mut looker).await?;
         }
-        let Made { plan, mut findings, mut direction, frame } = loop {
+        let Made { plan, mut findings, mut direction, parts, frame } = loop {
             let quiet = quiet.begin()?;
             let made = make(&mut looker, pair, database_url).await;
             if quiet.lasted() {
@@ -55,15 +59,16 @@ pub(super) async fn look<'a>(
         };
         check_scope(&plan, options)?;
         locks.check(&plan, options.connections)?;
-        let coverage = if options.probe && plan.probe && direction.by_triggers() {
-            probe(database_url, &plan, &direction, options.probe_anyway).await?
-        } else {
-            Coverage::unknown(&plan, "the probe of the triggers is switched off")
-        };
-        direction.tried(&coverage);
+        let mut tried = Vec::new();
+        for part in parts {
+            let coverage =
+                try_part(database_url, &plan, &direction, &part, options, tried.len()).await?;
+            direction.tried(&coverage);
+            tried.push((part, coverage));
+        }
         let (checked, pruning) = loop {
             let quiet = quiet.begin()?;
-            let checked = check(&mut looker, &plan, &direction, &coverage, locks).await;
+            let checked = check(&mut looker, &plan, &direction, &tried, locks).await;
             if quiet.lasted() {
                 break checked?;
             }
@@ -114,24 +119,45 @@ struct Made {
     plan: PairPlan,
     findings: Vec<Finding>,
     direction: Direction,
+    parts: Vec<Part>,
     frame: Frame,
 }
 
 async fn make(looker: &mut PgConnection, pair: &TablePair, database_url: &str) -> Result<Made> {
     let (plan, findings) = PairPlan::make(looker, pair, database_url).await?;
     let direction = Direction::look(looker, &plan, pair).await?;
+    let parts = firing::parts(looker, &plan, direction.written).await?;
     let frame = Frame::of(looker, &plan).await?;
-    Ok(Made { plan, findings, direction, frame })
+    Ok(Made { plan, findings, direction, parts, frame })
+}
+
+/// What the triggers carry of a part, the `number`th.
+async fn try_part(
+    database_url: &str,
+    plan: &PairPlan,
+    direction: &Direction,
+    part: &Part,
+    options: &Options,
+    number: usize,
+) -> Result<Coverage> {
+    if !(options.probe && plan.probe && direction.by_triggers()) {
+        return Ok(Coverage::unknown(plan, "the probe of the triggers is switched off"));
+    }
+    if number >= TRIED_PARTS {
+        return Ok(Coverage::unknown(plan, "no more kinds of partitions are tried"));
+    }
+    let manner = Manner { anyway: options.probe_anyway, role: options.probe_role.as_deref() };
+    probe(database_url, plan, direction, part, manner).await
 }
 
 async fn check(
     looker: &mut PgConnection,
     plan: &PairPlan,
     direction: &Direction,
-    coverage: &Coverage,
+    tried: &[(Part, Coverage)],
     locks: LockTable,
 ) -> Result<(Vec<Finding>, Vec<Pruning>)> {
-    let findings = checks::check(looker, plan, direction, coverage).await?;
+    let findings = checks::check(looker, plan, direction, tried).await?;
     Ok((findings, pruning::look(looker, plan, locks).await?))
 }
 

@@ -48,6 +48,8 @@ pub struct Options {
     pub probe: bool,
     /// Whether they are tried also if that takes what undoing does not give back.
     pub probe_anyway: bool,
+    /// The role as which they are tried: the application's.
+    pub probe_role: Option<String>,
     /// Whether `repair.sql` is written.
     pub repair: bool,
     /// Whether it is written also if it rewrites much, or if it is not proven which side is written to.
@@ -82,6 +84,7 @@ impl Default for Options {
             stall_timeout: Duration::from_secs(120),
             probe: true,
             probe_anyway: false,
+            probe_role: None,
             repair: false,
             repair_any: false,
             wal: None,

@@ -6,7 +6,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::schema::{PairPlan, Side};
-use super::sql;
+use super::{horizon, sql};
 use cutover_error::Result;
 use cutover_evidence::class::CatalogClass;
 use cutover_evidence::finding::{Finding, Severity};
@@ -19,22 +19,21 @@ use cutover_ground::pg::{Bound, failure, free_remainders};
 /// A run error if the server fails.
 pub(super) async fn check(connection: &mut PgConnection, plan: &PairPlan) -> Result<Vec<Finding>> {
     let twin = plan.table(Side::Partitioned);
-    let Some(strategy) = &twin.strategy else {
+    let levels = twin.levels(connection).await?;
+    if levels.is_empty() && !twin.inherited {
         let detail = format!("{} is not partitioned", twin.name);
         return Ok(vec![plan.finding(CatalogClass::NotPartitioned, Severity::Advice, detail)]);
-    };
-    let levels = twin.levels(connection).await?;
-    let mut findings = Vec::new();
+    }
+    let mut findings = horizon::check(connection, plan, &levels).await?;
+    // A month that is missing next is a gap as well, and need not be said twice.
+    let is_missing = findings.iter().any(|f| f.class == CatalogClass::PartitionMissing.into());
     for level in &levels {
-        let missing = days_ahead(connection, plan, level, &levels).await?;
-        // A month that is missing next is a gap as well, and need not be said twice.
-        if missing.is_none() {
+        if !is_missing {
             findings.extend(gaps(connection, plan, level).await?);
         }
-        findings.extend(missing);
         findings.extend(remainders(plan, level));
     }
-    if strategy == "l" {
+    if twin.strategy.as_deref() == Some("l") {
         findings.extend(values_without_leaf(connection, plan, &levels).await?);
     }
     findings.extend(detached(connection, plan).await?);
@@ -56,39 +55,6 @@ async fn texts(
     let what = || format!("cannot read the partitions of {}", plan.table(Side::Partitioned).name);
     let rows = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(connection).await;
     rows.map_err(|e| failure(what(), &e))
-}
-
-/// A RANGE by day needs partitions for the days to come: without one, the legacy write fails too.
-async fn days_ahead(
-    connection: &mut PgConnection,
-    plan: &PairPlan,
-    level: &Level,
-    levels: &[Level],
-) -> Result<Option<Finding>> {
-    let Some(column) = column(plan, level, "r") else { return Ok(None) };
-    let by_day = column.type_name == "date" || column.type_name.starts_with("timestamp");
-    if !by_day || level.own_bound() == Some(Bound::Default) {
-        return Ok(None);
-    }
-    // A day that never comes to this level needs no partition here.
-    let mut reached = Vec::new();
-    let mut below = level;
-    while let Some(above) = levels.iter().find(|other| Some(other.oid) == below.parent) {
-        if above.columns == level.columns && above.strategy == "r" {
-            reached.extend(below.own_bound());
-        }
-        below = above;
-    }
-    let query = sql::days_without_partition(&column.type_name, &level.bounds(), &reached);
-    let days = texts(connection, plan, query).await?;
-    let ([first, ..], [.., last]) = (days.as_slice(), days.as_slice()) else { return Ok(None) };
-    let detail = format!(
-        "{} has no partition for {} of the 36 days from today on, {first} to {last}: a write of \
-         such a day fails, in legacy too, or falls into DEFAULT; create the partitions",
-        level.name,
-        days.len()
-    );
-    Ok(Some(plan.finding(CatalogClass::PartitionMissing, Severity::Error, detail)))
 }
 
 /// A hole between two ranges. Where legacy has rows for it they are missing, which is said of them.

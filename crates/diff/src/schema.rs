@@ -29,6 +29,8 @@ pub(super) struct PairPlan {
     pub(super) secret: Vec<String>,
     /// Whether the triggers may be tried.
     pub(super) probe: bool,
+    /// How many days ahead the twin has to have partitions.
+    pub(super) days_ahead: u32,
     /// Reads whose plans are asked for.
     pub(super) reads: Vec<TableRead>,
     tables: [Table; 2],
@@ -110,6 +112,7 @@ impl PairPlan {
             trigger: pair.trigger.clone(),
             secret: pair.secret.clone(),
             probe: pair.probe,
+            days_ahead: pair.days_ahead()?,
             reads: pair.reads.clone(),
             org: compared(&pair.org),
             changed_at: pair.changed_at.as_deref().map(compared),

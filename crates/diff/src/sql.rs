@@ -192,6 +192,21 @@ pub(super) const NAME: &str = "the name";
 /// How what it calls a table begins that inherits without being a partition.
 pub(super) const CHILD: &str = "child";
 
+/// The relations that hold rows of `$1`, and what of its own fires on the rows of each.
+pub(super) const FIRING: &str = "
+WITH RECURSIVE below (oid) AS (
+     SELECT $1::bigint::oid
+      UNION
+     SELECT i.inhrelid FROM below JOIN pg_inherits AS i ON i.inhparent = below.oid WHERE NOT i.inhdetachpending)
+SELECT c.oid::bigint AS oid, c.oid::regclass::text AS name,
+       coalesce(string_agg(
+           format('%s %s %s %s %s %s', t.tgname, t.tgfoid, t.tgtype, t.tgenabled, t.tgattr, t.tgqual IS NULL),
+           ', ' ORDER BY t.tgname), '') AS fires
+  FROM below JOIN pg_class AS c ON c.oid = below.oid AND c.relkind <> 'p'
+  LEFT JOIN pg_trigger AS t ON t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgtype & 1 = 1
+ GROUP BY c.oid
+ ORDER BY c.oid";
+
 /// The relations that hold the rows of `$1`, as `Leaf` tells of them.
 pub(super) fn relations() -> String {
     of_tree(
@@ -221,31 +236,6 @@ SELECT count(*) FROM below";
 /// Rows of a relation.
 pub(super) fn count(leaf: &Leaf) -> String {
     format!("SELECT count(*) FROM ONLY {}", leaf.qualified())
-}
-
-/// Days within the next 35, today included, that none of the ranges `children` takes; of those that
-/// all of `reached` take.
-pub(super) fn days_without_partition(
-    type_name: &str,
-    children: &[Bound],
-    reached: &[Bound],
-) -> String {
-    let within = |bound: &Bound| {
-        let (from, to) = range(bound)?;
-        Some(format!(
-            "(coalesce(day >= ({from})::{type_name}, true) AND coalesce(day < ({to})::{type_name}, true))"
-        ))
-    };
-    let taken: Vec<String> = children.iter().filter_map(within).collect();
-    let taken = if taken.is_empty() { "false".into() } else { taken.join(" OR ") };
-    let reached: Vec<String> = reached.iter().filter_map(within).collect();
-    let reached = if reached.is_empty() { "true".into() } else { reached.join(" AND ") };
-    format!(
-        "SELECT day::date::text
-           FROM (SELECT (current_date + n)::{type_name} AS day FROM generate_series(0, 35) AS n) AS d
-          WHERE {reached} AND NOT ({taken})
-          ORDER BY 1"
-    )
 }
 
 /// The ends of ranges by one column in the binary form of their type, two for each; NULL where there

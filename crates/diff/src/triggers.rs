@@ -37,8 +37,9 @@ pub(super) fn check(
     findings.extend(columns(plan, &firing, coverage, &silent));
     if !silent.contains(&"UPDATE") {
         findings.extend(swallowed(plan, coverage));
+        findings.extend(coverage.forms.iter().map(|form| form_missing(plan, form)));
     }
-    let refused = refused(&carriers, coverage);
+    let refused = refused(&firing, coverage);
     if !refused.is_empty() {
         findings.push(writes_refused(plan, &refused));
     }
@@ -218,6 +219,17 @@ fn events(
         findings.push(plan.finding(CatalogClass::TriggerEventMissing, Severity::Error, detail));
     }
     (findings, silent)
+}
+
+/// An update by another statement than UPDATE, which does not reach the twin though an UPDATE does.
+fn form_missing(plan: &Written<'_>, form: &str) -> Finding {
+    let detail = format!(
+        "{form} was tried on {} in a transaction that was undone, and {} does not follow, though it follows an \
+         UPDATE: carry it in the trigger's function, backfill, and compare again",
+        plan.table(),
+        plan.follower_word()
+    );
+    plan.finding(CatalogClass::TriggerEventMissing, Severity::Error, detail)
 }
 
 /// A TRUNCATE cannot be tried, it would lock everybody out: any trigger that sees one will do.

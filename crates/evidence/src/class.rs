@@ -77,6 +77,10 @@ words! {
         NotPartitioned = "not_partitioned",
         /// No partition for rows that exist or will be written.
         PartitionMissing = "partition_missing",
+        /// How long partitions last for what will be written cannot be told.
+        PartitionHorizonUnknown = "partition_horizon_unknown",
+        /// A last partition without an end takes everything that is to come.
+        CatchAllPartition = "catch_all_partition",
         /// A hole between partitions.
         PartitionGap = "partition_gap",
         /// A former partition that still holds rows.

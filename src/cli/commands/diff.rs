@@ -147,6 +147,7 @@ pub async fn run(args: DiffArgs, printer: &Printer, stop: CancellationToken) -> 
         all_orgs: args.all_orgs,
         probe,
         probe_anyway: args.probe_anyway,
+        probe_role: config.preflight.application_role.clone(),
         repair: args.repair || args.repair_any,
         repair_any: args.repair_any,
         wal: args.wal.then_some(args.wal_for),

@@ -3,7 +3,9 @@
 mod cases;
 mod command;
 mod faults;
+mod firing;
 mod guards;
+mod horizon;
 mod hostile;
 mod leaves;
 mod live;

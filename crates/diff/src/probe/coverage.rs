@@ -28,6 +28,8 @@ pub(crate) struct Coverage {
     pub(crate) swallows: bool,
     /// What the server refused, and where.
     pub(crate) refusals: Vec<Refusal>,
+    /// Statements that update rows in another form than UPDATE, and were seen not to be carried.
+    pub(crate) forms: BTreeSet<&'static str>,
 }
 
 /// A write that the server refused.
@@ -59,6 +61,7 @@ impl Coverage {
             unknown: columns.map(|name| (name, why.to_owned())).collect(),
             swallows: false,
             refusals: Vec::new(),
+            forms: BTreeSet::new(),
         }
     }
 
@@ -94,6 +97,8 @@ pub(super) enum Kind {
     Far,
     /// A whole row, inserted or deleted.
     Row,
+    /// Another value, by a statement that is no UPDATE by its name.
+    Form,
 }
 
 /// Why something was refused. A message may quote values, so of a table with secrets only the code.
@@ -115,17 +120,23 @@ impl Seen {
 
     /// What the server said against it, if it is a write that any table takes.
     fn refusal(&self, plan: &PairPlan) -> Option<Refusal> {
-        let usual = matches!(self.kind, Kind::Value | Kind::Row) && !self.shown.tried;
+        let usual = matches!(self.kind, Kind::Value | Kind::Row | Kind::Form) && !self.shown.tried;
         let (code, context) = (self.shown.code.clone()?, self.shown.context.clone()?);
         // An INSERT is tried last with the very row, a DELETE first.
         let last_row = match self.event {
             "INSERT" => SAME_ROW_AGAIN,
             _ => 0,
         };
+        // Whatever an UPDATE took before, or stands in another row, is no value of ours.
+        let made_up = match self.kind {
+            Kind::Form => false,
+            Kind::Row => self.shown.attempt != last_row,
+            _ => true,
+        };
         usual.then(|| Refusal {
-            made_up: self.kind != Kind::Row || self.shown.attempt != last_row,
+            made_up,
             event: self.event,
-            column: self.column.clone(),
+            column: self.column.clone().filter(|_| self.kind != Kind::Form),
             code,
             why: self.why(plan),
             context,
@@ -134,12 +145,13 @@ impl Seen {
 
     /// Whether a try on a column did not bring that column to the twin.
     fn is_lost(&self) -> bool {
-        self.shown.rows_differ
-            || self.column.as_ref().is_some_and(|own| self.shown.differing.contains(own))
+        let own = |own: &String| self.shown.differing.contains(own);
+        self.shown.tried && (self.shown.rows_differ || self.column.as_ref().is_some_and(own))
     }
 
     fn differs(&self) -> bool {
-        self.shown.tried && (self.shown.rows_differ || !self.shown.differing.is_empty())
+        let left_behind = self.shown.left_behind(self.column.as_ref()).next().is_some();
+        self.shown.tried && (self.shown.rows_differ || left_behind)
     }
 }
 
@@ -152,6 +164,7 @@ pub(super) fn coverage(plan: &PairPlan, seen: &[Seen]) -> Coverage {
         unknown: BTreeMap::new(),
         swallows: false,
         refusals: seen.iter().filter_map(|seen| seen.refusal(plan)).collect(),
+        forms: BTreeSet::new(),
     };
     for one in of_kind(Kind::Row) {
         let event = one.event;
@@ -162,7 +175,7 @@ pub(super) fn coverage(plan: &PairPlan, seen: &[Seen]) -> Coverage {
         };
         all.events.insert(event, carried);
         // A row that never arrived says nothing of its columns.
-        for name in one.shown.differing.iter().filter(|_| !one.shown.rows_differ) {
+        for name in one.shown.left_behind(None).filter(|_| !one.shown.rows_differ) {
             all.lost.entry(name.clone()).or_default().insert(event);
         }
     }
@@ -174,14 +187,18 @@ pub(super) fn coverage(plan: &PairPlan, seen: &[Seen]) -> Coverage {
                 all.unknown.insert(own.clone(), one.why(plan));
             }
             let itself = one.shown.rows_differ.then_some(&own);
-            for name in one.shown.differing.iter().chain(itself).filter(|_| one.shown.tried) {
+            let left_behind = one.shown.left_behind(Some(&own)).chain(itself);
+            for name in left_behind.filter(|_| one.shown.tried) {
                 all.lost.entry(name.clone()).or_default().insert(how);
             }
         }
     }
-    // A column that is not carried at all does not show what becomes of an error.
+    // A column that is not carried at all shows neither what another statement does nor what becomes of an error.
     let carried = |seen: &Seen| seen.column.as_ref().is_some_and(|own| !all.lost.contains_key(own));
+    let forms = of_kind(Kind::Form).filter(|seen| carried(seen) && seen.is_lost());
+    let forms = forms.map(|seen| seen.event).collect();
     all.swallows = of_kind(Kind::Far).any(|seen| carried(seen) && seen.differs());
+    all.forms = forms;
     all
 }
 

@@ -1,7 +1,7 @@
 //! What the triggers carry, found out by trying rather than by reading their source.
 //!
-//! One row that both sides agree on is changed column by column, copied and deleted, and after each try the
-//! other side is looked at. Each try is one statement that ends in an error whatever comes, so nothing of it
+//! One row that stands on both sides is changed column by column, copied and deleted, and before and after each
+//! try the other side is looked at. Each try is one statement that ends in an error whatever comes, so nothing of it
 //! can ever be committed: not by a slip of ours, not by a crash; and it holds a row that nobody else held for
 //! less than 200 ms. NOTIFY of a rolled-back transaction is never sent.
 //!
@@ -22,6 +22,7 @@ use self::coverage::{Kind, Seen, coverage, reason};
 use self::session::{Refused, Session, Shown, Trial};
 use self::target::Target;
 use super::direction::{Direction, other};
+use super::firing::Part;
 use super::schema::PairPlan;
 use cutover_error::Result;
 use cutover_ground::pg::catalog::Column;
@@ -30,8 +31,16 @@ use cutover_ground::pg::reach::Effect;
 pub(super) use self::coverage::{Carried, Coverage, EVENTS, Refusal};
 pub(super) use self::sql::WATCHES_SCHEMA;
 
-/// Tries the triggers of a pair on a connection of its own; `anyway` also those that take what undoing does
-/// not give back.
+/// How a pair's triggers are tried.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Manner<'o> {
+    /// Also those that take what undoing does not give back.
+    pub(super) anyway: bool,
+    /// As this role, the application's.
+    pub(super) role: Option<&'o str>,
+}
+
+/// Tries the triggers that fire on a part of a pair's rows, on a connection of its own.
 ///
 /// # Errors
 /// A run error if the server cannot be reached. A try that is refused is no error: it says nothing, and
@@ -40,10 +49,11 @@ pub(super) async fn probe(
     database_url: &str,
     plan: &PairPlan,
     direction: &Direction,
-    anyway: bool,
+    part: &Part,
+    manner: Manner<'_>,
 ) -> Result<Coverage> {
-    let target = Target { plan, side: direction.written };
-    let takes = EVENTS.map(|event| (event, Takes::look(plan, direction, event, anyway)));
+    let target = Target { plan, side: direction.written, part, role: manner.role };
+    let takes = EVENTS.map(|event| (event, Takes::look(plan, direction, event, manner.anyway)));
     let mut takes: HashMap<&str, Takes> = takes.into();
     if takes.values().all(|takes| takes.refused.is_some()) {
         let why = takes.remove("UPDATE").and_then(|takes| takes.refused).unwrap_or_default();
@@ -52,7 +62,7 @@ pub(super) async fn probe(
     let session = match Session::open(database_url, &target).await? {
         Ok(session) => session,
         Err(Refused::NoRow) => {
-            let why = "none of the first rows that are written to stands alike on the other side, so there is \
+            let why = "none of the first rows that are written to stands on the other side, so there is \
                        none to try on";
             return Ok(Coverage::unknown(plan, why));
         }
@@ -64,6 +74,7 @@ pub(super) async fn probe(
         Tries { target: &target, session, takes, accepted: HashMap::new(), seen: Vec::new() };
     tries.updates().await?;
     tries.inserts_and_deletes().await?;
+    tries.forms().await?;
     Ok(coverage(plan, &tries.seen))
 }
 
@@ -111,7 +122,7 @@ fn attempt(statements: &[&str]) -> Value {
         .iter()
         .map(|statement| json!({"statement": statement, "by_key": false}))
         .collect();
-    json!({"steps": steps, "new_key": false})
+    json!({"steps": steps, "new_key": false, "new_row": false})
 }
 
 impl Tries<'_> {
@@ -173,17 +184,22 @@ impl Tries<'_> {
     async fn inserts_and_deletes(&mut self) -> Result<()> {
         let target = self.target;
         let accepted = |column: &Column| self.accepted.get(&column.name).cloned();
-        let all = sql::copy(target, accepted);
-        let key = sql::copy(target, |c| if sql::is_key(target, c) { accepted(c) } else { None });
+        // In another partition other triggers would be tried.
+        let stays = |c: &Column| target.part.name.is_some() && target.divides(c);
+        let changed = |c: &Column| if stays(c) { None } else { accepted(c) };
+        let all = sql::copy(target, changed);
+        let key = sql::copy(target, |c| if sql::is_key(target, c) { changed(c) } else { None });
         let same = sql::copy(target, |_| None);
         let (delete, clear) = (sql::delete(target), sql::clear(target));
         let new_key = |copy: &str| {
             let mut attempt = attempt(&[copy]);
             attempt["new_key"] = json!(true);
+            attempt["new_row"] = json!(true);
             attempt
         };
         let mut again = attempt(&[&delete, &clear, &same]);
         again["steps"][1]["by_key"] = json!(true);
+        again["new_row"] = json!(true);
         let mut attempts = vec![new_key(&all), new_key(&key)];
         attempts.extend(self.takes["DELETE"].refused.is_none().then_some(again));
         let reason = "no key is free for a copy of a row";
@@ -201,4 +217,47 @@ impl Tries<'_> {
         }
         Ok(())
     }
+
+    /// What updates a row in another form: an INSERT that finds it there, a MERGE that moves it to another
+    /// partition, which is in no transition table (PostgreSQL 15 to 18).
+    async fn forms(&mut self) -> Result<()> {
+        let target = self.target;
+        let columns = || sql::writable(target).filter(|c| target.compared(c).is_some());
+        let mut upserts = Vec::new();
+        if let Some(arbiter) = target.arbiter() {
+            let stays = |c: &Column| !target.divides(c) && !target.picks(c);
+            for column in columns().filter(|c| !sql::is_key(target, c) && stays(c)) {
+                let value = self.accepted.get(&column.name);
+                let upsert = value.map(|value| sql::upsert(target, arbiter, column, value));
+                upserts.extend(upsert.map(|statement| (column, vec![attempt(&[&statement])])));
+            }
+        }
+        let merges = columns().filter(|column| target.divides(column)).map(|column| {
+            let of_value = |value: &String| {
+                let mut merge = attempt(&[
+                    &sql::merge(target, column, value),
+                    &sql::find(target, column, value),
+                ]);
+                merge["steps"][0]["by_key"] = json!(true);
+                merge
+            };
+            (column, sql::values_elsewhere(target, column).iter().map(of_value).collect())
+        });
+        let merges: Vec<(&Column, Vec<Value>)> = merges.collect();
+        let forms = upserts.into_iter().take(1).map(|upsert| (UPSERT, upsert));
+        let forms = forms.chain(merges.into_iter().map(|merge| (MERGE, merge)));
+        for (event, (column, attempts)) in forms.collect::<Vec<_>>() {
+            let trial = Trial { attempts, reason: "no value is accepted", last: false };
+            let takes = if event == UPSERT { "INSERT" } else { "UPDATE" };
+            let shown = self.try_it(takes, trial).await?;
+            let column = Some(target.label(column));
+            self.seen.push(Seen { event, kind: Kind::Form, column, shown });
+        }
+        Ok(())
+    }
 }
+
+/// An INSERT that updates the row that is there.
+const UPSERT: &str = "INSERT … ON CONFLICT DO UPDATE";
+/// A MERGE that updates the column by which the table is divided.
+const MERGE: &str = "MERGE that moves a row to another partition";

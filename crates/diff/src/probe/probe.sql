@@ -1,4 +1,4 @@
--- Tries one thing on one row that both sides agree on, sees what the other side does, and undoes it.
+-- Tries one thing on one row that stands on both sides, sees what the other side does, and undoes it.
 --
 -- It cannot be committed: one statement, which always ends in an error. What it saw travels in that error's
 -- DETAIL. The row is locked where nobody else holds it, and no longer than the statement may take; one that
@@ -6,8 +6,9 @@
 --
 -- `cutover.probe` holds what to do, made by sql.rs: `rows` to choose from, and `attempts`, of which the first
 -- counts that the table accepts. A statement that writes takes $1 the leaf and $2 the place of the row and $3
--- the row as it was, and returns leaf, place and key of the row that it wrote. `shields` are run first: a
--- sequence that was altered in this transaction gives its numbers back.
+-- the row as it was and $4 its key, and returns leaf, place and key of the row that it wrote; a step `by_key`
+-- takes the key alone, and returns nothing. Each works as `role`. `shields` are run first: a sequence that was
+-- altered in this transaction gives its numbers back.
 DO $probe$
 DECLARE
     plan      jsonb := current_setting('cutover.probe')::jsonb;
@@ -16,6 +17,8 @@ DECLARE
     place     tid;
     key       text[];
     image     text;
+    -- Columns in which the sides differ already.
+    before    jsonb := '[]';
     picked    boolean;
     -- The row that a try wrote, and how the other side looks then.
     now_leaf  oid;
@@ -43,6 +46,7 @@ BEGIN
                 leaf := (candidate ->> 'leaf')::oid;
                 place := (candidate ->> 'place')::tid;
                 image := candidate ->> 'image';
+                before := candidate -> 'before';
                 key := ARRAY(SELECT * FROM jsonb_array_elements_text(candidate -> 'key'));
                 EXECUTE plan ->> 'lock' INTO picked USING leaf, place, image;
                 EXIT WHEN picked;
@@ -53,14 +57,16 @@ BEGIN
             now_leaf := leaf;
             now_place := place;
             FOR step IN SELECT * FROM jsonb_array_elements(attempt -> 'steps') LOOP
+                PERFORM set_config('role', plan ->> 'role', true);
                 IF step ->> 'by_key' = 'true' THEN
                     EXECUTE step ->> 'statement' USING key;
                 ELSE
                     EXECUTE step ->> 'statement' INTO now_leaf, now_place, now_key
-                      USING now_leaf, now_place, image;
+                      USING now_leaf, now_place, image, key;
                     EXIT WHEN now_place IS NULL;
                 END IF;
             END LOOP;
+            PERFORM set_config('role', 'none', true);
             IF now_place IS NOT NULL AND (attempt ->> 'new_key' = 'false' OR now_key <> key) THEN
                 -- Planned once for all partitions; the triggers' own statements are planned as ever.
                 PERFORM set_config('plan_cache_mode', 'force_generic_plan', true);
@@ -86,6 +92,7 @@ BEGIN
         MESSAGE = 'cutover: the probe of the triggers is undone, as it always is',
         DETAIL = jsonb_build_object('tried', tried, 'attempt', number, 'reason', reason, 'code', code, 'context', context,
             'rows_differ', tried AND rows_differ,
+            'before', CASE WHEN attempt ->> 'new_row' = 'true' THEN '[]' ELSE before END,
             'differing', CASE WHEN tried THEN differing ELSE '{}' END)::text;
 END
 $probe$

@@ -50,12 +50,23 @@ pub(super) struct Shown {
     /// Where the error came up: the functions at work, the innermost first.
     pub(super) context: Option<String>,
     pub(super) rows_differ: bool,
+    /// Columns in which the sides differ after it.
     pub(super) differing: Vec<String>,
+    /// Those in which they did before.
+    pub(super) before: Vec<String>,
+}
+
+impl Shown {
+    /// Columns that it was seen to leave behind: what it changed, and what agreed before.
+    pub(super) fn left_behind(&self, changed: Option<&String>) -> impl Iterator<Item = &String> {
+        let agreed = |name: &String| !self.before.contains(name);
+        self.differing.iter().filter(move |name| Some(*name) == changed || agreed(name))
+    }
 }
 
 /// Why nothing can be tried at all.
 pub(super) enum Refused {
-    /// No row stands alike on both sides.
+    /// No row stands on both sides.
     NoRow,
     /// The server said so.
     Server { code: String, message: String },

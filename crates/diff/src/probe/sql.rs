@@ -4,15 +4,15 @@ use serde_json::{Value, json};
 
 use super::session::Trial;
 use super::target::Target;
-use crate::schema::{ComparedColumn, Side};
+use crate::schema::Side;
 use crate::sql::{literal, sortable_of};
-use cutover_ground::pg::catalog::Column;
+use cutover_ground::pg::catalog::{Column, Leaf};
 use cutover_ground::pg::quote_ident;
 
 /// The row that a statement works on; a name that no column is likely to bear.
 const ROW: &str = "\"the row\"";
 
-/// Rows among which one is looked for that both sides agree on.
+/// Rows among which one is looked for that stands on both sides.
 const CANDIDATES: usize = 100;
 
 /// Values that one type or another accepts, unlikely to be refused for standing there already. Each is the same
@@ -67,11 +67,18 @@ pub(super) fn prepare(target: &Target<'_>) -> String {
 /// The choice of rows, in one message to the server.
 pub(super) fn pick(target: &Target<'_>) -> String {
     let table = target.table();
+    let candidates = |relation: &String| {
+        format!(
+            "(SELECT tableoid, ctid, {}, ({ROW}.*)::text FROM {relation} AS {ROW}
+               WHERE num_nulls({}) = 0 LIMIT {CANDIDATES})",
+            key_texts(target),
+            key_columns(target, target.side).join(", "),
+        )
+    };
+    let relations: Vec<String> = target.part.relations.iter().map(candidates).collect();
     let plan = json!({
         "candidates": format!(
-            "SELECT tableoid, ctid, {}, {ROW}::text FROM {table} AS {ROW}
-              WHERE num_nulls({}) = 0 LIMIT {CANDIDATES}",
-            key_texts(target), key_columns(target, target.side).join(", "),
+            "SELECT * FROM ({}) AS c LIMIT {CANDIDATES}", relations.join(" UNION ALL ")
         ),
         "alone": format!(
             "SELECT count(*) = 1 FROM {table} WHERE {}", with_key(target, target.side, "$1")
@@ -90,7 +97,7 @@ pub(super) fn probe(
 ) -> String {
     let plan = json!({
         "rows": rows, "lock": lock(target), "shields": shields, "attempts": trial.attempts,
-        "reason": trial.reason, "last": trial.last,
+        "reason": trial.reason, "last": trial.last, "role": target.role.unwrap_or("none"),
     });
     format!("{}\n{}", begin(TRY_TIMEOUT, &plan), include_str!("probe.sql"))
 }
@@ -130,12 +137,100 @@ pub(super) fn copy(target: &Target<'_>, changed: impl Fn(&Column) -> Option<Stri
     let table = target.table();
     format!(
         "INSERT INTO {table} ({}) OVERRIDING SYSTEM VALUE SELECT {}
-           FROM (SELECT ($3::text::{table}).*) AS {ROW} RETURNING tableoid, ctid, {}",
+           FROM (SELECT ($3::text::{table}).*) AS {ROW} WHERE {}
+         RETURNING tableoid, ctid, {}",
         names.join(", "),
         fields.join(", "),
+        is_free(target, |name| target.plan.table(target.side).column(name).and_then(&changed)),
         key_texts(target)
     )
 }
+
+/// Whether no row has the key of the row, `changed` in some columns: a unique index would see to it, and not
+/// every table has one.
+fn is_free(target: &Target<'_>, changed: impl Fn(&str) -> Option<String>) -> String {
+    let names = target.identity();
+    if names.iter().all(|name| changed(name).is_none()) {
+        return "true".into();
+    }
+    let same = names.iter().map(|name| {
+        format!("o.{} = {}", quote_ident(name), changed(name).unwrap_or_else(|| own(name)))
+    });
+    let same: Vec<String> = same.collect();
+    format!("NOT EXISTS (SELECT FROM {} AS o WHERE {})", target.table(), same.join(" AND "))
+}
+
+/// An INSERT of the very row that has to update a column of it instead, by the unique index on `arbiter`.
+pub(super) fn upsert(
+    target: &Target<'_>,
+    arbiter: &[String],
+    column: &Column,
+    value: &str,
+) -> String {
+    let columns: Vec<&Column> = writable(target).collect();
+    let names: Vec<String> = columns.iter().map(|column| quote_ident(&column.name)).collect();
+    let arbiter: Vec<String> = arbiter.iter().map(|name| quote_ident(name)).collect();
+    let (table, name) = (target.table(), quote_ident(&column.name));
+    let fields = columns.iter().map(|c| if *c == column { value.into() } else { own(&c.name) });
+    let keys = key_columns(target, target.side).into_iter();
+    let keys = keys.map(|name| format!("{UPSERTED}.{name}::text"));
+    format!(
+        "INSERT INTO {table} AS {UPSERTED} ({}) OVERRIDING SYSTEM VALUE SELECT {}
+           FROM (SELECT ($3::text::{table}).*) AS {ROW}
+             ON CONFLICT ({}) DO UPDATE SET {name} = EXCLUDED.{name}
+         RETURNING {UPSERTED}.tableoid, {UPSERTED}.ctid, ARRAY[{}]",
+        names.join(", "),
+        fields.collect::<Vec<String>>().join(", "),
+        arbiter.join(", "),
+        keys.collect::<Vec<String>>().join(", "),
+    )
+}
+
+/// A row that is there already; a name that no column is likely to bear.
+const UPSERTED: &str = "\"the other row\"";
+
+/// A MERGE that gives a column of the row with the key another value.
+pub(super) fn merge(target: &Target<'_>, column: &Column, value: &str) -> String {
+    format!(
+        "MERGE INTO {} AS {ROW} USING (SELECT 1) AS s (\"the one\") ON {}
+          WHEN MATCHED THEN UPDATE SET {} = {value}",
+        target.table(),
+        with_key(target, target.side, "$1"),
+        quote_ident(&column.name),
+    )
+}
+
+/// The row with the key, a column of which may have another value now, if it stands in another partition.
+pub(super) fn find(target: &Target<'_>, column: &Column, value: &str) -> String {
+    let identity = target.identity();
+    let same = identity.iter().enumerate().map(|(at, name)| {
+        let held = target.plan.table(target.side).column(name);
+        let type_name = held.map_or("text", |column| &column.bare_type);
+        match *name == column.name {
+            true => format!("{} = {value}", quote_ident(name)),
+            false => format!("{} = ($4::text[])[{}]::{type_name}", quote_ident(name), at + 1),
+        }
+    });
+    format!(
+        "SELECT tableoid, ctid, {} FROM {}
+          WHERE {} AND tableoid <> $1 AND num_nulls($2::tid, $3::text, $4::text[]) = 0",
+        key_texts(target),
+        target.table(),
+        same.collect::<Vec<_>>().join(" AND "),
+    )
+}
+
+/// Values that a column has in some partitions of the table, one each.
+pub(super) fn values_elsewhere(target: &Target<'_>, column: &Column) -> Vec<String> {
+    let name = quote_ident(&column.name);
+    let leaves = target.plan.leaves(target.side).iter().take(ELSEWHERE);
+    let value =
+        |leaf: &Leaf| format!("(SELECT o.{name} FROM ONLY {} AS o LIMIT 1)", leaf.qualified());
+    leaves.map(value).collect()
+}
+
+/// Partitions in which a value is looked for.
+const ELSEWHERE: usize = 8;
 
 /// The deletion of the row.
 pub(super) fn delete(target: &Target<'_>) -> String {
@@ -153,7 +248,7 @@ pub(super) fn clear(target: &Target<'_>) -> String {
 
 /// Whether a column tells rows apart.
 pub(super) fn is_key(target: &Target<'_>, column: &Column) -> bool {
-    target.plan.identity().iter().any(|key| key.on(target.side) == column.name)
+    target.identity().contains(&column.name)
 }
 
 /// The columns that a statement may set.
@@ -202,16 +297,31 @@ fn compare(target: &Target<'_>) -> String {
     let identity = target.plan.identity();
     let same_key = identity.iter().map(|column| {
         let [left, right] = sides.map(|side| quote_ident(column.on(side)));
-        format!("l.{left} = t.{right}")
+        // Of two collations that were asked for neither outweighs the other.
+        let collates = |side: &Side| {
+            let column = target.plan.table(*side).column(column.on(*side));
+            column.is_some_and(|column| column.collation.is_some())
+        };
+        let cast = if sides.iter().all(collates) { "::text COLLATE \"C\"" } else { "" };
+        format!("l.{left}{cast} = t.{right}{cast}")
     });
-    let image = |alias: &str, column: &ComparedColumn, side: Side| {
-        sortable_of(&format!("{alias}.{}", quote_ident(column.on(side))))
-    };
-    let pairs = target.plan.columns.iter().map(|column| {
+    let columns = target.plan.columns.iter().filter_map(|column| {
+        let of = |side: Side| target.plan.table(side).column(column.on(side));
+        let (from, to) = (of(sides[0])?, of(sides[1])?);
+        let (left, right) =
+            (format!("l.{}", quote_ident(&from.name)), format!("t.{}", quote_ident(&to.name)));
+        // A trigger carries what the other type holds of it; that it holds less is told of the types.
+        let left =
+            if is_cast_alike(from, to) { format!("({left})::{}", to.type_name) } else { left };
         let name = literal(column.on(Side::Legacy));
-        let (left, right) = (image("l", column, sides[0]), image("t", column, sides[1]));
-        format!("({name}, {left}, {right})")
+        // Nothing carries what the other side computes.
+        let pair = format!("({name}, {}, {})", sortable_of(&left), sortable_of(&right));
+        (!to.generated).then_some(pair)
     });
+    let mut pairs: Vec<String> = columns.collect();
+    if pairs.is_empty() {
+        pairs.push("('', NULL::bytea, NULL::bytea)".into());
+    }
     format!(
         "WITH t AS MATERIALIZED (SELECT * FROM {follower} WHERE {})
          SELECT {} OR {},
@@ -222,8 +332,27 @@ fn compare(target: &Target<'_>) -> String {
         numbers_differ("$3"),
         numbers_differ("$4"),
         same_key.collect::<Vec<_>>().join(" AND "),
-        pairs.collect::<Vec<_>>().join(", "),
+        pairs.join(", "),
     )
+}
+
+/// Types of a family, each of which holds what another does or as much of it as it can.
+const FAMILIES: [&[&str]; 4] = [
+    &["smallint", "integer", "bigint", "numeric", "real", "double precision"],
+    &["text", "character varying", "character"],
+    &["json", "jsonb"],
+    &["date", "timestamp without time zone", "timestamp with time zone"],
+];
+
+/// Whether two columns have unlike types of one family.
+fn is_cast_alike(from: &Column, to: &Column) -> bool {
+    let family = |column: &Column| {
+        // Without the modifier, which may stand in the middle.
+        let (before, rest) = column.type_name.split_once('(').unwrap_or((&column.type_name, ""));
+        let plain = format!("{before}{}", rest.split_once(')').map_or("", |(_, after)| after));
+        FAMILIES.iter().position(|family| family.contains(&plain.as_str()))
+    };
+    from.type_name != to.type_name && family(from).is_some() && family(from) == family(to)
 }
 
 /// Rows of one side with one of the two keys that parameters hold.
@@ -242,13 +371,18 @@ fn with_either_key(target: &Target<'_>, side: Side) -> String {
 }
 
 /// Expressions to try for a column, those first that the table is most likely to accept: the value of another
-/// row heeds every CHECK and foreign key; where values must be unique, one beyond those in use.
+/// row heeds every CHECK and foreign key; if values must be unique, one beyond those in use.
 pub(super) fn values(target: &Target<'_>, column: &Column) -> Vec<String> {
     let (table, name, own) = (target.table(), quote_ident(&column.name), own(&column.name));
+    let literals = LITERALS.iter().map(|value| of_type(column, value));
+    let unique = is_key(target, column) || target.leads_unique(&column.name);
+    let is_number = column.is_integer() || column.type_name.starts_with("numeric");
     let mut values = Vec::new();
-    if is_key(target, column) && column.is_integer() {
+    if unique && is_number {
         values.push(format!("(SELECT least(min({name}), 0) - 1 FROM {table})"));
         values.push(format!("(SELECT max({name}) + 1 FROM {table})"));
+    } else if unique {
+        values.extend(literals.clone());
     }
     values.push(format!(
         "(SELECT o.{name} FROM (SELECT {name} FROM {table} LIMIT 1000) AS o
@@ -266,7 +400,9 @@ pub(super) fn values(target: &Target<'_>, column: &Column) -> Vec<String> {
             literal(&column.bare_type)
         ),
     ));
-    values.extend(LITERALS.iter().map(|value| of_type(column, value)));
+    if is_number || !unique {
+        values.extend(literals);
+    }
     values
 }
 
@@ -283,12 +419,13 @@ fn of_type(column: &Column, value: &str) -> String {
 pub(super) fn update(target: &Target<'_>, column: &Column, value: &str) -> String {
     format!(
         "UPDATE {} AS {ROW} SET {} = {value}
-          WHERE {HERE} AND num_nulls({value}) = 0 AND {} IS DISTINCT FROM {}
+          WHERE {HERE} AND num_nulls({value}) = 0 AND {} IS DISTINCT FROM {} AND {}
          RETURNING tableoid, ctid, {}",
         target.table(),
         quote_ident(&column.name),
         sortable_of(value),
         sortable_of(&own(&column.name)),
+        is_free(target, |name| (name == column.name).then(|| value.to_owned())),
         key_texts(target)
     )
 }

@@ -118,7 +118,7 @@ fn org_is(plan: &PairPlan, side: Side) -> String {
 /// What differs in an org: rows that the twin has to have (`wanted`) and rows that it has instead
 /// (`leaf`, `place`), in pairs where they share the key; one half is NULL if there is no other.
 fn differences(plan: &PairPlan, target: Side) -> String {
-    let sides = [other(target), target];
+    let (sides, target_side) = ([other(target), target], target);
     let [source, target] = sides.map(|side| plan.table(side).name.to_string());
     let [source_org, target_org] = sides.map(|side| org_is(plan, side));
     let [source_image, target_image] = sides.map(|side| row_text(&plan.columns, side));
@@ -140,7 +140,7 @@ fn differences(plan: &PairPlan, target: Side) -> String {
     let elsewhere = if plan.key_within_org {
         String::new()
     } else {
-        let [source_keys, target_keys] = sides.map(|side| key_list(plan, side));
+        let [source_keys, target_keys] = sides.map(|side| key_list(plan, side, target_side));
         format!(
             "
             UNION ALL
@@ -178,8 +178,16 @@ fn differences(plan: &PairPlan, target: Side) -> String {
     )
 }
 
-fn key_list(plan: &PairPlan, side: Side) -> String {
-    let names = plan.key.iter().map(|column| quote_ident(column.on(side)));
+/// The key of one side. If the collations are unlike, the target's is asked for, which its indexes have.
+fn key_list(plan: &PairPlan, side: Side, target: Side) -> String {
+    let names = plan.key.iter().map(|column| {
+        let name = quote_ident(column.on(side));
+        let collation = |side| plan.table(side).column(column.on(side))?.collation.as_deref();
+        match (collation(side), collation(target)) {
+            (Some(own), Some(other)) if own != other => format!("{name} COLLATE {other}"),
+            _ => name,
+        }
+    });
     names.collect::<Vec<_>>().join(", ")
 }
 

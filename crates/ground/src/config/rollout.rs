@@ -30,6 +30,8 @@ pub struct PreflightConfig {
     pub pgbouncer_url: Option<String>,
     /// The server's log, where it can be read from here.
     pub log_file: Option<PathBuf>,
+    /// The role that the application has, as which the triggers are tried.
+    pub application_role: Option<String>,
 }
 
 impl Default for PreflightConfig {
@@ -42,6 +44,7 @@ impl Default for PreflightConfig {
             backup_max_age_h: 24.0,
             pgbouncer_url: None,
             log_file: None,
+            application_role: None,
         }
     }
 }

@@ -9,6 +9,9 @@ use crate::pg::QualifiedName;
 use cutover_error::{Error, Result};
 use cutover_evidence::side::Side;
 
+/// Days ahead for which the twin has to have partitions, if nothing else is said.
+const DAYS_AHEAD: u32 = 7;
+
 /// What carries writes from one side to the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -58,6 +61,9 @@ pub struct TablePair {
     /// What carries writes across; triggers if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sync: Option<Sync>,
+    /// How far ahead the twin has to have partitions, as `7d`; a week if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitions_ahead: Option<String>,
     /// Columns whose values are never shown, by their legacy names.
     #[serde(default)]
     pub secret: Vec<String>,
@@ -96,6 +102,7 @@ impl TablePair {
             trigger: Some(format!("{name}_transactions_dual_write_trigger")),
             writes: None,
             sync: None,
+            partitions_ahead: None,
             secret: Vec::new(),
             probe: true,
             reads: TableRead::of_transactions(),
@@ -113,6 +120,7 @@ impl TablePair {
             trigger: Some("daily_cash_balances_dual_write_trigger".into()),
             writes: None,
             sync: None,
+            partitions_ahead: None,
             secret: Vec::new(),
             probe: true,
             reads: TableRead::of_balances(),
@@ -165,6 +173,26 @@ impl TablePair {
         }
     }
 
+    /// How many days ahead the twin has to have partitions; a part of a day counts as one.
+    ///
+    /// # Errors
+    /// A usage error if it is no time, or longer than a year.
+    pub fn days_ahead(&self) -> Result<u32> {
+        const DAY_S: u64 = 24 * 3600;
+        let Some(text) = &self.partitions_ahead else { return Ok(DAYS_AHEAD) };
+        let days = humantime::parse_duration(text).map(|length| length.as_secs().div_ceil(DAY_S));
+        match days.map(u32::try_from) {
+            Ok(Ok(days @ 0..=366)) => Ok(days),
+            _ => Err(Error::usage(
+                format!(
+                    "[[tables]] `{}`: partitions_ahead: `{text}` is no time from 0d to 366d",
+                    self.name
+                ),
+                "for example partitions_ahead = \"7d\"",
+            )),
+        }
+    }
+
     /// What the twin calls a legacy column.
     pub fn partitioned_column<'a>(&'a self, legacy_column: &'a str) -> &'a str {
         self.map.get(legacy_column).map_or(legacy_column, String::as_str)
@@ -197,6 +225,7 @@ impl TablePair {
             // Rows that differ in it alone would be told apart and yet agree.
             return refuse("changed_at", format!("`{column}` is among `ignore`"));
         }
+        self.days_ahead()?;
         self.reads.iter().try_for_each(|read| read.check(&self.name))
     }
 }

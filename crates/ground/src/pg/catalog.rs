@@ -91,6 +91,8 @@ pub struct Leaf {
     pub bound: String,
     /// What a row of it must fulfil, the bounds of its parents included.
     pub partition_constraint: Option<String>,
+    /// The partitioned table that it is a partition of.
+    pub parent: Option<i64>,
     /// How many partitioned tables it is below.
     #[serde(skip)]
     pub depth: u32,
@@ -111,6 +113,10 @@ pub struct Level {
     pub columns: Vec<String>,
     /// How many expressions it is divided by.
     pub expressions: i64,
+    /// These, with commas between them.
+    pub expression: Option<String>,
+    /// Every column that it is divided by, those of expressions, too.
+    pub looks_at: Vec<String>,
     bound: Option<String>,
     child_bounds: Vec<String>,
 }
@@ -286,7 +292,19 @@ impl Table {
     /// # Errors
     /// A run error if the server fails.
     pub async fn triggers(&self, connection: &mut PgConnection) -> Result<Vec<Trigger>> {
-        self.below(connection, sql::TRIGGERS).await
+        self.triggers_of(connection, self.oid).await
+    }
+
+    /// The triggers of one of the relations that hold its rows.
+    ///
+    /// # Errors
+    /// A run error if the server fails.
+    pub async fn triggers_of(
+        &self,
+        connection: &mut PgConnection,
+        relation: i64,
+    ) -> Result<Vec<Trigger>> {
+        list(connection, &self.name, sql::TRIGGERS, |query| query.bind(relation)).await
     }
 
     /// Its indexes, and the invalid ones of its partitions.

@@ -183,7 +183,8 @@ SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
        CASE WHEN c.relam = (SELECT oid FROM pg_am WHERE amname = 'heap')
             THEN pg_relation_size(c.oid) / current_setting('block_size')::bigint END AS heap_blocks,
        coalesce(pg_get_expr(c.relpartbound, c.oid), '') AS bound,
-       pg_get_partition_constraintdef(c.oid) AS partition_constraint
+       pg_get_partition_constraintdef(c.oid) AS partition_constraint,
+       (SELECT i.inhparent::bigint FROM pg_inherits i WHERE i.inhrelid = c.oid AND c.relispartition) AS parent
   FROM pg_class c
   JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.oid::bigint = ANY($1)";
@@ -199,6 +200,14 @@ SELECT c.oid::bigint AS oid, c.oid::regclass::text AS name,
                JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
               ORDER BY k.nth) AS columns,
        (SELECT count(*) FROM unnest(p.partattrs::int2[]) AS k WHERE k = 0) AS expressions,
+       pg_get_expr(p.partexprs, c.oid) AS expression,
+       ARRAY(SELECT a.attname::text
+               FROM pg_depend d
+               JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid
+              WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid > 0
+                AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.refobjsubid = 0
+                AND d.deptype = 'i'
+              ORDER BY a.attnum) AS looks_at,
        pg_get_expr(c.relpartbound, c.oid) AS bound,
        ARRAY(SELECT pg_get_expr(b.relpartbound, b.oid)
                FROM pg_inherits i JOIN pg_class b ON b.oid = i.inhrelid
