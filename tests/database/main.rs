@@ -5,5 +5,6 @@ mod pairs;
 mod seed;
 mod seed_command;
 mod seed_digest;
+mod session;
 #[path = "../support/mod.rs"]
 mod support;

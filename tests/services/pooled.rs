@@ -17,6 +17,9 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// Sessions of the server that all of its clients share.
 const SESSIONS: usize = 3;
 
+/// `ignore_startup_parameters` of a pooler that drops what a first message asks for, in silence.
+const SILENT: &str = "extra_float_digits,options";
+
 /// What an application sets for itself once, on its session.
 const OWN_SETTINGS: &str = "SET statement_timeout = '77s'; SET lock_timeout = '66s'; \
     SET idle_in_transaction_session_timeout = '55s'; SET search_path = app, public; \
@@ -162,7 +165,8 @@ async fn kill_a_look(rig: &Rig, url: &str) {
     server.execute("ROLLBACK").await.expect("ours");
 }
 
-fn assert_refused(rig: &Rig, url: &str) {
+/// `is_silent`: the pooler drops what it is asked for rather than to refuse it.
+fn assert_refused(rig: &Rig, url: &str, is_silent: bool) {
     let base_url = rig.url("base_url").to_owned();
     let desk = TempDir::new().expect("a folder");
     let drive = ["--duration", "2s", "--rate", "20", "--base-url", &base_url];
@@ -182,6 +186,7 @@ fn assert_refused(rig: &Rig, url: &str) {
             .expect("cutover runs");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(said.contains("give the server's own address"), "{arguments:?}: {said}");
+        assert_eq!(said.contains("ignore_startup_parameters"), is_silent, "{arguments:?}: {said}");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
         assert_eq!(left_in(desk.path()), [""; 0], "{arguments:?}");
     }
@@ -203,7 +208,7 @@ async fn nothing_of_ours_stays_in_a_session_of_a_pooler() {
     let rig = Rig::up();
     rig.seed("40");
     for (mode, ignored) in
-        [("transaction", ""), ("session", ""), ("transaction", "extra_float_digits,options")]
+        [("transaction", ""), ("session", ""), ("transaction", SILENT), ("session", SILENT)]
     {
         let pooler = Pooler::start(rig.url("database_url"), mode, ignored);
         let fresh = settings(on_each(&mut clients(&pooler.url).await, SETTINGS).await);
@@ -216,7 +221,7 @@ async fn nothing_of_ours_stays_in_a_session_of_a_pooler() {
             before.clear();
         }
         look(&rig, &pooler.url);
-        assert_refused(&rig, &pooler.url);
+        assert_refused(&rig, &pooler.url, ignored == SILENT);
         if mode == "session" {
             before = clients(&pooler.url).await;
         }
@@ -228,5 +233,62 @@ async fn nothing_of_ours_stays_in_a_session_of_a_pooler() {
         let after = settings(on_each(&mut clients(&pooler.url).await, SETTINGS).await);
         let known = |settings: &String| own.contains(settings) || fresh.contains(settings);
         assert!(after.iter().all(known), "{mode} {ignored}: {after:?}");
+    }
+}
+
+/// A role that sees the rows of one org in three, and may read every table.
+const BOUND: &str = "
+CREATE ROLE bound LOGIN PASSWORD 'bound';
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO bound;
+ALTER TABLE revenue_transactions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE revenue_transactions_partitioned ENABLE ROW LEVEL SECURITY;
+CREATE POLICY third ON revenue_transactions USING (org_id % 3 = 0);
+CREATE POLICY third ON revenue_transactions_partitioned USING (org_id % 3 = 0);
+ALTER TABLE revenue_transactions DISABLE TRIGGER USER;
+UPDATE revenue_transactions SET amount = amount + 1 WHERE org_id % 3 <> 0";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_says_identical_about_rows_that_he_could_not_see() {
+    let rig = Rig::up();
+    rig.seed("40");
+    crate::support::execute(rig.url("database_url"), BOUND).await;
+    let mut server = Url::parse(rig.url("database_url")).expect("a URL");
+    server.set_username("bound").expect("a name");
+    server.set_password(Some("bound")).expect("a password");
+    let mut urls = vec![("none", server.to_string())];
+    let mut poolers = Vec::new();
+    for mode in ["transaction", "session"] {
+        let pooler = Pooler::start(server.as_str(), mode, SILENT);
+        urls.push((mode, pooler.url.clone()));
+        poolers.push(pooler);
+    }
+    let out = rig.dir.path().join("bound").display().to_string();
+    let base = ["--base-url", rig.url("base_url")];
+    for (mode, url) in &urls {
+        let place = ["--database-url", url, "--out", &out];
+        let many: [&[&str]; 9] = [
+            &["diff", "--digest", "client"],
+            &["diff", "--digest", "server"],
+            &["diff", "--table", "revenue", "--since", "1d"],
+            &["diff", "--wal"],
+            &["increment", "5", "--for", "1s"],
+            &["preflight"],
+            &["post-rollout", "month-1"],
+            &["watch", "--for", "2s", "--every", "1s"],
+            &["pilot"],
+        ];
+        for arguments in many {
+            let takes_base = !["diff", "pilot"].contains(&arguments[0]);
+            let mut command = cutover();
+            command.args(arguments).args(place).args(base.iter().filter(|_| takes_base));
+            let output = command.output().expect("cutover runs");
+            let said = String::from_utf8_lossy(&output.stderr).into_owned()
+                + &String::from_utf8_lossy(&output.stdout);
+            println!("{mode} {arguments:?} {:?}: {said}", output.status.code());
+            assert!(!said.contains("IDENTICAL"), "{mode} {arguments:?}: {said}");
+            assert_ne!(output.status.code(), Some(101), "{mode} {arguments:?}: {said}");
+            let is_look = ["watch", "pilot"].contains(&arguments[0]);
+            assert!(is_look || output.status.code() != Some(0), "{mode} {arguments:?}: {said}");
+        }
     }
 }

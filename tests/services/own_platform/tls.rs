@@ -72,4 +72,13 @@ async fn a_server_is_spoken_to_by_tls_and_only_where_its_authority_is_known() {
     );
     let output = diff("ca_file = \"nowhere.pem\"", "nowhere");
     assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+    // A certificate of the first version, as some servers make for themselves: whatever is asked for, in words.
+    place(&url, "server.crt", include_str!("../../timed/drive/tls/v1.pem")).await;
+    execute(&url, "SELECT pg_reload_conf()").await;
+    for mode in ["prefer", "require", "verify-full"] {
+        let output = diff(&format!("ssl_mode = \"{mode}\""), "old");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{mode}: {told}");
+        assert!(told.contains("X.509 version 1"), "{mode}: {told}");
+    }
 }

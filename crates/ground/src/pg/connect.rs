@@ -76,9 +76,19 @@ pub(super) fn refused(options: &PgConnectOptions, error: &sqlx::Error) -> Error 
     let what = cannot_connect(options);
     match error {
         sqlx::Error::Database(_) => failure(what, error),
+        error if error.to_string().contains(OLD_CERTIFICATE) => Error::run(
+            format!(
+                "{what}: its certificate is X.509 version 1 or 2, which TLS 1.3 and this program do not take"
+            ),
+            "give the server one of version 3 (openssl req -x509 makes them), or write sslmode=disable where \
+             the way to it is safe",
+        ),
         error => Error::run(format!("{what}: {error}"), "is the server running there?"),
     }
 }
+
+/// How rustls says it, at whatever `sslmode`.
+const OLD_CERTIFICATE: &str = "UnsupportedCertVersion";
 
 fn cannot_connect(options: &PgConnectOptions) -> String {
     format!("cannot connect to PostgreSQL at {}", place(options))

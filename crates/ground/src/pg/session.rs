@@ -17,32 +17,41 @@ use super::connect::{self, place};
 use super::{failure, options, sql};
 use cutover_error::{Error, Result};
 
-/// Settings under which equal values always look equal, under which row-level security
-/// raises an error instead of hiding rows, under which a transaction that keeps a snapshot for others is
-/// not ended for idling, and a statement ends with the program that asked it.
-const SETTINGS: [(&str, &str); 9] = [
-    ("application_name", "cutover"),
+/// Settings under which equal values always look equal, and under which row-level security raises an error
+/// instead of hiding rows: a session where one of them does not hold is not used.
+const RESTED_ON: [(&str, &str); 6] = [
+    ("row_security", "off"),
     ("timezone", "UTC"),
     ("datestyle", "ISO, YMD"),
     ("intervalstyle", "postgres"),
     ("extra_float_digits", "1"),
     ("bytea_output", "hex"),
-    ("row_security", "off"),
+];
+
+/// The same for a session that only reads: no slip of ours and no function that a statement calls can change
+/// anything.
+const READ_ONLY: (&str, &str) = ("default_transaction_read_only", "on");
+
+/// Settings under which a transaction that keeps a snapshot for others is not ended for idling, and a
+/// statement ends with the program that asked it.
+const MANNERS: [(&str, &str); 3] = [
+    ("application_name", "cutover"),
     ("idle_in_transaction_session_timeout", "0"),
     ("client_connection_check_interval", "5s"),
 ];
 
-/// What is added for a session that only reads: each of its transactions is read-only, so that no slip
-/// of ours and no function that a statement calls can change anything; and it waits for no lock for
-/// long: what it would wait for may be waiting for it.
-const READING: [(&str, &str); 2] =
-    [("default_transaction_read_only", "on"), ("lock_timeout", "60s")];
+/// What only reads waits for no lock for long: what it would wait for may be waiting for it.
+const PATIENCE: (&str, &str) = ("lock_timeout", "60s");
 
 /// A statement that takes longer is told of with one `-v`.
 const SLOW_STATEMENT: Duration = Duration::from_secs(1);
 
 /// A pooler speaks the protocol, and refuses what it cannot promise.
 const PROTOCOL_VIOLATION: &str = "08P01";
+
+/// What a pooler does that lets everybody in.
+const SWALLOWED: &str = " (it drops what the first message asks for, row_security among it, as PgBouncer does \
+    with ignore_startup_parameters)";
 
 /// Whether a session may write.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -98,16 +107,38 @@ impl Own {
         Ok(connection)
     }
 
-    /// Sets what a session of ours needs, in the one statement that looks whether it is ours.
+    /// Sets what a session of ours needs, in the one statement that looks whether it is ours; and looks with
+    /// another whether it is there.
     pub(super) async fn settle(&self, connection: &mut PgConnection, mark: &Mark) -> Result<()> {
-        let reading: &[_] = if self.access == Access::Read { &READING } else { &[] };
-        let settings = SETTINGS.iter().chain(reading).copied();
+        let reads = self.access == Access::Read;
+        let rested_on = RESTED_ON.into_iter().chain(reads.then_some(READ_ONLY));
+        let settings = rested_on.clone().chain(MANNERS).chain(reads.then_some(PATIENCE));
         let statement = AssertSqlSafe(sql::settle(settings, &mark.0));
         let settled = connection.fetch_optional(statement).await;
-        match settled.map_err(|error| failure("cannot set up the session", &error))? {
-            Some(_) => Ok(()),
-            None => Err(self.pooled("")),
+        if settled.map_err(|error| failure("cannot set up the session", &error))?.is_none() {
+            return Err(self.pooled(""));
         }
+        let (names, wanted): (Vec<&str>, Vec<&str>) = rested_on.unzip();
+        let other = sqlx::query_as(sql::NOT_HELD).bind(names).bind(wanted).persistent(false);
+        let other: Option<(String, String, String)> = other
+            .fetch_optional(connection)
+            .await
+            .map_err(|error| failure("cannot read the session's settings", &error))?;
+        match other {
+            None => Ok(()),
+            Some((name, wanted, held)) => Err(self.not_held(&name, &wanted, &held)),
+        }
+    }
+
+    fn not_held(&self, name: &str, wanted: &str, held: &str) -> Error {
+        let place = place(&self.options);
+        Error::run(
+            format!(
+                "{place} does not keep to what a session asks for: {name} is {held}, not {wanted}"
+            ),
+            "give the server's own address: a pooler in between swallows settings, PgBouncer those of \
+             ignore_startup_parameters",
+        )
     }
 
     /// Why nobody was let in.
@@ -121,8 +152,10 @@ impl Own {
         }
     }
 
+    /// `said`: what it says; nothing if it let us in and dropped what was asked of it.
     fn pooled(&self, said: &str) -> Error {
         let place = place(&self.options);
+        let said = if said.is_empty() { SWALLOWED } else { said };
         Error::usage(
             format!(
                 "{place} is a pooler, whose sessions others get as well, and this needs one of its \

@@ -13,14 +13,33 @@ pub(super) const MARK: &str = "cutover.session";
 pub(super) fn settle<'s>(settings: impl Iterator<Item = (&'s str, &'s str)>, mark: &str) -> String {
     let set = settings.map(|(name, value)| format!("set_config('{name}', '{value}', false)"));
     let set: Vec<String> = set.collect();
-    format!("SELECT {} WHERE current_setting('{MARK}', true) = '{mark}'", set.join(", "))
+    format!(
+        "SELECT {}, {UNLIMITED}, {AS_BYTES} WHERE current_setting('{MARK}', true) = '{mark}'",
+        set.join(", ")
+    )
 }
+
+/// A snapshot is kept as long as it is needed; versions before 17 have no such setting.
+const UNLIMITED: &str =
+    "(SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout')";
+
+/// Where a database has no encoding, its bytes may be anything, and none of them is refused on the way.
+const AS_BYTES: &str = "CASE current_setting('server_encoding') WHEN 'SQL_ASCII' \
+    THEN set_config('client_encoding', 'SQL_ASCII', false) END";
+
+/// The first of the settings `$1` that is not `$2`, what it should be, and what it is; no row if all hold.
+pub(super) const NOT_HELD: &str = "
+SELECT s.name, s.wanted, coalesce(current_setting(s.name, true), 'not there')
+  FROM unnest($1::text[], $2::text[]) AS s (name, wanted)
+ WHERE current_setting(s.name, true) IS DISTINCT FROM s.wanted
+ LIMIT 1";
 
 /// Begins a transaction that can change nothing and whose settings end with it: it sees every row or is
 /// refused, and neither waits for others for long nor works for longer than `limit`.
 pub(super) fn begin_look(limit: Duration) -> String {
     format!(
         "BEGIN READ ONLY; SET LOCAL application_name = 'cutover'; SET LOCAL row_security = off; SET LOCAL timezone = 'UTC'; \
+         SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = postgres; SET LOCAL bytea_output = hex; \
          SET LOCAL extra_float_digits = 1; SET LOCAL lock_timeout = '500ms'; \
          SET LOCAL statement_timeout = '{}ms'; \
          SET LOCAL idle_in_transaction_session_timeout = '{}ms'",
@@ -130,11 +149,14 @@ SELECT c.relname::text
  WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition
  ORDER BY c.relname LIMIT 20";
 
-/// The live columns of a table, by position.
+/// The live columns of a table, by position. One that is NOT NULL for new rows only (NOT VALID) may hold NULL.
 pub const COLUMNS: &str = "
 SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type_name,
        a.atttypid::bigint AS type_oid, format('%I.%I', tn.nspname, t.typname) AS bare_type,
-       a.attnotnull AS not_null,
+       a.attnotnull AND NOT EXISTS (
+           SELECT FROM pg_constraint k
+            WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND NOT k.convalidated
+              AND a.attnum = ANY (k.conkey)) AS not_null,
        a.attgenerated <> '' AS generated, a.attidentity <> '' AS identity,
        t.typsend::oid <> 0 AS has_binary_form,
        pg_get_expr(d.adbin, d.adrelid) AS default_value,
