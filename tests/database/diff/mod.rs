@@ -8,6 +8,7 @@ mod guards;
 mod horizon;
 mod hostile;
 mod leaves;
+mod limits;
 mod live;
 mod log;
 mod probe;
@@ -16,6 +17,7 @@ mod repair;
 mod shards;
 mod trouble;
 mod waiters;
+mod wal;
 mod ways;
 
 use crate::support;
@@ -96,6 +98,14 @@ async fn fails(url: &str, pairs: &[TablePair], options: &Options) -> Error {
     let outcome = diff::run(url, pairs, options, out.path(), &ActContext::silent()).await;
     assert_eq!(std::fs::read_dir(out.path()).expect("the folder").count(), 0);
     outcome.expect_err("cannot be compared")
+}
+
+/// Whether a server is of this version or a later one.
+async fn is_at_least(url: &str, version: i32) -> bool {
+    let mut connection = cutover::pg::connect(url).await.expect("the server is up");
+    let number = "SELECT current_setting('server_version_num')::int / 10000";
+    let found: i32 = sqlx::query_scalar(number).fetch_one(&mut connection).await.expect("a number");
+    found >= version
 }
 
 /// Whether a comparison has put a checkpoint in place.

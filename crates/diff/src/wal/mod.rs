@@ -6,13 +6,14 @@
 //! as fast as it comes (`spool`), and the slot is dropped if it holds back too much of it all the same
 //! (`bound`): then it is not known what was committed since.
 
+mod alike;
 mod bound;
 mod decode;
 mod spool;
 mod sql;
 mod transaction;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
@@ -98,11 +99,7 @@ impl Oracle {
         };
         let mut pairs = Vec::new();
         for plan in plans {
-            let key: Vec<String> = plan.key.iter().map(|c| c.on(Side::Legacy).into()).collect();
-            let keeps = sqlx::query_scalar(sql::KEEPS_KEY).bind(plan.table(Side::Legacy).oid);
-            let keeps = keeps.bind(key).fetch_one(&mut connection).await;
-            let keeps_key = keeps.map_err(|e| failure("cannot read the replica identity", &e))?;
-            pairs.push(Pair { plan, keeps_key });
+            pairs.push(Pair::of(&mut connection, plan).await?);
         }
         let stop = CancellationToken::new();
         let evidence = WalEvidence { from_lsn: from, ..WalEvidence::default() };
@@ -148,6 +145,20 @@ struct Pair {
     plan: PairPlan,
     /// Whether the log names each legacy row that goes.
     keeps_key: bool,
+    /// Whether tables of it are not in the log, so that its transactions cannot be judged.
+    unknown: bool,
+    /// Keys that were written on one side alone, and not on both since.
+    astray: HashSet<String>,
+}
+
+impl Pair {
+    async fn of(connection: &mut PgConnection, plan: PairPlan) -> Result<Self> {
+        let key: Vec<String> = plan.key.iter().map(|c| c.on(Side::Legacy).into()).collect();
+        let keeps = sqlx::query_scalar(sql::KEEPS_KEY).bind(plan.table(Side::Legacy).oid);
+        let keeps = keeps.bind(key).fetch_one(connection).await;
+        let keeps_key = keeps.map_err(|e| failure("cannot read the replica identity", &e))?;
+        Ok(Self { plan, keeps_key, unknown: false, astray: HashSet::new() })
+    }
 }
 
 struct Reader {
@@ -183,6 +194,7 @@ impl Reader {
     }
 
     async fn follow(&mut self, stop: &CancellationToken) -> Result<()> {
+        self.look_for_tables_not_in_the_log().await?;
         loop {
             // Asked before the position, so that what was committed before the stop is read.
             let last = stop.is_cancelled();
@@ -192,6 +204,8 @@ impl Reader {
             }
             while self.batch(&position).await? >= BATCH as usize {}
             if last {
+                // Partitions made meanwhile may be such.
+                self.look_for_tables_not_in_the_log().await?;
                 self.evidence.to_lsn = position;
                 return Ok(());
             }
@@ -200,6 +214,29 @@ impl Reader {
                 () = tokio::time::sleep(PAUSE) => {}
             }
         }
+    }
+
+    async fn look_for_tables_not_in_the_log(&mut self) -> Result<()> {
+        for pair in &mut self.pairs {
+            for side in Side::BOTH {
+                let table = pair.plan.table(side);
+                let found = sqlx::query_scalar(sql::NOT_IN_LOG).bind(table.oid);
+                let found: Vec<String> =
+                    found.fetch_all(&mut self.connection).await.map_err(|e| {
+                        failure(format!("cannot read the catalog of {}", table.name), &e)
+                    })?;
+                if let Some(first) = found.first() {
+                    let more = if found.len() > 1 { " and others" } else { "" };
+                    pair.unknown = true;
+                    self.evidence.incomplete_reason = format!(
+                        "this server's log does not hold what changes in {first}{more}: no transaction of {} \
+                         was judged",
+                        pair.plan.name
+                    );
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether the log is on disk up to a position; what is not cannot be read yet.
@@ -249,7 +286,7 @@ impl Reader {
                 self.open.clear();
                 self.open_changes = 0;
             }
-            Line::Commit { xid, at } => self.commit(xid, at),
+            Line::Commit { xid, at } => self.commit(xid, at).await?,
             Line::Change { table, growth, old, new } => {
                 if let Some((pair, side)) = self.belongs(table).await? {
                     self.evidence.changes += 1;
@@ -272,7 +309,7 @@ impl Reader {
         Ok(())
     }
 
-    fn commit(&mut self, xid: &str, at: &str) {
+    async fn commit(&mut self, xid: &str, at: &str) -> Result<()> {
         let mut open = std::mem::take(&mut self.open);
         if self.open_changes > LARGEST_TRANSACTION {
             self.evidence.incomplete_reason =
@@ -281,8 +318,18 @@ impl Reader {
             open.clear();
         }
         self.evidence.transactions += u64::from(!open.is_empty());
-        for (pair, changes) in open {
-            let Pair { plan, keeps_key } = &self.pairs[pair];
+        for (pair, mut changes) in open {
+            let Pair { plan, keeps_key, unknown, astray } = &mut self.pairs[pair];
+            if *unknown {
+                continue;
+            }
+            if let Ok(number) = xid.parse() {
+                let connection = &mut self.connection;
+                alike::forget_unchanged(connection, plan, number, &mut changes, astray).await?;
+            }
+            let (both, alone) = changes.keys();
+            both.into_iter().for_each(|key| _ = astray.remove(key));
+            astray.extend(alone.into_iter().cloned());
             let Some(detail) = changes.divergence(plan, *keeps_key) else { continue };
             self.evidence.diverged += 1;
             if self.evidence.divergences.len() < KEPT {
@@ -294,6 +341,7 @@ impl Reader {
                 });
             }
         }
+        Ok(())
     }
 
     /// The pair and side of a relation; partitions made meanwhile are looked up as they come.

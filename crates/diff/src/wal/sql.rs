@@ -1,5 +1,8 @@
 //! The statements of the write-ahead oracle.
 
+use crate::sql::literal;
+use cutover_ground::pg::{QualifiedName, quote_ident};
+
 /// How much the server writes into its log.
 pub(super) const WAL_LEVEL: &str = "SELECT current_setting('wal_level')";
 
@@ -38,9 +41,54 @@ SELECT data FROM pg_logical_slot_get_changes($1, $3::pg_lsn, $2,
 
 /// Which of the tables `$2` a relation belongs to, as the log names it; no row for another one.
 pub(super) const ROOT: &str = "
-SELECT r.oid::bigint
-  FROM (SELECT coalesce(pg_partition_root(to_regclass($1))::oid, to_regclass($1)::oid) AS oid) AS r
- WHERE r.oid::bigint = ANY($2)";
+WITH RECURSIVE above (oid, steps) AS (
+     SELECT to_regclass($1)::oid, 0
+      UNION ALL
+     SELECT i.inhparent, above.steps + 1 FROM above JOIN pg_inherits i ON i.inhrelid = above.oid)
+SELECT oid::bigint FROM above WHERE oid::bigint = ANY($2) ORDER BY steps LIMIT 1";
+
+/// The relations of table `$1` whose changes this server's log does not hold, with the reason.
+pub(super) const NOT_IN_LOG: &str = "
+WITH RECURSIVE below (oid) AS (
+     SELECT $1::bigint::oid
+      UNION
+     SELECT i.inhrelid FROM below JOIN pg_inherits i ON i.inhparent = below.oid)
+SELECT c.oid::regclass::text || CASE c.relkind WHEN 'f' THEN ' (foreign)' ELSE ' (unlogged)' END
+  FROM below JOIN pg_class c ON c.oid = below.oid
+ WHERE c.relkind = 'f' OR c.relkind = 'r' AND c.relpersistence = 'u'
+ ORDER BY 1";
+
+/// A key column of one side: its name, type and value.
+pub(super) type KeyValue<'k> = (&'k str, &'k str, &'k str);
+
+/// Whether the row of `there` with this key reads as transaction `xid` left the row of `here`, with these texts:
+/// since before it, or because one later transaction wrote both.
+pub(super) fn reads_alike(
+    xid: u64,
+    (here, its_key): (&QualifiedName, &[KeyValue<'_>]),
+    (there, other_key): (&QualifiedName, &[KeyValue<'_>]),
+    values: &[(&str, Option<&str>)],
+) -> String {
+    let keyed = |row: &str, key: &[KeyValue<'_>]| {
+        let one = |(name, type_name, value): &KeyValue<'_>| {
+            format!("{row}.{} = {}::{type_name}", quote_ident(name), literal(value))
+        };
+        key.iter().map(one).collect::<Vec<_>>().join(" AND ")
+    };
+    let equal = |(name, value): &(&str, Option<&str>)| match value {
+        Some(value) => format!("(o.{})::text = {}", quote_ident(name), literal(value)),
+        None => format!("num_nulls(o.{}) = 1", quote_ident(name)),
+    };
+    format!(
+        "SELECT EXISTS (SELECT FROM {there} AS o
+                         WHERE {other} AND {values} AND age(o.xmin) > age('{xid}'::xid))
+             OR EXISTS (SELECT FROM {there} AS o, {here} AS h
+                         WHERE {other} AND {own} AND o.xmin = h.xmin AND age(o.xmin) < age('{xid}'::xid))",
+        other = keyed("o", other_key),
+        own = keyed("h", its_key),
+        values = values.iter().map(equal).collect::<Vec<_>>().join(" AND "),
+    )
+}
 
 /// Whether what the log keeps of an old row of table `$1` holds the columns `$2`.
 pub(super) const KEEPS_KEY: &str = "

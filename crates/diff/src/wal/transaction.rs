@@ -14,11 +14,47 @@ const SHOWN_KEYS: usize = 3;
 /// Hashes of the compared columns; `None` for a large value that was not touched.
 type Image = Vec<Option<u64>>;
 
+/// Updates of one side that are kept with their values.
+const KEPT_UPDATES: usize = 2_000;
+
+/// What an update left of a row, as texts; `None` for NULL.
+#[derive(Debug, Clone)]
+pub(super) struct Update {
+    pub(super) key: Vec<String>,
+    /// By the compared column's number, large values that were not touched left out.
+    pub(super) values: Vec<(usize, Option<String>)>,
+}
+
+impl Update {
+    fn read(plan: &PairPlan, side: Side, fields: &[Field<'_>]) -> Option<Self> {
+        let key = plan.key.iter().map(|column| text(value(fields, column.on(side))?));
+        let values = plan.columns.iter().enumerate().filter_map(|(at, column)| {
+            let value = value(fields, column.on(side))?;
+            (value != UNTOUCHED).then(|| (at, text(value)))
+        });
+        Some(Self { key: key.collect::<Option<_>>()?, values: values.collect() })
+    }
+}
+
+/// How the log says that a large value was not touched.
+const UNTOUCHED: &str = "unchanged-toast-datum";
+
+/// A value without the quotes that the log prints around it; `None` for NULL.
+fn text(printed: &str) -> Option<String> {
+    let quoted = printed.strip_prefix('B').unwrap_or(printed);
+    match quoted.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) {
+        Some(inner) => Some(inner.replace("''", "'")),
+        None => (printed != "null").then(|| printed.to_owned()),
+    }
+}
+
 /// What a transaction did to one side.
 #[derive(Debug, Default)]
 struct Changes {
     /// The rows that it left behind, by key.
     written: HashMap<String, Image>,
+    /// Those of the rows that it only updated, as far as they are kept.
+    updated: HashMap<String, Update>,
     /// Keys that it took away.
     deleted: BTreeSet<String>,
     /// Rows inserted less rows deleted.
@@ -51,6 +87,9 @@ impl PairChanges {
         if let Some(old) = old {
             match key(plan, side, old) {
                 Some(key) => {
+                    if new.is_none() {
+                        changes.updated.remove(&key);
+                    }
                     changes.written.remove(&key);
                     changes.deleted.insert(key);
                 }
@@ -59,17 +98,49 @@ impl PairChanges {
         }
         let Some(new) = new else { return };
         let Some(key) = key(plan, side, new) else { return };
+        let only_updated = growth == 0
+            && old.is_none_or(|_| changes.deleted.contains(&key))
+            && (!changes.written.contains_key(&key) || changes.updated.contains_key(&key));
+        let update = Update::read(plan, side, new);
+        match update.filter(|_| only_updated && changes.updated.len() < KEPT_UPDATES) {
+            Some(update) => drop(changes.updated.insert(key.clone(), update)),
+            None => drop(changes.updated.remove(&key)),
+        }
         let mut image: Image = Vec::with_capacity(plan.columns.len());
         for (at, column) in plan.columns.iter().enumerate() {
             let value = value(new, column.on(side));
             let before = changes.written.get(&key).and_then(|image| image[at]);
             image.push(match value {
-                Some("unchanged-toast-datum") => before,
+                Some(UNTOUCHED) => before,
                 value => Some(xxh3_64(value.unwrap_or("").as_bytes())),
             });
         }
         changes.deleted.remove(&key);
         changes.written.insert(key, image);
+    }
+
+    /// The updates of a side whose rows the other side's log says nothing of.
+    pub(super) fn updated_alone(&self, side: Side) -> Vec<(String, Update)> {
+        let [own, other] = [side as usize, 1 - side as usize].map(|side| &self.0[side]);
+        let alone = own
+            .updated
+            .iter()
+            .filter(|(key, _)| !other.written.contains_key(*key) && !other.deleted.contains(*key));
+        alone.map(|(key, update)| (key.clone(), update.clone())).collect()
+    }
+
+    /// Forgets an update.
+    pub(super) fn forget(&mut self, side: Side, key: &str) {
+        self.0[side as usize].written.remove(key);
+    }
+
+    /// The keys that were written on both sides, and those that were written on one alone.
+    pub(super) fn keys(&self) -> (Vec<&String>, Vec<&String>) {
+        let [legacy, twin] = &self.0;
+        let (both, alone): (Vec<_>, Vec<_>) =
+            legacy.written.keys().partition(|key| twin.written.contains_key(*key));
+        let extra = twin.written.keys().filter(|key| !legacy.written.contains_key(*key));
+        (both, alone.into_iter().chain(extra).collect())
     }
 
     /// What the twin did not follow in; `None` if the two sides agree. `keeps_key` says whether
