@@ -5,7 +5,7 @@
 //! then left under one org in legacy and under another in the twin stands under the wrong org, and
 //! the remainder is missing or extra.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 
@@ -29,15 +29,19 @@ pub(super) struct Row {
 }
 
 impl Row {
-    fn same_image(&self, other: &Self) -> bool {
-        self.values.iter().zip(&other.values).all(|(a, b)| a.0 == b.0)
+    fn image(&self) -> Vec<Option<&[u8]>> {
+        self.values.iter().map(|(image, _)| image.as_deref()).collect()
     }
 }
 
-/// The findings of rows that share a key.
-pub(super) fn classify(plan: &PairPlan, legacy: Vec<Row>, twin: Vec<Row>) -> Vec<Finding> {
-    let mut findings: Vec<Finding> =
-        twin.iter().filter(|row| row.misrouted).map(|row| misrouted(plan, row)).collect();
+/// What is wrong with rows that share a key; the findings are made as they are taken, because there may be many.
+pub(super) fn classify(
+    plan: &PairPlan,
+    legacy: Vec<Row>,
+    twin: Vec<Row>,
+) -> impl Iterator<Item = Finding> {
+    let astray = twin.iter().filter(|row| row.misrouted);
+    let mut wrong: Vec<Wrong> = astray.cloned().map(Wrong::Misrouted).collect();
     let mut groups: BTreeMap<String, [Vec<Row>; 2]> = BTreeMap::new();
     for (side, rows) in [legacy, twin].into_iter().enumerate() {
         for row in rows {
@@ -45,46 +49,80 @@ pub(super) fn classify(plan: &PairPlan, legacy: Vec<Row>, twin: Vec<Row>) -> Vec
         }
     }
     let mut unmatched = [Vec::new(), Vec::new()];
-    for [legacy, twin] in groups.into_values() {
-        within_org(plan, legacy, twin, &mut findings, &mut unmatched);
+    for sides in groups.into_values() {
+        within_org(sides, &mut wrong, &mut unmatched);
     }
     let [legacy, twin] = unmatched;
     let mut twin = twin.into_iter();
     for row in legacy {
-        findings.push(match twin.next() {
-            Some(other) => different(plan, RowClass::WrongOrg, &row, &other),
-            None => one_sided(plan, RowClass::Missing, Side::Legacy, &row),
+        wrong.push(match twin.next() {
+            Some(other) => Wrong::Differs(RowClass::WrongOrg, row, other),
+            None => Wrong::Alone(RowClass::Missing, Side::Legacy, row),
         });
     }
-    findings.extend(twin.map(|row| one_sided(plan, RowClass::Extra, Side::Partitioned, &row)));
-    findings
+    wrong.extend(twin.map(|row| Wrong::Alone(RowClass::Extra, Side::Partitioned, row)));
+    wrong.into_iter().map(move |wrong| wrong.finding(plan))
 }
 
-fn within_org(
-    plan: &PairPlan,
-    mut legacy: Vec<Row>,
-    mut twin: Vec<Row>,
-    findings: &mut Vec<Finding>,
-    unmatched: &mut [Vec<Row>; 2],
-) {
-    let known_to_legacy = !legacy.is_empty();
-    legacy.retain(|row| {
-        let equal = twin.iter().position(|other| row.same_image(other));
-        equal.map(|at| twin.remove(at)).is_none()
-    });
+/// What is wrong with a row, or with two.
+enum Wrong {
+    Misrouted(Row),
+    Differs(RowClass, Row, Row),
+    Alone(RowClass, Side, Row),
+}
+
+impl Wrong {
+    fn finding(self, plan: &PairPlan) -> Finding {
+        match self {
+            Self::Misrouted(row) => misrouted(plan, &row),
+            Self::Differs(class, row, other) => different(plan, class, &row, &other),
+            Self::Alone(class, side, row) => one_sided(plan, class, side, &row),
+        }
+    }
+}
+
+fn within_org(sides: [Vec<Row>; 2], wrong: &mut Vec<Wrong>, unmatched: &mut [Vec<Row>; 2]) {
+    let known_to_legacy = !sides[0].is_empty();
+    let [mut legacy, mut twin] = unequal(sides);
     let pairs = legacy.len().min(twin.len());
     let (rest_of_legacy, rest_of_twin) = (legacy.split_off(pairs), twin.split_off(pairs));
-    for (row, other) in legacy.iter().zip(&twin) {
-        findings.push(different(plan, RowClass::Mismatched, row, other));
-    }
+    let differing = legacy.into_iter().zip(twin);
+    wrong.extend(differing.map(|(row, other)| Wrong::Differs(RowClass::Mismatched, row, other)));
     unmatched[0].extend(rest_of_legacy);
     if known_to_legacy {
-        let surplus = rest_of_twin.iter();
-        findings
-            .extend(surplus.map(|r| one_sided(plan, RowClass::Duplicate, Side::Partitioned, r)));
+        let surplus = rest_of_twin.into_iter();
+        wrong.extend(surplus.map(|r| Wrong::Alone(RowClass::Duplicate, Side::Partitioned, r)));
     } else {
         unmatched[1].extend(rest_of_twin);
     }
+}
+
+/// What is left of both sides when rows with equal images have gone, one for one, in their order.
+fn unequal(sides: [Vec<Row>; 2]) -> [Vec<Row>; 2] {
+    let mut counts = HashMap::<Vec<Option<&[u8]>>, [usize; 2]>::new();
+    for (side, rows) in sides.iter().enumerate() {
+        for row in rows {
+            counts.entry(row.image()).or_default()[side] += 1;
+        }
+    }
+    for [legacy, twin] in counts.values_mut() {
+        let pairs = (*legacy).min(*twin);
+        (*legacy, *twin) = (pairs, pairs);
+    }
+    let mut kept = [Vec::new(), Vec::new()];
+    for (side, rows) in sides.iter().enumerate() {
+        for row in rows {
+            let paired = counts.get_mut(&row.image()).map(|counts| &mut counts[side]);
+            let goes = paired.filter(|left| **left > 0).map(|left| *left -= 1);
+            kept[side].push(goes.is_none());
+        }
+    }
+    drop(counts);
+    let mut kept = kept.into_iter();
+    sides.map(|rows| {
+        let kept = kept.next().unwrap_or_default();
+        rows.into_iter().zip(kept).filter_map(|(row, kept)| kept.then_some(row)).collect()
+    })
 }
 
 fn one_sided(plan: &PairPlan, class: RowClass, side: Side, row: &Row) -> Finding {

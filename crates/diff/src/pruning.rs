@@ -131,7 +131,8 @@ async fn sample(connection: &mut PgConnection, plan: &PairPlan) -> Result<Option
         let what = || format!("cannot read a row of {}", twin.name);
         let row = sqlx::query(AssertSqlSafe(statement)).fetch_optional(&mut *connection).await;
         let Some(row) = row.map_err(|e| failure(what(), &e))? else { continue };
-        let values: Vec<String> = row.try_get(0).map_err(|e| failure(what(), &e))?;
+        // Bytes that are no text make no literal.
+        let Ok::<Vec<String>, _>(values) = row.try_get(0) else { continue };
         let expressions = columns.iter().zip(values).map(|(column, value)| {
             (column.name.clone(), format!("{}::{}", sql::literal(&value), column.bare_type))
         });

@@ -18,16 +18,18 @@ pub(super) fn image(column: &ComparedColumn, side: Side) -> String {
     if column.as_text { format!("({name})::text") } else { name }
 }
 
-/// A column's text as bytes in UTF-8, which both sides order alike whatever their collations.
+/// A column's text as bytes, which both sides order alike whatever their collations.
 pub(super) fn sortable(column: &ComparedColumn, side: Side) -> String {
     sortable_of(&quote_ident(column.on(side)))
 }
 
-/// The text of an expression as bytes in UTF-8; NULL for NULL.
+/// The text of an expression as bytes: UTF-8, or as they are where the database has no encoding and they may
+/// be anything. NULL for NULL.
 pub(super) fn sortable_of(expression: &str) -> String {
     format!(
         "CASE WHEN num_nulls({expression}) = 0 \
-         THEN convert_to(format('%s', {expression}), 'UTF8') END"
+         THEN convert_to(format('%s', {expression}), \
+                         CASE getdatabaseencoding() WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END) END"
     )
 }
 

@@ -144,12 +144,13 @@ impl Gathered {
     ///
     /// # Errors
     /// A run error if rows cannot be read back; whatever `tell` returns.
-    pub(super) fn compare(
+    pub(super) async fn compare(
         mut self,
         plan: &PairPlan,
         rows: Rows<'_>,
         mut tell: impl FnMut(Difference) -> Result<bool>,
     ) -> Result<()> {
+        let mut breath = Breath::default();
         for part in 0..self.0.len() {
             let kept = self.0.part(part)?;
             for group in by_key(plan, &kept) {
@@ -157,15 +158,33 @@ impl Gathered {
                 for row in group {
                     let (head, row) = read(plan, row).ok_or_else(damaged)?;
                     together.push(head, row);
+                    breath.take().await;
                 }
                 for difference in together.differences(plan, rows) {
                     if !tell(difference)? {
                         return Ok(());
                     }
+                    breath.take().await;
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// Rows after which others have their turn: a signal, the end of the time.
+const ROWS_IN_A_BREATH: u32 = 500;
+
+/// Counts rows that are worked on without waiting for anything.
+#[derive(Default)]
+struct Breath(u32);
+
+impl Breath {
+    async fn take(&mut self) {
+        self.0 += 1;
+        if self.0.is_multiple_of(ROWS_IN_A_BREATH) {
+            tokio::task::yield_now().await;
+        }
     }
 }
 
@@ -249,20 +268,18 @@ impl Group {
         }
     }
 
-    fn differences(self, plan: &PairPlan, rows: Rows<'_>) -> Vec<Difference> {
-        if !self.changed {
-            return Vec::new();
-        }
-        let asked = |org: Option<&String>| org.is_some_and(|org| self.asked.contains(org));
+    fn differences(self, plan: &PairPlan, rows: Rows<'_>) -> impl Iterator<Item = Difference> {
+        let Self { legacy, twin, changed, asked } = self;
+        let (legacy, twin) = if changed { (legacy, twin) } else { (Vec::new(), Vec::new()) };
+        let asked = move |org: Option<&String>| org.is_some_and(|org| asked.contains(org));
         let org_column = plan.org.on(Side::Legacy);
-        let difference = |finding: Finding| {
+        let difference = move |finding: Finding| {
             let holder = finding.partitioned.as_ref().and_then(|row| row.get(org_column)?.as_ref());
             let holder_asked = finding.class == RowClass::WrongOrg.into() && asked(holder);
             let ours = asked(finding.org_id.as_ref()) || (holder_asked && rows.shard.is_none());
             (ours || holder_asked).then_some(Difference { finding, ours })
         };
-        let findings = classify(plan, self.legacy, self.twin);
-        findings.into_iter().filter_map(difference).collect()
+        classify(plan, legacy, twin).filter_map(difference)
     }
 }
 
@@ -274,6 +291,9 @@ struct RowHead {
     /// Whether it was changed since the time asked for.
     changed: bool,
 }
+
+/// What an array of one dimension begins with.
+const ARRAY_HEADER_BYTES: usize = 20;
 
 /// A row of [`sql::rows`].
 fn read(plan: &PairPlan, row: &[u8]) -> Option<(RowHead, Row)> {
@@ -292,11 +312,16 @@ fn read(plan: &PairPlan, row: &[u8]) -> Option<(RowHead, Row)> {
     let leaf = text(fields.next()?)?;
     let misrouted = fields.next()? == Some(&[1]);
     let changed = fields.next()? == Some(&[1]);
-    let mut values = Vec::with_capacity(plan.columns.len());
+    let mut images = Vec::with_capacity(plan.columns.len());
     for _ in &plan.columns {
-        let image = own(fields.next()?);
+        images.push(own(fields.next()?));
+    }
+    // Behind dimensions, a flag, the type, length and lower bound, elements come as fields do.
+    let mut texts = Fields::of(fields.next()??.get(ARRAY_HEADER_BYTES..)?);
+    let mut values = Vec::with_capacity(images.len());
+    for image in images {
         // The text of NULL prints as nothing; only the image tells NULL from an empty text.
-        let text = text(fields.next()?).filter(|_| image.is_some());
+        let text = text(texts.next()?).filter(|_| image.is_some());
         values.push((image, text));
     }
     Some((RowHead { side, asked, changed }, Row { sort, org, leaf, misrouted, values }))

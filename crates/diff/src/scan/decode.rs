@@ -42,8 +42,10 @@ impl Decoder {
             Content::Orgs => add_orgs(row, digests),
             Content::Sums(side) => add_sums(side, row, digests),
         };
-        let damaged = || format!("{}: a row is not what was asked for", chunk.what);
-        added.ok_or_else(|| Error::run(damaged(), ""))
+        let what = "a row is not what was asked for, or the bytes of its org are no UTF-8";
+        added.ok_or_else(|| {
+            Error::run(format!("{}: {what}", chunk.what), "name another column as the pair's org")
+        })
     }
 
     /// A row of [`super::sql::rows`].
