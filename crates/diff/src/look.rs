@@ -177,9 +177,8 @@ struct QuietLook {
 
 impl Quiet<'_> {
     fn begin(&mut self) -> Result<QuietLook> {
-        if let Some(why) = self.waiters.failed() {
-            let what = format!("nobody sees any more whether others wait for us: {why}");
-            return Err(Error::run(what, "is the server still running?"));
+        if let Some(error) = self.waiters.failed() {
+            return Err(error);
         }
         self.left = self.left.checked_sub(1).ok_or_else(|| {
             Error::run(

@@ -71,7 +71,6 @@ impl Outcome {
                 phase,
                 scope,
                 shard: options.shard,
-                resumed: options.resume,
                 ..DiffEvidence::default()
             },
             catalog_findings: Vec::new(),
@@ -106,6 +105,11 @@ impl Outcome {
         self.evidence.digest_reason = reason;
         self.evidence.replica_position = replica;
         self.evidence.system_identifier = server;
+    }
+
+    /// Takes whether anything was left to go on from.
+    pub(super) fn resumed(&mut self, resumed: bool) {
+        self.evidence.resumed = resumed;
     }
 
     /// Takes how many snapshots there were.
@@ -329,6 +333,9 @@ impl Outcome {
         evidence.duration_s = duration_s;
         evidence.orgs.sort_by_key(|org| std::cmp::Reverse(org.counts.total()));
         evidence.orgs.truncate(DiffEvidence::KEPT_ORGS);
+        // However much the catalogs have to say, half of what is kept is rows if so many differ.
+        let rows = self.row_findings.len().min(DiffEvidence::KEPT_FINDINGS / 2);
+        self.catalog_findings.truncate(DiffEvidence::KEPT_FINDINGS - rows);
         evidence.findings = self.catalog_findings;
         evidence.findings.append(&mut self.row_findings);
         evidence.findings.truncate(DiffEvidence::KEPT_FINDINGS);

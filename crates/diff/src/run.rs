@@ -136,11 +136,12 @@ async fn compare(
     outcome.describe(method, reason, (replica, server), context);
     let (mut checkpoints, secret) =
         Checkpoints::open(out, options.resume, identity, options.checkpoint_every)?;
+    outcome.resumed(checkpoints.resumes());
     if options.resume && !checkpoints.resumes() {
         context.note("nothing to resume: the comparison begins anew");
     }
     let spread = method::elsewhere(plans).is_some();
-    let mut epochs = Epochs::begin(database_url, waiters, options).await?;
+    let mut epochs = Epochs::begin(database_url, waiters, options, context).await?;
     if spread {
         epochs.stop_sharing();
     }
@@ -207,11 +208,12 @@ impl Comparison<'_> {
         let read = if exact { read } else { settled_rows(read, &diverging) };
         outcome.begin_table(plan, read, &digests, diverging)?;
         if !outcome.is_stopped() {
-            rows.compare(plan, Rows::asked(options), |difference| {
+            let compared = rows.compare(plan, Rows::asked(options), |difference| {
                 context.emit(Event::Advanced(1));
                 outcome.difference(difference)?;
                 Ok(!outcome.is_stopped())
-            })?;
+            });
+            compared.await?;
         }
         context.emit(Event::Finished);
         outcome.end_table(!self.spread)?;
@@ -278,7 +280,10 @@ impl Comparison<'_> {
                     return Ok(());
                 }
                 Err(_) if given_up.is_cancelled() => self.epochs.renew().await?,
-                Err(error) => return Err(failure("cannot count the orgs", &error)),
+                Err(error) => {
+                    self.epochs.was_ended(failure("cannot count the orgs", &error))?;
+                    self.epochs.renew().await?;
+                }
             }
         }
         outcome.stop("somebody waited for us each time the orgs were counted");

@@ -137,7 +137,10 @@ impl Comparison<'_> {
         let given_up = self.epochs.given_up();
         let mut readers = Vec::new();
         for _ in 0..if self.spread { 1 } else { options.connections.clamp(1, 2) } {
-            readers.push(self.epochs.reader(PATIENCE_WITH_WORK).await?);
+            match self.epochs.reader(PATIENCE_WITH_WORK).await {
+                Ok(reader) => readers.push(reader),
+                Err(error) => return self.epochs.was_ended(error).map(|()| None),
+            }
         }
         let mut age = tokio::time::interval(AGE_INTERVAL);
         let read = {
@@ -153,6 +156,7 @@ impl Comparison<'_> {
         };
         match read {
             Some(Ok(rows)) => {
+                self.epochs.has_gone_on();
                 for reader in readers {
                     reader.connection.close().await;
                 }
@@ -161,7 +165,10 @@ impl Comparison<'_> {
             Some(Err(error)) if !given_up.is_cancelled() => {
                 // What was dropped or altered meanwhile cannot be read.
                 let unchanged = self.tables.changes(pair).await?.holds();
-                if unchanged { Err(error) } else { Ok(None) }
+                if unchanged {
+                    self.epochs.was_ended(error)?;
+                }
+                Ok(None)
             }
             _ => Ok(None),
         }

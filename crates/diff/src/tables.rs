@@ -14,7 +14,7 @@ use super::schema::{PairPlan, Side};
 use super::sql;
 use cutover_error::Result;
 use cutover_ground::config::TablePair;
-use cutover_ground::pg::failure;
+use cutover_ground::pg::{connect_reading, failure, is_passing};
 
 /// The tables of all pairs, as they are compared, and a connection to look at them again.
 pub(super) struct Tables<'a> {
@@ -33,7 +33,15 @@ impl Tables<'_> {
     /// # Errors
     /// A run error if the server fails.
     pub(super) async fn changes(&mut self, pair: usize) -> Result<Changes> {
-        self.frames[pair].changes(&mut self.looker, &self.plans[pair]).await
+        let looked = self.frames[pair].changes(&mut self.looker, &self.plans[pair]).await;
+        match looked {
+            // The connection may be what was lost.
+            Err(error) if is_passing(&error) => {
+                self.looker = connect_reading(self.database_url).await?;
+                self.frames[pair].changes(&mut self.looker, &self.plans[pair]).await
+            }
+            looked => looked,
+        }
     }
 
     /// Makes the plan of a pair anew.

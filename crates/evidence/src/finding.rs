@@ -71,7 +71,8 @@ pub struct DiffEvidence {
     pub tables: Vec<TableDiff>,
     /// Every org and table that diverges, worst first, at most [`DiffEvidence::KEPT_ORGS`].
     pub orgs: Vec<OrgDiff>,
-    /// The first findings, catalog findings before rows, at most [`DiffEvidence::KEPT_FINDINGS`].
+    /// The first findings, catalog findings before rows, at most [`DiffEvidence::KEPT_FINDINGS`]; half
+    /// of them rows if so many differ.
     pub findings: Vec<Finding>,
     /// Findings in all, also those not kept here but in `findings.jsonl`.
     pub findings_total: u64,

@@ -261,9 +261,7 @@ fn summary(evidence: &DiffEvidence, out: &Path) -> String {
             wal.transactions, wal.changes, wal.diverged
         );
     }
-    let is_advice = |finding: &&Finding| finding.severity == Some(Severity::Advice);
-    let (advice, wrong): (Vec<_>, Vec<_>) = evidence.findings.iter().partition(is_advice);
-    for finding in wrong.into_iter().chain(advice).take(SHOWN_FINDINGS) {
+    for finding in shown_first(&evidence.findings) {
         let _ = write!(text, "\n  - {}", line(finding));
     }
     let more = evidence.findings_total.saturating_sub(SHOWN_FINDINGS as u64);
@@ -281,6 +279,16 @@ fn summary(evidence: &DiffEvidence, out: &Path) -> String {
         let _ = write!(text, "\nto mend: psql -X -v ON_ERROR_STOP=1 -f {}", show(out, repair));
     }
     text
+}
+
+/// Faults of the catalogs, rows, advice; half of them rows if so many differ.
+fn shown_first(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
+    let (rows, catalog): (Vec<_>, Vec<_>) =
+        findings.iter().partition(|finding| finding.severity.is_none());
+    let is_advice = |finding: &&Finding| finding.severity == Some(Severity::Advice);
+    let (advice, faults): (Vec<_>, Vec<_>) = catalog.into_iter().partition(is_advice);
+    let room = SHOWN_FINDINGS - rows.len().min(SHOWN_FINDINGS / 2);
+    faults.into_iter().take(room).chain(rows).chain(advice).take(SHOWN_FINDINGS)
 }
 
 fn show(out: &Path, name: &str) -> String {

@@ -3,7 +3,8 @@
 //! A snapshot holds back vacuum for as long as it lasts, and a table is locked while it is read. Ordinarily one
 //! snapshot serves the whole comparison. It gives way to a new one between two chunks when its time is over or
 //! many rows have died that only it keeps, and at once when somebody waits for us; then what differs is only
-//! a candidate, to be confirmed on one snapshot.
+//! a candidate, to be confirmed on one snapshot. What is ended from outside, by an administrator or a standby, is
+//! tried again on a new one.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use crate::options::Options;
 use cutover_error::{Error, Result};
 use cutover_ground::act::ActContext;
-use cutover_ground::pg::{CopyConnection, Means, Snapshot, Waiters, Watched, lone_reader};
+use cutover_ground::pg::{
+    CopyConnection, Means, Snapshot, Waiters, Watched, is_passing, lone_reader,
+};
 
 /// The snapshot of the moment, and how to take the next one.
 pub(crate) struct Epochs {
@@ -23,7 +26,7 @@ pub(crate) struct Epochs {
     waiters: Waiters,
     snapshot: Snapshot,
     /// As long as the snapshot.
-    _watched: Watched,
+    watched: Watched,
     /// Cancelled when somebody waits for us.
     given_up: CancellationToken,
     /// Whether readers see the snapshot; where tables are spread over servers, they cannot.
@@ -31,6 +34,11 @@ pub(crate) struct Epochs {
     began: Instant,
     count: u32,
     warned: bool,
+    /// How often in a row something was ended from outside.
+    ended: u32,
+    /// Whether a session of ours may have been ended, so that all begin anew.
+    broken: bool,
+    context: ActContext,
 }
 
 /// A connection that reads the state of the moment.
@@ -38,6 +46,9 @@ pub(crate) struct Reader {
     pub(crate) connection: CopyConnection,
     _watched: Watched,
 }
+
+/// How often in a row it is tried again what was ended from outside.
+const TRIES: u32 = 3;
 
 /// What is read on one snapshot may take so much longer than whole tables.
 const GRACE: Duration = Duration::from_secs(60);
@@ -51,6 +62,7 @@ impl Epochs {
         database_url: &str,
         waiters: Waiters,
         options: &Options,
+        context: &ActContext,
     ) -> Result<Self> {
         let snapshot = Snapshot::take(database_url).await?;
         Ok(Self {
@@ -58,7 +70,7 @@ impl Epochs {
             limit: options.snapshot_time,
             dead_rows: options.snapshot_dead_rows,
             stall: options.stall_timeout,
-            _watched: waiters.look_after(snapshot.session(), Means::Cancel),
+            watched: waiters.look_after(snapshot.session(), Means::Cancel),
             given_up: waiters.begin(),
             waiters,
             snapshot,
@@ -66,6 +78,9 @@ impl Epochs {
             began: Instant::now(),
             count: 1,
             warned: false,
+            ended: 0,
+            broken: false,
+            context: context.clone(),
         })
     }
 
@@ -114,18 +129,65 @@ impl Epochs {
     }
 
     /// Takes a new snapshot in place of the old one.
+    ///
+    /// # Errors
+    /// A run error if the server fails, or has ended our sessions again and again.
     pub(crate) async fn renew(&mut self) -> Result<()> {
-        self.snapshot.let_go().await?;
-        if let Some(why) = self.waiters.failed() {
-            let what = format!("nobody sees any more whether others wait for us: {why}");
-            return Err(Error::run(what, "is the server still running?"));
+        loop {
+            let renewed = match std::mem::take(&mut self.broken) {
+                true => self.begin_again().await,
+                false => self.go_on().await,
+            };
+            match renewed {
+                Ok(()) => break,
+                Err(error) => self.was_ended(error)?,
+            }
         }
-        self.given_up = self.waiters.begin();
-        self.snapshot.take_again().await?;
         self.began = Instant::now();
         self.count += 1;
         tracing::debug!(number = self.count, "snapshot renewed");
         Ok(())
+    }
+
+    /// On the same connections.
+    async fn go_on(&mut self) -> Result<()> {
+        self.snapshot.let_go().await?;
+        if let Some(error) = self.waiters.failed() {
+            return Err(error);
+        }
+        self.given_up = self.waiters.begin();
+        self.snapshot.take_again().await
+    }
+
+    /// On new ones.
+    async fn begin_again(&mut self) -> Result<()> {
+        self.waiters = Waiters::watch(&self.database_url).await?;
+        self.snapshot = Snapshot::take(&self.database_url).await?;
+        let watched = self.waiters.look_after(self.snapshot.session(), Means::Cancel);
+        drop(std::mem::replace(&mut self.watched, watched));
+        self.given_up = self.waiters.begin();
+        Ok(())
+    }
+
+    /// Something has failed and is to be tried again on a new snapshot.
+    ///
+    /// # Errors
+    /// What it failed by, if that would come again or has come too often.
+    pub(crate) fn was_ended(&mut self, error: Error) -> Result<()> {
+        if !is_passing(&error) {
+            return Err(error);
+        }
+        (self.ended, self.broken) = (self.ended + 1, true);
+        if self.ended > TRIES {
+            return Err(error.at(format!("tried {} times", self.ended)));
+        }
+        self.context.note(format!("{error}: it is tried again on a new snapshot"));
+        Ok(())
+    }
+
+    /// Something has come to its end.
+    pub(crate) fn has_gone_on(&mut self) {
+        self.ended = 0;
     }
 
     /// From now on each statement looks at the state of its own moment: a snapshot of one server

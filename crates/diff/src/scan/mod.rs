@@ -147,6 +147,19 @@ pub(super) async fn scan<K: OrgKey>(
     Ok(Scan::Changed(what.into()))
 }
 
+/// What was read on one snapshot.
+#[derive(Default)]
+struct Epoch {
+    /// Chunks that were given up.
+    given_up: Vec<Chunk>,
+    /// Whether there was one that cannot be forgotten.
+    spoilt: bool,
+    /// What the reading was ended by from outside, if it was.
+    ended: Option<Error>,
+    /// How many chunks were read.
+    done: u64,
+}
+
 /// One reading from the beginning, or from what an earlier run left.
 struct Attempt<'s, 't> {
     request: Request<'s>,
@@ -183,9 +196,16 @@ impl Attempt<'_, '_> {
                 return Ok(Err(changes.words()));
             }
             // Else it is a failure of its own.
-            let Some(given_up) = read? else {
+            let Epoch { given_up, spoilt, ended, done } = read?;
+            if spoilt {
                 return Ok(Err("somebody waited for a chunk that cannot be divided".into()));
-            };
+            }
+            if done > 0 {
+                self.epochs.has_gone_on();
+            }
+            if let Some(error) = ended {
+                self.epochs.was_ended(error)?;
+            }
             if !renews && !given_up.is_empty() {
                 return Ok(Ok(Scan::GivenUp));
             }
@@ -232,30 +252,37 @@ impl Attempt<'_, '_> {
             digests: Digests::default(),
             checkpoint: checkpoints.as_mut().map(|checkpoints| checkpoints.file(self.pair)),
             context: self.context.clone(),
+            done: 0,
         };
         let workers = (0..job.connections.max(1)).map(worker).collect();
         (queue, workers)
     }
 
-    /// Reads on the snapshot of the moment until nothing is left or it is to end. Returns the chunks that
-    /// were given up; `None` if one of them cannot be forgotten.
+    /// Reads on the snapshot of the moment until nothing is left or it is to end.
     async fn read_epoch<K: OrgKey>(
         &mut self,
         workers: &mut Vec<Worker<K>>,
         renews: bool,
-    ) -> Result<Option<Vec<Chunk>>> {
+    ) -> Result<Epoch> {
         let until = Until {
             given_up: self.epochs.given_up(),
             over: CancellationToken::new(),
             end: renews.then(|| self.epochs.end()),
         };
         let patience = patience(&self.request);
-        let mut reading = JoinSet::new();
-        for worker in workers.drain(..) {
-            let reader = self.epochs.reader(patience).await?;
+        let (mut reading, mut epoch) = (JoinSet::new(), Epoch::default());
+        let mut readers = Vec::new();
+        for _ in &*workers {
+            match self.epochs.reader(patience).await {
+                Ok(reader) => readers.push(reader),
+                Err(error) => return Ok(Epoch { ended: Some(error), ..epoch }),
+            }
+        }
+        let done = |workers: &[Worker<K>]| workers.iter().map(|worker| worker.done).sum::<u64>();
+        let before = done(workers);
+        for (worker, reader) in workers.drain(..).zip(readers) {
             reading.spawn(worker.read(reader, until.clone()));
         }
-        let (mut given_up, mut spoilt) = (Vec::new(), false);
         let mut age = tokio::time::interval(AGE_INTERVAL);
         while !reading.is_empty() {
             let joined = tokio::select! {
@@ -272,18 +299,27 @@ impl Attempt<'_, '_> {
             let crashed = |e| Error::run(format!("a reader of the diff crashed: {e}"), "");
             let (worker, stop) = joined.map_err(crashed)??;
             match stop {
-                Stop::Worn => {
-                    let reader = self.epochs.reader(patience).await?;
-                    reading.spawn(worker.read(reader, until.clone()));
-                    continue;
+                Stop::Worn => match self.epochs.reader(patience).await {
+                    Ok(reader) => {
+                        reading.spawn(worker.read(reader, until.clone()));
+                        continue;
+                    }
+                    Err(error) => epoch.ended = Some(error),
+                },
+                Stop::GivenUp(chunk) => epoch.given_up.push(*chunk),
+                Stop::Ended(chunk, error) => {
+                    epoch.given_up.push(*chunk);
+                    epoch.ended = Some(error);
                 }
-                Stop::GivenUp(chunk) => given_up.push(*chunk),
-                Stop::Spoilt => spoilt = true,
+                Stop::Spoilt => epoch.spoilt = true,
                 Stop::Done => {}
+            }
+            if epoch.ended.is_some() {
+                until.over.cancel();
             }
             workers.push(worker);
         }
-        Ok((!spoilt).then_some(given_up))
+        Ok(Epoch { done: done(workers) - before, ..epoch })
     }
 
     /// In smaller pieces, so that some of them come to their end however often others wait for us.

@@ -12,9 +12,9 @@ use super::decode::Decoder;
 use super::digest::{Digests, OrgKey};
 use super::epochs::Reader;
 use super::throttle::{Amount, Pace};
-use cutover_error::Result;
+use cutover_error::{Error, Result};
 use cutover_ground::act::{ActContext, Event};
-use cutover_ground::pg::CopyConnection;
+use cutover_ground::pg::{CopyConnection, is_passing};
 
 /// Chunks that one connection reads: a backend remembers every relation that it has met, some 30 kB each.
 const CHUNKS_OF_CONNECTION: usize = 1_000;
@@ -27,6 +27,8 @@ pub(super) struct Worker<K> {
     pub(super) digests: Digests<K>,
     pub(super) checkpoint: Option<Checkpoint>,
     pub(super) context: ActContext,
+    /// How many chunks it has read.
+    pub(super) done: u64,
 }
 
 /// When to stop reading on the snapshot of the moment.
@@ -48,6 +50,8 @@ pub(super) enum Stop {
     Worn,
     /// This chunk was given up.
     GivenUp(Box<Chunk>),
+    /// The reading of this chunk was ended from outside, by this.
+    Ended(Box<Chunk>, Error),
     /// A chunk was given up of which too much was added up to be forgotten.
     Spoilt,
 }
@@ -67,13 +71,19 @@ impl<K: OrgKey> Worker<K> {
             };
             let owed = match read {
                 Some(Ok(owed)) => owed,
-                Some(Err(error)) if !until.given_up.is_cancelled() => return Err(error),
+                Some(Err(error)) if !until.given_up.is_cancelled() => {
+                    if is_passing(&error) && self.digests.forget_chunk() {
+                        return Ok((self, Stop::Ended(Box::new(chunk), error)));
+                    }
+                    return Err(error);
+                }
                 // The connection goes with its socket: a server that waits for us to read notices at once.
                 _ if self.digests.forget_chunk() => {
                     return Ok((self, Stop::GivenUp(Box::new(chunk))));
                 }
                 _ => return Ok((self, Stop::Spoilt)),
             };
+            self.done += 1;
             if let Some(checkpoint) = &mut self.checkpoint {
                 checkpoint.finished(chunk.label, &self.decoder.secret, &mut self.digests)?;
             }

@@ -23,7 +23,7 @@ mod wire;
 pub use bounds::{Bound, Edge, free_remainders};
 pub use connect::{connect, connect_reading, describe, options, refuse_pooler};
 pub use copy::{CopyConnection, CopyReader, Fields, integer};
-pub use failure::failure;
+pub use failure::{failure, is_passing};
 pub use ident::{QualifiedName, quote_ident};
 pub use lag::Lag;
 pub use partman::templates;

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{connect_reading, failure, sql};
-use cutover_error::Result;
+use cutover_error::{Error, Result};
 
 /// How often it is looked.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -36,7 +36,7 @@ struct Shared {
     /// How many pieces of work there were.
     pieces: u64,
     /// Why the watching ended, if it did.
-    failed: Option<String>,
+    failed: Option<Error>,
     /// Dead rows of the database, when the work at hand began and at the last count.
     dead_rows: Option<[i64; 2]>,
 }
@@ -119,7 +119,7 @@ impl Waiters {
     }
 
     /// Why nobody looks any more; `None` while somebody does.
-    pub fn failed(&self) -> Option<String> {
+    pub fn failed(&self) -> Option<Error> {
         self.shared.lock().expect("no panic while held").failed.clone()
     }
 }
@@ -141,7 +141,8 @@ async fn look(mut connection: PgConnection, shared: Arc<Mutex<Shared>>) {
             Err(error) => {
                 // Unseen, others might wait for long: the work ends.
                 let mut shared = shared.lock().expect("no panic while held");
-                shared.failed = Some(error.to_string());
+                let what = "nobody sees any more whether others wait for us";
+                shared.failed = Some(failure(what, &error));
                 shared.token.cancel();
                 return;
             }
