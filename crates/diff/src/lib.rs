@@ -15,6 +15,7 @@
 
 mod checks;
 mod classify;
+mod columns;
 mod direction;
 mod drill_down;
 mod firing;
@@ -41,6 +42,7 @@ mod settle;
 mod sql;
 mod tables;
 mod triggers;
+mod value;
 mod wal;
 
 pub use cutover_evidence::shard::Shard;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::output::{FindingsFile, OrgsFile};
 use cutover_error::{Context, Error, Result};
-use cutover_evidence::finding::{Counts, DiffEvidence, Finding, Severity};
+use cutover_evidence::finding::{Counts, DiffEvidence, Finding};
 use cutover_evidence::shard::Shard;
 
 /// One shard: its folder and what it found.
@@ -154,8 +154,8 @@ impl Kept {
             self.catalog.push(finding.clone());
         }
         self.total += 1;
-        self.differences += u64::from(finding.severity != Some(Severity::Advice));
-        self.integrity_errors += u64::from(finding.severity == Some(Severity::Error));
+        self.differences += u64::from(!finding.is_advice());
+        self.integrity_errors += u64::from(finding.is_error());
         if self.first.len() < DiffEvidence::KEPT_FINDINGS {
             self.first.push(finding.clone());
         }

@@ -17,10 +17,13 @@ use cutover_evidence::finding::{
     WalDivergence, WalEvidence,
 };
 use cutover_ground::act::ActContext;
+use cutover_ground::config::{Accept, TablePair};
 
 /// Counts findings and writes them as they come; memory grows with diverging orgs, not with rows.
 pub(super) struct Outcome {
     several_pairs: bool,
+    /// What is meant to be so.
+    accepted: Vec<Accept>,
     all_orgs: bool,
     allow_empty: bool,
     listed_orgs: Option<Vec<String>>,
@@ -56,11 +59,12 @@ struct TableAtHand {
 impl Outcome {
     /// Creates both files, so that a folder that cannot be written is known at the start; `pairs` is
     /// how many table pairs are compared.
-    pub(super) fn create(out: &Path, options: &Options, pairs: usize) -> Result<Self> {
+    pub(super) fn create(out: &Path, options: &Options, pairs: &[TablePair]) -> Result<Self> {
         let phase = options.phase;
         let scope = Rows::asked(options).words();
         Ok(Self {
-            several_pairs: pairs > 1,
+            several_pairs: pairs.len() > 1,
+            accepted: pairs.first().map(|pair| pair.accepted.clone()).unwrap_or_default(),
             all_orgs: options.all_orgs,
             allow_empty: options.allow_empty,
             listed_orgs: options.orgs.clone(),
@@ -138,8 +142,7 @@ impl Outcome {
     fn take(&mut self, finding: &Finding) -> Result<()> {
         self.evidence.findings_total += 1;
         self.findings_file.write(finding)?;
-        let advice = finding.severity == Some(Severity::Advice);
-        self.evidence.differences_total += u64::from(!advice);
+        self.evidence.differences_total += u64::from(!finding.is_advice());
         if self.evidence.differences_total >= self.max_findings {
             self.stop(&format!("{} findings, as many as --max-findings allows", self.max_findings));
         }
@@ -153,10 +156,15 @@ impl Outcome {
 
     /// Takes a finding about a catalog.
     pub(super) fn catalog_finding(&mut self, finding: Finding) -> Result<()> {
-        self.evidence.integrity_errors += u64::from(finding.severity == Some(Severity::Error));
+        let sorted = Accept::sort(&self.accepted, finding);
+        sorted.into_iter().try_for_each(|finding| self.sorted_finding(finding))
+    }
+
+    fn sorted_finding(&mut self, finding: Finding) -> Result<()> {
+        self.evidence.integrity_errors += u64::from(finding.is_error());
         self.take(&finding)?;
         // The verdict tells of it, however much else was found.
-        if finding.class == CatalogClass::TriggerCoverageUnknown.into() {
+        if finding.class.is_blindness() {
             self.catalog_findings.truncate(DiffEvidence::KEPT_FINDINGS - 1);
             self.catalog_findings.insert(0, finding);
         } else {

@@ -129,6 +129,7 @@ mod tests {
             unknown: BTreeMap::new(),
             swallows: false,
             refusals,
+            forms: BTreeSet::new(),
         }
     }
 

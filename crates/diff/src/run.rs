@@ -58,7 +58,7 @@ async fn compare_all(
     let began = Instant::now();
     std::fs::create_dir_all(out)
         .or_usage(format!("cannot create {}", out.display()), "give --out a writable folder")?;
-    let mut outcome = Outcome::create(out, options, tables.len())?;
+    let mut outcome = Outcome::create(out, options, tables)?;
     let mut repair = options.repair.then(|| Repair::begin(out, options.repair_any)).transpose()?;
     let oracle = match options.wal {
         None => None,

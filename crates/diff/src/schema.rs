@@ -7,8 +7,10 @@ use std::collections::HashMap;
 
 use sqlx::postgres::PgConnection;
 
+pub(super) use super::columns::ComparedColumn;
+use super::columns::{check_names, compare_columns};
 use super::ranges::{Range, day, most_within, ranges};
-use super::sql;
+use super::{sql, value};
 use cutover_error::{Error, Result};
 use cutover_evidence::class::CatalogClass;
 use cutover_evidence::finding::{Finding, Severity};
@@ -52,23 +54,6 @@ pub(super) struct PairPlan {
     pub(super) key_within_org: bool,
 }
 
-/// A column with its name on each side.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct ComparedColumn {
-    names: [String; 2],
-    /// Whether the sides are compared as text, because their types differ or have no binary form.
-    pub(super) as_text: bool,
-    /// Whether each side refuses NULL.
-    pub(super) not_null: bool,
-}
-
-impl ComparedColumn {
-    /// Its name on one side; the legacy name is the one reports use.
-    pub(super) fn on(&self, side: Side) -> &str {
-        &self.names[side as usize]
-    }
-}
-
 impl PairPlan {
     /// Reads the catalogs of both sides; returns what can be compared and what they disagree on.
     ///
@@ -97,7 +82,8 @@ impl PairPlan {
                 && index.columns.iter().all(|column| pair.key.contains(column))
         });
         let mut findings = Vec::new();
-        let columns = compare_columns(pair, &legacy, &twin, &mut findings);
+        value::check_expressions(connection, pair, [&legacy, &twin]).await?;
+        let columns = compare_columns(pair, &legacy, &twin, &mut findings)?;
         let compared = |name: &str| {
             let found = columns.iter().find(|column| column.on(Side::Legacy) == name);
             found.cloned().expect("check_names has seen org and key on both sides")
@@ -274,125 +260,4 @@ async fn below(connection: &mut PgConnection, table: &Table, leaves: &[Leaf]) ->
     let below = sqlx::query_scalar::<_, i64>(sql::BELOW).bind(table.oid).fetch_one(connection);
     let what = || format!("cannot read the catalog of {}", table.name);
     below.await.map(i64::unsigned_abs).map_err(|e| failure(what(), &e))
-}
-
-/// Every column that the configuration names must be there.
-fn check_names(pair: &TablePair, legacy: &Table, twin: &Table) -> Result<()> {
-    let must_be_in = |table: &Table, key: &str, name: &str| {
-        if table.column(name).is_some() {
-            return Ok(());
-        }
-        let there: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
-        Err(Error::usage(
-            format!("[[tables]] `{}`: {key}: {} has no column `{name}`", pair.name, table.name),
-            format!("its columns: {}", there.join(", ")),
-        ))
-    };
-    let changed_at = pair.changed_at.iter().map(|name| ("changed_at", name));
-    for (key, name) in std::iter::once(("org", &pair.org))
-        .chain(pair.key.iter().map(|name| ("key", name)))
-        .chain(changed_at)
-    {
-        must_be_in(legacy, key, name)?;
-        must_be_in(twin, key, pair.partitioned_column(name))?;
-    }
-    for name in &pair.secret {
-        must_be_in(legacy, "secret", name)?;
-    }
-    for (from, to) in &pair.map {
-        must_be_in(legacy, "map", from)?;
-        must_be_in(twin, "map", to)?;
-    }
-    for name in &pair.ignore {
-        // A column that stands on one side only may be ignored too.
-        if twin.column(pair.partitioned_column(name)).is_none() {
-            must_be_in(legacy, "ignore", name)?;
-        }
-    }
-    Ok(())
-}
-
-fn compare_columns(
-    pair: &TablePair,
-    legacy: &Table,
-    twin: &Table,
-    findings: &mut Vec<Finding>,
-) -> Vec<ComparedColumn> {
-    let mut columns = Vec::new();
-    let mut tell = |class, severity, name: &str, detail: String| {
-        let mut finding = catalog_finding(&pair.name, class, severity, detail);
-        finding.columns = vec![name.to_owned()];
-        findings.push(finding);
-    };
-    for left in legacy.columns.iter().filter(|column| !pair.ignore.contains(&column.name)) {
-        let twin_name = pair.partitioned_column(&left.name);
-        let Some(right) = twin.column(twin_name) else {
-            let detail = format!(
-                "{} has column `{}` ({}), {} has no `{twin_name}`: its values are lost at the \
-                 cut-over; add it to the twin and to the trigger, or name it under `ignore`",
-                legacy.name, left.name, left.type_name, twin.name
-            );
-            tell(CatalogClass::ColumnMissing, Severity::Error, &left.name, detail);
-            continue;
-        };
-        let same_type = left.type_oid == right.type_oid;
-        if left.type_name != right.type_name {
-            let detail = format!(
-                "{}.{} is {}, {}.{} is {}; give both the same type",
-                legacy.name, left.name, left.type_name, twin.name, right.name, right.type_name
-            );
-            tell(CatalogClass::ColumnType, Severity::Error, &left.name, detail);
-        }
-        for (class, detail) in lesser_differences(left, right) {
-            tell(class, Severity::Advice, &left.name, detail);
-        }
-        columns.push(ComparedColumn {
-            names: [left.name.clone(), right.name.clone()],
-            as_text: !same_type || !left.has_binary_form,
-            not_null: left.not_null && right.not_null,
-        });
-    }
-    for right in &twin.columns {
-        let compared = columns.iter().any(|column| column.names[1] == right.name);
-        let ignored = pair.ignore.iter().any(|name| pair.partitioned_column(name) == right.name);
-        if !compared && !ignored {
-            let detail = format!(
-                "{} has column `{}` ({}), {} has no such column: nothing fills it from legacy; \
-                 add it to legacy, drop it, map it, or name it under `ignore`",
-                twin.name, right.name, right.type_name, legacy.name
-            );
-            tell(CatalogClass::ColumnExtra, Severity::Error, &right.name, detail);
-        }
-    }
-    columns
-}
-
-/// Differences under which rows are still carried over whole.
-fn lesser_differences(left: &Column, right: &Column) -> Vec<(CatalogClass, String)> {
-    let mut found = Vec::new();
-    let mut differ = |class, what: &str, legacy: &str, twin: &str| {
-        if legacy != twin {
-            found.push((class, format!("{what}: `{legacy}` in legacy, `{twin}` in the twin")));
-        }
-    };
-    let null = |column: &Column| if column.not_null { "NOT NULL" } else { "NULL allowed" };
-    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".into());
-    differ(CatalogClass::ColumnNullability, "nullability", null(left), null(right));
-    differ(
-        CatalogClass::ColumnCollation,
-        "collation",
-        &text(&left.collation),
-        &text(&right.collation),
-    );
-    // A side that numbers rows or computes values by itself differs in its default by design.
-    let by_itself = |c: &Column| c.identity || c.generated || c.sequence.is_some();
-    if !by_itself(left) && !by_itself(right) {
-        differ(
-            CatalogClass::ColumnDefault,
-            "default",
-            &text(&left.default_value),
-            &text(&right.default_value),
-        );
-    }
-    found
 }

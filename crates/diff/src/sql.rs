@@ -15,12 +15,26 @@ pub(super) fn literal(text: &str) -> String {
 /// A column as it is hashed and compared: its wire image, or its text where the types differ.
 pub(super) fn image(column: &ComparedColumn, side: Side) -> String {
     let name = quote_ident(column.on(side));
-    if column.as_text { format!("({name})::text") } else { name }
+    match column.value(side) {
+        Some(value) => value.to_owned(),
+        None if column.as_text => format!("({name})::text"),
+        None => name,
+    }
+}
+
+/// A column as its text tells rows apart: itself, or its value if that is what is compared.
+pub(super) fn text_of(column: &ComparedColumn, side: Side) -> String {
+    column.value(side).map_or_else(|| quote_ident(column.on(side)), str::to_owned)
+}
+
+/// Whether an expression means anything of a table; it is not run.
+pub(super) fn explain_expression(expression: &str, table: &str) -> String {
+    format!("EXPLAIN SELECT ({expression})::text FROM {table}")
 }
 
 /// A column's text as bytes, which both sides order alike whatever their collations.
 pub(super) fn sortable(column: &ComparedColumn, side: Side) -> String {
-    sortable_of(&quote_ident(column.on(side)))
+    sortable_of(&text_of(column, side))
 }
 
 /// The text of an expression as bytes: UTF-8, or as they are where the database has no encoding and they may

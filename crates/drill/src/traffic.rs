@@ -14,6 +14,7 @@ use cutover_error::Result;
 use cutover_evidence::drive::Side;
 use cutover_ground::config::Config;
 use cutover_ground::http::{Site, TrustedRoots};
+use cutover_ground::routing::ServedBy;
 
 /// Connections that read, and that write.
 const READERS: usize = 3;
@@ -91,7 +92,7 @@ impl Traffic {
             let worker = Worker {
                 site: Site::new(base_url, &roots, READ_TIMEOUT)?,
                 orgs: orgs.to_vec(),
-                header: config.routing.served_by_header.clone(),
+                served_by: ServedBy::of(&config.routing)?,
                 events: Arc::clone(&events),
             };
             let (stop, writes) = (stop.clone(), number >= READERS);
@@ -167,7 +168,7 @@ fn stretch<'a>(events: impl Iterator<Item = &'a Event>, from: Instant, to: Insta
 struct Worker {
     site: Site,
     orgs: Vec<String>,
-    header: String,
+    served_by: Option<ServedBy>,
     events: Arc<Mutex<Vec<Event>>>,
 }
 
@@ -197,10 +198,8 @@ impl Worker {
         };
         let done = Instant::now();
         let good = answer.ok().filter(|answer| (200..300).contains(&answer.status));
-        let side = good.as_ref().and_then(|answer| {
-            let side = answer.headers.get(self.header.as_str())?.to_str().ok()?;
-            Side::BOTH.into_iter().find(|mode| mode.as_str() == side)
-        });
+        let served_by = good.as_ref().zip(self.served_by.as_ref());
+        let side = served_by.and_then(|(answer, served_by)| served_by.side(&answer.headers));
         let wrote = good.as_ref().filter(|_| write).and_then(|answer| {
             serde_json::from_slice::<Value>(&answer.body).ok()?.get("id")?.as_i64()
         });

@@ -233,6 +233,7 @@ fn together(
         arrivals_planned: loads().map(|load| load.arrivals_planned).sum(),
         wrong_mode: loads().map(|load| load.wrong_mode).sum(),
         mode_proven: loads().all(|load| load.mode_proven),
+        wrong_answer: loads().find_map(|load| load.wrong_answer.clone()),
         unproven_windows: loads().map(|load| load.unproven_windows).max().unwrap_or(0),
         flag_left_changed: loads().find_map(|load| load.flag_left_changed.clone()),
         calibration: first.calibration,

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -137,9 +137,8 @@ async fn drain(
     // What was measured is on disk even if Goose broke.
     let measured = collector.finish(&measured_s(&shared, attacked.as_ref().ok(), elapsed_s));
     let (attacked, measured) = (attacked?, measured?);
-    let looked =
-        Looked::back(&shared, confirming, options, &measured, (out, flag.as_deref()), context)
-            .await;
+    let place = (out, flag.as_deref());
+    let looked = Looked::back(&shared, confirming, options, &measured, place, context).await;
     let windows = &shared.queue.windows;
     let candidate = windows.iter().find(|window| window.candidate);
     let evidence = DriveEvidence {
@@ -149,6 +148,7 @@ async fn drain(
         complete: attacked.to_the_end && measured.arrivals_planned == shared.queue.handed_out(),
         arrivals_planned: shared.queue.handed_out(),
         mode_proven: shared.switch.proves(),
+        wrong_answer: shared.wrong_answer.get().cloned(),
         unproven_windows: attacked.unproven_windows,
         closed_loop: options.closed_loop,
         calibration: candidate.is_some_and(|window| window.mode == windows[0].mode),
@@ -190,6 +190,7 @@ fn share(
         isolation: Isolation::default(),
         scenario: Arc::clone(scenario),
         switch,
+        wrong_answer: OnceLock::new(),
         resent: AtomicU64::new(0),
         queue: Queue::new(plan, options.closed_loop, &context.stop),
         recorder: Recorder::default(),

@@ -1,7 +1,7 @@
 //! What the workers of a load share.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::NaiveDate;
@@ -30,6 +30,8 @@ pub(super) struct Shared {
     pub recorder: Recorder,
     /// Requests that were sent once more over a new connection.
     pub resent: AtomicU64,
+    /// What the first answer of the wrong side said of its side.
+    pub wrong_answer: OnceLock<String>,
     /// Numbers every request.
     pub unique: Unique,
     pub as_of: NaiveDate,

@@ -269,6 +269,7 @@ fn check(
         return Err(Outcome::Status(answer.status));
     }
     if shared.switch.check(mode, &answer.headers) == Served::Wrong {
+        shared.wrong_answer.get_or_init(|| shared.switch.told(mode, &answer.headers));
         return Err(Outcome::WrongMode);
     }
     if operation.reads_answer() {

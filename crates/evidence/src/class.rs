@@ -132,6 +132,20 @@ words! {
     }
 }
 
+impl CatalogClass {
+    /// Whether it says that something could not be seen: nobody may take that for sound.
+    pub fn is_blindness(self) -> bool {
+        matches!(self, Self::TriggerCoverageUnknown | Self::PartitionHorizonUnknown)
+    }
+}
+
+impl FindingClass {
+    /// Whether it says that something could not be seen.
+    pub fn is_blindness(self) -> bool {
+        matches!(self, Self::Catalog(class) if class.is_blindness())
+    }
+}
+
 /// The class of a finding, one word in files: a row's, a write's, an answer's or the catalog's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, schemars::JsonSchema)]
 #[serde(untagged)]

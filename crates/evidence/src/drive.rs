@@ -69,6 +69,9 @@ pub struct DriveEvidence {
     pub wrong_mode: u64,
     /// Whether each answer's serving side was proven by the platform's word.
     pub mode_proven: bool,
+    /// What the first such answer said, and what was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wrong_answer: Option<String>,
     /// Windows whose mode the probe of a switched flag did not prove before they were measured.
     pub unproven_windows: u64,
     /// Why a switched flag could not be put back to what it was; `None` if it was, or none was

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+pub use crate::pruning::Pruning;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +66,7 @@ pub struct DiffEvidence {
     pub orgs_checked: u64,
     /// Orgs that differ in any pair; of a row under the wrong org, both orgs.
     pub orgs_diverged: u64,
-    /// Catalog findings of severity error: integrity fails even if every row agrees.
+    /// Catalog findings of severity error that nobody accepted: integrity fails even if every row agrees.
     #[serde(default)]
     pub integrity_errors: u64,
     /// One entry per table pair.
@@ -136,62 +138,6 @@ impl RepairPlan {
                  {updates} updates, {deletes} deletes): {why}"
             ),
         }
-    }
-}
-
-/// What the planner would read for one question.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Pruning {
-    /// The pair's name.
-    pub table: String,
-    /// The read of the configuration; `None` for a question about the range of one partition.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub read: Option<String>,
-    /// Partitions of the twin.
-    pub partitions: u64,
-    /// Of those, partitions that the plan reads.
-    pub scanned: u64,
-    /// It should read no more than so many; `None` if nobody says so, and it is only shown.
-    #[serde(default = "one_partition")]
-    pub expected: Option<u64>,
-    /// What the planner believes the read to cost on the legacy side, in its own unit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub legacy_cost: Option<f64>,
-    /// The same on the partitioned side.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub partitioned_cost: Option<f64>,
-    /// Why there is no plan.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
-}
-
-/// Before reads were asked for, every question was about one range.
-fn one_partition() -> Option<u64> {
-    Some(1)
-}
-
-impl Pruning {
-    /// Whether the plan reads what it should and no more; `None` if that is not judged.
-    pub fn is_right(&self) -> Option<bool> {
-        self.expected.map(|expected| (1..=expected).contains(&self.scanned))
-    }
-
-    /// Whether every partition is read, of several.
-    pub fn reads_all(&self) -> bool {
-        self.partitions > 1 && self.scanned >= self.partitions
-    }
-
-    /// In words: which question, what it reads, what that costs.
-    pub fn words(&self) -> String {
-        let question = match &self.read {
-            Some(read) => format!("{}: {read}", self.table),
-            None => self.table.clone(),
-        };
-        let mut words = format!("{question} reads {} of {}", self.scanned, self.partitions);
-        if let (Some(legacy), Some(twin)) = (self.legacy_cost, self.partitioned_cost) {
-            words += &format!(" (planner cost {legacy:.0} → {twin:.0})");
-        }
-        words
     }
 }
 
@@ -374,6 +320,9 @@ pub struct Finding {
     /// For catalog findings: how bad it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub severity: Option<Severity>,
+    /// Of a catalog finding: why it is meant to be so. It decides nothing then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<String>,
     /// For findings of the catalog and the ledger: what it means.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
@@ -393,7 +342,18 @@ impl Finding {
             expected: None,
             partition: None,
             severity: None,
+            accepted: None,
             detail: None,
         }
+    }
+
+    /// Whether it is an error of the catalog that nobody accepted.
+    pub fn is_error(&self) -> bool {
+        self.severity == Some(Severity::Error) && self.accepted.is_none()
+    }
+
+    /// Whether it decides nothing: advice, or accepted.
+    pub fn is_advice(&self) -> bool {
+        self.severity == Some(Severity::Advice) || self.accepted.is_some()
     }
 }

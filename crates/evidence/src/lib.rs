@@ -21,6 +21,7 @@ pub mod machine;
 pub mod manifest;
 pub mod observation;
 pub mod policy;
+pub mod pruning;
 pub mod rollout;
 pub mod run_record;
 pub mod shard;

@@ -13,10 +13,12 @@ use cutover_error::Result;
 use cutover_evidence::checklist::{Checklist, Item};
 use cutover_evidence::limits::{LimitId, Limits, Phase};
 use cutover_evidence::policy::LOOKUPS_ENOUGH;
+use cutover_evidence::side::Side;
 use cutover_ground::act::{ActContext, Event};
 use cutover_ground::config::{Config, TablePair};
 use cutover_ground::http::{Site, TrustedRoots};
 use cutover_ground::pg::Shared;
+use cutover_ground::routing::ServedBy;
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Reads of our own, each of another org.
@@ -201,19 +203,18 @@ fn mib(bytes: i64) -> String {
 /// Reads that name no side: all of them succeed, and all come from the twins.
 async fn reads(config: &Config, site: &mut Site) -> Item {
     let (id, title) = ("reads", "reads succeed and come from the partitioned side");
-    let header = config.routing.served_by_header.as_str();
-    if header.is_empty() {
+    let Ok(Some(served_by)) = ServedBy::of(&config.routing) else {
         let advice = "name the header of an answer that says its side: [routing] served_by_header";
-        return unknown(id, title, "served_by_header is empty", advice);
-    }
+        return unknown(id, title, "served_by_header names none", advice);
+    };
     let (mut failed, mut elsewhere) = (0, 0);
     for number in 0..READS {
         let org = config.preflight.test_org + number;
         let path = format!("/finance/revenue?orgId={org}&limit=20");
         match site.send(Method::GET, &path, "", &[]).await {
             Ok(answer) if (200..300).contains(&answer.status) => {
-                let side = answer.headers.get(header).map(|value| value.as_bytes().to_vec());
-                elsewhere += u32::from(side.as_deref() != Some(b"partitioned"));
+                let side = served_by.side(&answer.headers);
+                elsewhere += u32::from(side != Some(Side::Partitioned));
             }
             _ => failed += 1,
         }

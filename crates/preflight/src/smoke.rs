@@ -12,6 +12,7 @@ use cutover_evidence::checklist::{Checklist, Item};
 use cutover_ground::act::{ActContext, Event};
 use cutover_ground::config::Config;
 use cutover_ground::http::{Site, TrustedRoots};
+use cutover_ground::routing::ServedBy;
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -85,17 +86,15 @@ async fn ask(site: &mut Site, method: Method, path: &str, body: String) -> (Stri
 async fn routing(config: &Config, site: &mut Site) -> Item {
     let (id, title) = ("routing", "reads say which side they come from");
     let path = format!("/finance/revenue?orgId={}&limit=1", config.preflight.test_org);
-    let header = config.routing.served_by_header.as_str();
-    if header.is_empty() {
+    let Ok(Some(served_by)) = ServedBy::of(&config.routing) else {
         let advice = "name the header of an answer that does: [routing] served_by_header";
-        return unknown(id, title, "served_by_header is empty", advice);
-    }
+        return unknown(id, title, "served_by_header names none", advice);
+    };
     match site.send(Method::GET, &path, "", &[]).await {
         Ok(answer) => {
-            let side = answer.headers.get(header).and_then(|value| value.to_str().ok());
-            let side = side.unwrap_or_default().to_owned();
-            let holds = side == "legacy" || side == "partitioned";
-            item(id, title, holds, format!("{header}: {side}"), "let answers carry it")
+            let holds = served_by.side(&answer.headers).is_some();
+            let advice = format!("let answers say {}", served_by.expected());
+            item(id, title, holds, served_by.told(&answer.headers), &advice)
         }
         Err(failure) => item(id, title, false, failure.name(), "is the platform up?"),
     }

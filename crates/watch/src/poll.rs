@@ -13,9 +13,11 @@ use cutover_error::Result;
 use cutover_error::foreign::value;
 use cutover_evidence::observation::still_filling;
 use cutover_evidence::policy::LOOKUPS_ENOUGH;
+use cutover_evidence::side::Side;
 use cutover_evidence::watch::Sample;
 use cutover_ground::config::Config;
 use cutover_ground::http::{Failure, Site, TrustedRoots};
+use cutover_ground::routing::ServedBy;
 
 /// How long one answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,7 +31,7 @@ const HIT_LOOKS: usize = 12;
 /// What is remembered between two looks.
 pub(super) struct Poll {
     site: Site,
-    header: String,
+    served_by: Option<ServedBy>,
     test_org: i64,
     reads: OwnReads,
     database: Option<Database>,
@@ -42,7 +44,7 @@ impl Poll {
         let roots = TrustedRoots::with_file(config.tls.ca_file.as_deref())?;
         Ok(Self {
             site: Site::new(base_url, &roots, ANSWER_TIMEOUT)?,
-            header: config.routing.served_by_header.clone(),
+            served_by: ServedBy::of(&config.routing)?,
             test_org: config.preflight.test_org,
             reads: OwnReads::default(),
             database: database_url.map(|url| Database::new(config, url)).transpose()?,
@@ -58,12 +60,12 @@ impl Poll {
                 None => None,
             }
         };
-        let (site, header) = (&mut self.site, self.header.as_str());
+        let (site, served_by) = (&mut self.site, self.served_by.as_ref());
         // However slow the answers, a look is over in time.
         site.limit_to(LOOK_LIMIT);
         let of_platform = async {
             let said = site.json("/monitoring/unified/metrics").await;
-            (said, read(site, header, self.test_org).await)
+            (said, read(site, served_by, self.test_org).await)
         };
         let ((said, read), seen) = tokio::join!(of_platform, of_database);
         let mut look = match said {
@@ -135,7 +137,7 @@ struct Read {
 }
 
 /// Reads as long as the look lasts.
-async fn read(site: &mut Site, header: &str, first_org: i64) -> Read {
+async fn read(site: &mut Site, served_by: Option<&ServedBy>, first_org: i64) -> Read {
     let mut read = Read::default();
     for org in first_org..first_org + READS {
         if site.is_over() {
@@ -150,9 +152,10 @@ async fn read(site: &mut Site, header: &str, first_org: i64) -> Read {
         }
         let good = answer.ok().filter(|answer| (200..300).contains(&answer.status));
         let took_us = sent.elapsed().as_micros() as u64;
-        if let Some(side) = good.as_ref().and_then(|good| good.headers.get(header)) {
+        let side = good.as_ref().zip(served_by).and_then(|(good, by)| by.side(&good.headers));
+        if let Some(side) = side {
             read.routed += 1;
-            read.partitioned += u64::from(side.as_bytes() == b"partitioned");
+            read.partitioned += u64::from(side == Side::Partitioned);
         }
         read.took.push(good.map(|_| took_us));
     }

@@ -285,7 +285,7 @@ fn summary(evidence: &DiffEvidence, out: &Path) -> String {
 fn shown_first(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
     let (rows, catalog): (Vec<_>, Vec<_>) =
         findings.iter().partition(|finding| finding.severity.is_none());
-    let is_advice = |finding: &&Finding| finding.severity == Some(Severity::Advice);
+    let is_advice = |finding: &&Finding| finding.is_advice();
     let (advice, faults): (Vec<_>, Vec<_>) = catalog.into_iter().partition(is_advice);
     let room = SHOWN_FINDINGS - rows.len().min(SHOWN_FINDINGS / 2);
     faults.into_iter().take(room).chain(rows).chain(advice).take(SHOWN_FINDINGS)
@@ -315,7 +315,15 @@ fn headline(evidence: &DiffEvidence) -> String {
     let digest = format!("\n  digest: {}: {}", evidence.digest, evidence.digest_reason);
     let replica = evidence.replica_position.as_ref();
     let replica = replica.map(|p| format!("\n  a replica, replayed up to {p}")).unwrap_or_default();
-    text + &incomplete + &digest + &replica
+    // Rows that agree say nothing of what could not be seen.
+    let unseen = evidence.findings.iter().filter(|finding| finding.class.is_blindness());
+    let unseen: Vec<String> = unseen.map(|f| format!("{} of {}", f.class, f.table)).collect();
+    let unseen = if unseen.is_empty() {
+        String::new()
+    } else {
+        format!("\n  not known, see below: {}", unseen.join(", "))
+    };
+    text + &incomplete + &unseen + &digest + &replica
 }
 
 fn line(finding: &Finding) -> String {
@@ -329,10 +337,14 @@ fn line(finding: &Finding) -> String {
                 .collect();
             format!("{} org {} {}", finding.table, value(org), key.join(" "))
         }
+        (None, _) if finding.accepted.is_some() => format!("{} accepted", finding.table),
         (None, Some(Severity::Advice)) => format!("{} advice", finding.table),
         (None, _) => finding.table.clone(),
     };
     let mut text = format!("{place}: {}", finding.class);
+    if let Some(reason) = &finding.accepted {
+        let _ = write!(text, " ({})", value(reason));
+    }
     if let Some(detail) = &finding.detail {
         let _ = write!(text, ": {detail}");
     }

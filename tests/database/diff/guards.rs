@@ -1,8 +1,9 @@
 //! What guards the two sides, and writes that nobody can make: each is named though every row agrees, and what
 //! only looks like it is not.
 
-use cutover::config::TablePair;
+use cutover::config::{Accept, TablePair};
 use cutover::diff::Options;
+use cutover::evidence::class::CatalogClass;
 use cutover::evidence::finding::{Finding, Severity};
 
 use crate::diff::BOTH;
@@ -183,4 +184,27 @@ async fn what_both_sides_have_or_follows_from_it_is_no_fault() {
         let (_, findings) = compare(&database.url, &bills(), &Options::default()).await;
         assert_eq!(errors(&findings), "", "{change}: {findings:#?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_meant_to_be_so_is_shown_with_its_reason_and_decides_nothing() {
+    let change = "ALTER TABLE bills_parts ADD CONSTRAINT positive CHECK (amount > 0)";
+    let database = changed(change, 200).await;
+    let mut pairs = bills();
+    let accept = |class| Accept {
+        class,
+        table: Some("bills".into()),
+        column: None,
+        reason: "no credit notes after 2025".into(),
+    };
+    pairs[0].accepted = vec![accept(CatalogClass::TwinLooser)];
+    let (evidence, _) = compare(&database.url, &pairs, &Options::default()).await;
+    assert_eq!((evidence.integrity_errors, evidence.has_differences()), (1, true));
+    pairs[0].accepted = vec![accept(CatalogClass::TwinStricter)];
+    let (evidence, findings) = compare(&database.url, &pairs, &Options::default()).await;
+    assert_eq!((evidence.integrity_errors, evidence.differences_total), (0, 0));
+    assert!(!evidence.has_differences());
+    let stricter = findings.iter().find(|f| f.class.word() == "twin_stricter").expect("shown");
+    assert_eq!(stricter.severity, Some(Severity::Error));
+    assert_eq!(stricter.accepted.as_deref(), Some("no credit notes after 2025"));
 }

@@ -16,6 +16,7 @@ mod pruning;
 mod repair;
 mod shards;
 mod trouble;
+mod values;
 mod waiters;
 mod wal;
 mod ways;

@@ -4,32 +4,30 @@
 //! bound is read. The values that the newest rows have where the bounds look are carried on to moments to come,
 //! in their own form, and the server says which of these rows some partition takes.
 
+mod ends;
 mod form;
+mod layout;
 mod sql;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Deserialize;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use self::form::Form;
+use self::layout::{Layout, Row, samples};
 use super::schema::{LEAVES_AT_ONCE, PairPlan, Side};
 use cutover_error::Result;
 use cutover_evidence::class::CatalogClass;
 use cutover_evidence::finding::{Finding, Severity};
-use cutover_ground::pg::catalog::{self, Leaf, Level};
-use cutover_ground::pg::{Bound, Edge, failure};
+use cutover_ground::pg::catalog::Level;
+use cutover_ground::pg::failure;
 
 /// Days that are looked at, though a partition that is missing so late is no error yet.
 const LOOKED_AT_DAYS: i64 = 35;
 /// Kinds of rows that are carried on: for each value of what the bounds look at and that holds no time.
 const KINDS: usize = 64;
-/// Leaves in which rows are looked for, where the newest hold none.
-const SAMPLED_LEAVES: usize = 40 * LEAVES_AT_ONCE;
-/// Partitions with two ends that make a last one without an end a catch-all.
-const SERIES: usize = 2;
 
 /// Looks at a twin that is divided into partitions, or into tables that inherit from it.
 ///
@@ -63,148 +61,6 @@ async fn now(connection: &mut PgConnection, plan: &PairPlan) -> Result<DateTime<
         .await
         .map_err(|e| failure(format!("cannot look ahead for `{}`", plan.name), &e))?;
     Ok(DateTime::from_timestamp(seconds, 0).unwrap_or_default())
-}
-
-/// What takes rows, and what it looks at.
-struct Layout {
-    /// Columns that conditions look at, with the types to cast texts to.
-    columns: Vec<(String, String)>,
-    /// What each leaf takes, those made last first; DEFAULT and what is below it left out.
-    takes: Vec<String>,
-    /// Where rows are, those made last first; empty if they are read through the table itself.
-    leaves: Vec<Leaf>,
-    /// Whether tables are made as rows come.
-    grows: bool,
-    /// Columns that only a hash looks at.
-    hashed: BTreeSet<String>,
-    /// What the table is divided by, if that is expressions alone.
-    expression: Option<String>,
-}
-
-/// A table that inherits.
-#[derive(Deserialize)]
-struct Child {
-    takes: String,
-    columns: Vec<String>,
-}
-
-impl Layout {
-    /// `None` if no condition looks at anything but a hash.
-    async fn read(
-        connection: &mut PgConnection,
-        plan: &PairPlan,
-        levels: &[Level],
-    ) -> Result<Option<Self>> {
-        let twin = plan.table(Side::Partitioned);
-        let mut leaves = plan.leaves(Side::Partitioned).to_vec();
-        leaves.sort_by_key(|leaf| std::cmp::Reverse(leaf.oid));
-        let (takes, names, grows): (Vec<String>, BTreeSet<String>, bool) = if levels.is_empty() {
-            let children = catalog::rows::<Child>(connection, &twin.name, sql::INHERITED, |q| {
-                q.bind(twin.oid)
-            });
-            let children = children.await?;
-            let names = children.iter().flat_map(|child| child.columns.clone()).collect();
-            let grows = sqlx::query_scalar(sql::MAKES_TABLES).bind(twin.oid).fetch_one(connection);
-            let grows =
-                grows.await.map_err(|e| failure(format!("cannot look at {}", twin.name), &e))?;
-            leaves.clear();
-            (children.into_iter().map(|child| child.takes).collect(), names, grows)
-        } else if levels.iter().all(|level| level.strategy == "h") {
-            return Ok(None);
-        } else {
-            let defaults = below_defaults(levels);
-            let taken = leaves.iter().filter(|leaf| {
-                !leaf.is_default() && !leaf.parent.is_some_and(|parent| defaults.contains(&parent))
-            });
-            let takes = taken.filter_map(|leaf| leaf.partition_constraint.clone()).collect();
-            (takes, levels.iter().flat_map(|level| level.looks_at.clone()).collect(), false)
-        };
-        let typed = |name: String| {
-            let type_name = twin.column(&name)?.bare_type.clone();
-            Some((name, type_name))
-        };
-        let columns: Vec<_> = names.into_iter().filter_map(typed).collect();
-        let readable = plan.is_read_by_leaf(Side::Partitioned);
-        let leaves = if readable { leaves } else { Vec::new() };
-        let looked_at = |hash: bool| {
-            let levels = levels.iter().filter(move |level| (level.strategy == "h") == hash);
-            levels.flat_map(|level| level.looks_at.clone()).collect::<BTreeSet<_>>()
-        };
-        let hashed = looked_at(true).difference(&looked_at(false)).cloned().collect();
-        let root = levels.iter().find(|level| level.parent.is_none() && level.columns.is_empty());
-        let expression = root.and_then(|level| level.expression.clone());
-        Ok((!columns.is_empty()).then_some(Self {
-            columns,
-            takes,
-            leaves,
-            grows,
-            hashed,
-            expression,
-        }))
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.columns.iter().map(|(name, _)| name.clone()).collect()
-    }
-}
-
-/// Partitioned tables that take what no other partition takes, and all below them.
-fn below_defaults(levels: &[Level]) -> BTreeSet<i64> {
-    let mut found = BTreeSet::new();
-    // Those above come first.
-    for level in levels {
-        let is_below = level.parent.is_some_and(|parent| found.contains(&parent));
-        if is_below || level.own_bound() == Some(Bound::Default) {
-            found.insert(level.oid);
-        }
-    }
-    found
-}
-
-/// A row where conditions look at it: for each column a text, or NULL.
-type Row = Vec<Option<String>>;
-
-/// Some rows of each partitioned table of the tree, the newest leaves' first; of legacy if the twin has none.
-async fn samples(
-    connection: &mut PgConnection,
-    plan: &PairPlan,
-    layout: &Layout,
-) -> Result<Vec<Row>> {
-    let what = || format!("cannot read rows of {}", plan.table(Side::Partitioned).name);
-    let names = layout.names();
-    let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
-    let parents: BTreeSet<Option<i64>> = layout.leaves.iter().map(|leaf| leaf.parent).collect();
-    for leaves in layout.leaves.chunks(LEAVES_AT_ONCE).take(SAMPLED_LEAVES / LEAVES_AT_ONCE) {
-        let unseen: Vec<&Leaf> =
-            leaves.iter().filter(|leaf| !seen.contains(&leaf.parent.unwrap_or_default())).collect();
-        if unseen.is_empty() {
-            continue;
-        }
-        let query = sql::samples(&unseen, &names);
-        let rows = sqlx::query_as(AssertSqlSafe(query)).fetch_all(&mut *connection).await;
-        let rows: Vec<(i64, Row)> = rows.map_err(|e| failure(what(), &e))?;
-        seen.extend(rows.iter().map(|(parent, _)| *parent));
-        found.extend(rows.into_iter().map(|(_, row)| row));
-        if seen.len() >= parents.len() {
-            break;
-        }
-    }
-    let on_legacy: Option<Vec<String>> = names
-        .iter()
-        .map(|name| {
-            let column = plan.columns.iter().find(|c| c.on(Side::Partitioned) == name)?;
-            Some(column.on(Side::Legacy).to_owned())
-        })
-        .collect();
-    let wholes = [(Side::Partitioned, Some(names)), (Side::Legacy, on_legacy)];
-    for (side, names) in wholes {
-        let Some(names) = names.filter(|_| found.is_empty()) else { continue };
-        let query = sql::sample(0, &plan.table(side).name.to_string(), &names, 100);
-        let rows = sqlx::query_as(AssertSqlSafe(query)).fetch_all(&mut *connection).await;
-        let rows: Vec<(i64, Row)> = rows.map_err(|e| failure(what(), &e))?;
-        found = rows.into_iter().map(|(_, row)| row).collect();
-    }
-    Ok(found)
 }
 
 struct Horizon<'p> {
@@ -383,135 +239,4 @@ impl Horizon<'_> {
         }
         Ok(open)
     }
-
-    fn form(&self, name: &str) -> Option<&Form> {
-        let at = self.layout.columns.iter().position(|(column, _)| column == name)?;
-        self.forms[at].as_ref()
-    }
-
-    /// Ranges of what holds no time, and have an end: of a number the next one can be asked for.
-    async fn without_time(
-        &self,
-        connection: &mut PgConnection,
-        levels: &[Level],
-        samples: &[Row],
-    ) -> Result<Option<Finding>> {
-        let timeless = |level: &&Level| {
-            level.strategy == "r" && !level.looks_at.iter().any(|name| self.form(name).is_some())
-        };
-        let has_end = |level: &&Level| !level.bounds().iter().any(|bound| is_open(bound));
-        let Some(level) = levels.iter().filter(timeless).find(has_end) else { return Ok(None) };
-        let columns = level.looks_at.join("`, `");
-        if let [name] = self.layout.names().as_slice()
-            && let Some(next) = self.next_number(connection, name, samples).await?
-        {
-            let row = (0, vec![Some(next.clone())]);
-            if !self.not_taken(connection, &[row]).await?.is_empty() {
-                let detail = format!(
-                    "{} has no partition for {next}, the next number of `{columns}`: the next write fails, in \
-                     legacy too, or falls into DEFAULT; create the partition",
-                    level.name
-                );
-                return Ok(Some(self.plan.finding(
-                    CatalogClass::PartitionMissing,
-                    Severity::Error,
-                    detail,
-                )));
-            }
-        }
-        let why = if samples.is_empty() {
-            "there is no row to tell by"
-        } else {
-            "it holds no time that is known"
-        };
-        let detail = format!(
-            "it is not known for how long there are partitions of {} for what will be written: they are ranges of \
-             `{columns}`, and {why}",
-            level.name
-        );
-        Ok(Some(self.plan.finding(CatalogClass::PartitionHorizonUnknown, Severity::Advice, detail)))
-    }
-
-    /// What follows the largest number, if an index tells it.
-    async fn next_number(
-        &self,
-        connection: &mut PgConnection,
-        name: &str,
-        samples: &[Row],
-    ) -> Result<Option<String>> {
-        let twin = self.plan.table(Side::Partitioned);
-        let leads =
-            self.plan.indexes(Side::Partitioned).iter().any(|index| {
-                index.direct && index.columns.first().is_some_and(|first| first == name)
-            });
-        let is_integer = twin.column(name).is_some_and(catalog::Column::is_integer);
-        let few = self.plan.leaves(Side::Partitioned).len() <= LEAVES_AT_ONCE;
-        if samples.is_empty() || !(leads && is_integer && few) {
-            return Ok(None);
-        }
-        let query = sql::next_number(&twin.name.to_string(), name);
-        let next = sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(connection).await;
-        next.map_err(|e| failure(format!("cannot read the largest {name} of {}", twin.name), &e))
-    }
-
-    /// A last partition without an end, after others that have one: it takes all that comes, and none can be
-    /// made beside it.
-    async fn catch_alls(
-        &self,
-        connection: &mut PgConnection,
-        levels: &[Level],
-    ) -> Result<Vec<Finding>> {
-        let mut findings = Vec::new();
-        for level in levels.iter().filter(|level| level.strategy == "r") {
-            let bounds = level.bounds();
-            let has_ends = |bound: &&Bound| matches!(bound, Bound::Range(from, to) if [from, to].iter().all(|e| e.first() != Some(&Edge::Open)));
-            let by_time = level.looks_at.iter().any(|name| self.form(name).is_some());
-            if !by_time || bounds.iter().filter(has_ends).count() < SERIES {
-                continue;
-            }
-            let Some(name) = self.open_child(level, levels) else { continue };
-            let row = sqlx::query_scalar(AssertSqlSafe(sql::any_row(&name)));
-            let row: Option<i32> = row
-                .fetch_optional(&mut *connection)
-                .await
-                .map_err(|e| failure(format!("cannot read {name}"), &e))?;
-            let (severity, holds) = match row {
-                Some(_) => (
-                    Severity::Error,
-                    "holds rows, which no partition for their time can take any more",
-                ),
-                None => (Severity::Advice, "holds no row yet"),
-            };
-            let detail = format!(
-                "{name} takes all that is later than the other partitions of {}, up to MAXVALUE, and {holds}: \
-                 each partition that is made later is refused, since it would overlap; detach it, create the \
-                 partitions, and move its rows",
-                level.name
-            );
-            let mut finding = self.plan.finding(CatalogClass::CatchAllPartition, severity, detail);
-            finding.partition = Some(name);
-            findings.push(finding);
-        }
-        Ok(findings)
-    }
-
-    /// The direct partition that has no upper end.
-    fn open_child(&self, level: &Level, levels: &[Level]) -> Option<String> {
-        let leaves = self
-            .plan
-            .leaves(Side::Partitioned)
-            .iter()
-            .map(|leaf| (leaf.parent, Bound::parse(&leaf.bound), leaf.display.clone()));
-        let tables =
-            levels.iter().map(|below| (below.parent, below.own_bound(), below.name.clone()));
-        let is_it = |(parent, bound, _): &(Option<i64>, Option<Bound>, String)| {
-            *parent == Some(level.oid) && bound.as_ref().is_some_and(is_open)
-        };
-        leaves.chain(tables).find(is_it).map(|(_, _, name)| name)
-    }
-}
-
-/// Whether a range goes up without an end.
-fn is_open(bound: &Bound) -> bool {
-    matches!(bound, Bound::Range(_, to) if to.first() == Some(&Edge::Open))
 }

@@ -13,6 +13,7 @@ mod coverage;
 mod session;
 mod sql;
 mod target;
+mod values;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -145,7 +146,7 @@ impl Tries<'_> {
     async fn updates(&mut self) -> Result<()> {
         let target = self.target;
         for column in sql::writable(target).filter(|column| target.compared(column).is_some()) {
-            let values = sql::values(target, column);
+            let values = values::values(target, column);
             let shown = self.update(Kind::Value, column, &values).await?;
             let key = sql::is_key(target, column);
             // A key that others refer to cannot be changed, a copy of the row may still have another.
@@ -159,7 +160,7 @@ impl Tries<'_> {
                 self.update(Kind::Null, column, &[]).await?;
             }
             if target.picks(column) {
-                self.update(Kind::Far, column, &sql::far_values(column)).await?;
+                self.update(Kind::Far, column, &values::far_values(column)).await?;
             }
         }
         Ok(())
@@ -241,7 +242,7 @@ impl Tries<'_> {
                 merge["steps"][0]["by_key"] = json!(true);
                 merge
             };
-            (column, sql::values_elsewhere(target, column).iter().map(of_value).collect())
+            (column, values::values_elsewhere(target, column).iter().map(of_value).collect())
         });
         let merges: Vec<(&Column, Vec<Value>)> = merges.collect();
         let forms = upserts.into_iter().take(1).map(|upsert| (UPSERT, upsert));

@@ -6,7 +6,8 @@ use super::session::Trial;
 use super::target::Target;
 use crate::schema::Side;
 use crate::sql::{literal, sortable_of};
-use cutover_ground::pg::catalog::{Column, Leaf};
+use crate::value::is_cast_alike;
+use cutover_ground::pg::catalog::Column;
 use cutover_ground::pg::quote_ident;
 
 /// The row that a statement works on; a name that no column is likely to bear.
@@ -14,30 +15,6 @@ const ROW: &str = "\"the row\"";
 
 /// Rows among which one is looked for that stands on both sides.
 const CANDIDATES: usize = 100;
-
-/// Values that one type or another accepts, unlikely to be refused for standing there already. Each is the same
-/// wherever a statement of the session has it: what was accepted once is accepted again.
-const LITERALS: [&str; 15] = [
-    "current_date::text",
-    "(current_date + 1)::text",
-    "'1'",
-    "'2'",
-    "'true'",
-    "'false'",
-    "md5(pg_backend_pid()::text)",
-    "'x'",
-    "'y'",
-    "'{}'",
-    "'{\"a\": 1}'",
-    "'<a/>'",
-    "'empty'",
-    "'10.9.8.7'",
-    "'1 day'",
-];
-
-/// Values beyond what partitions usually take.
-const FAR_LITERALS: [&str; 5] =
-    ["'infinity'", "'5874000-01-01'", "'9223372036854775807'", "'2147483647'", "'cutover, far'"];
 
 /// How long a try may take in all, and so hold a row; less than the 200 ms that are promised.
 const TRY_TIMEOUT: &str = "180ms";
@@ -220,18 +197,6 @@ pub(super) fn find(target: &Target<'_>, column: &Column, value: &str) -> String 
     )
 }
 
-/// Values that a column has in some partitions of the table, one each.
-pub(super) fn values_elsewhere(target: &Target<'_>, column: &Column) -> Vec<String> {
-    let name = quote_ident(&column.name);
-    let leaves = target.plan.leaves(target.side).iter().take(ELSEWHERE);
-    let value =
-        |leaf: &Leaf| format!("(SELECT o.{name} FROM ONLY {} AS o LIMIT 1)", leaf.qualified());
-    leaves.map(value).collect()
-}
-
-/// Partitions in which a value is looked for.
-const ELSEWHERE: usize = 8;
-
 /// The deletion of the row.
 pub(super) fn delete(target: &Target<'_>) -> String {
     let table = target.table();
@@ -256,7 +221,7 @@ pub(super) fn writable<'t>(target: &'t Target<'_>) -> impl Iterator<Item = &'t C
     target.plan.table(target.side).columns.iter().filter(|column| !column.generated)
 }
 
-fn own(name: &str) -> String {
+pub(super) fn own(name: &str) -> String {
     format!("{ROW}.{}", quote_ident(name))
 }
 
@@ -311,8 +276,11 @@ fn compare(target: &Target<'_>) -> String {
         let (left, right) =
             (format!("l.{}", quote_ident(&from.name)), format!("t.{}", quote_ident(&to.name)));
         // A trigger carries what the other type holds of it; that it holds less is told of the types.
-        let left =
-            if is_cast_alike(from, to) { format!("({left})::{}", to.type_name) } else { left };
+        let (left, right) = match (column.value(sides[0]), column.value(sides[1])) {
+            (Some(one), Some(other)) => (of_row(one, "l"), of_row(other, "t")),
+            _ if is_cast_alike(from, to) => (format!("({left})::{}", to.type_name), right),
+            _ => (left, right),
+        };
         let name = literal(column.on(Side::Legacy));
         // Nothing carries what the other side computes.
         let pair = format!("({name}, {}, {})", sortable_of(&left), sortable_of(&right));
@@ -336,23 +304,9 @@ fn compare(target: &Target<'_>) -> String {
     )
 }
 
-/// Types of a family, each of which holds what another does or as much of it as it can.
-const FAMILIES: [&[&str]; 4] = [
-    &["smallint", "integer", "bigint", "numeric", "real", "double precision"],
-    &["text", "character varying", "character"],
-    &["json", "jsonb"],
-    &["date", "timestamp without time zone", "timestamp with time zone"],
-];
-
-/// Whether two columns have unlike types of one family.
-fn is_cast_alike(from: &Column, to: &Column) -> bool {
-    let family = |column: &Column| {
-        // Without the modifier, which may stand in the middle.
-        let (before, rest) = column.type_name.split_once('(').unwrap_or((&column.type_name, ""));
-        let plain = format!("{before}{}", rest.split_once(')').map_or("", |(_, after)| after));
-        FAMILIES.iter().position(|family| family.contains(&plain.as_str()))
-    };
-    from.type_name != to.type_name && family(from).is_some() && family(from) == family(to)
+/// An expression over the columns of one of several rows.
+fn of_row(expression: &str, alias: &str) -> String {
+    format!("(SELECT {expression} FROM (SELECT {alias}.*) AS s)")
 }
 
 /// Rows of one side with one of the two keys that parameters hold.
@@ -368,51 +322,6 @@ fn with_either_key(target: &Target<'_>, side: Side) -> String {
         }
         _ => format!("({now}) OR ({before})"),
     }
-}
-
-/// Expressions to try for a column, those first that the table is most likely to accept: the value of another
-/// row heeds every CHECK and foreign key; if values must be unique, one beyond those in use.
-pub(super) fn values(target: &Target<'_>, column: &Column) -> Vec<String> {
-    let (table, name, own) = (target.table(), quote_ident(&column.name), own(&column.name));
-    let literals = LITERALS.iter().map(|value| of_type(column, value));
-    let unique = is_key(target, column) || target.leads_unique(&column.name);
-    let is_number = column.is_integer() || column.type_name.starts_with("numeric");
-    let mut values = Vec::new();
-    if unique && is_number {
-        values.push(format!("(SELECT least(min({name}), 0) - 1 FROM {table})"));
-        values.push(format!("(SELECT max({name}) + 1 FROM {table})"));
-    } else if unique {
-        values.extend(literals.clone());
-    }
-    values.push(format!(
-        "(SELECT o.{name} FROM (SELECT {name} FROM {table} LIMIT 1000) AS o
-           WHERE num_nulls(o.{name}) = 0 AND {} IS DISTINCT FROM {} LIMIT 1)",
-        sortable_of(&format!("o.{name}")),
-        sortable_of(&own),
-    ));
-    // Of an enum, which refuses whatever is none of its labels; of any other type, nothing.
-    values.push(of_type(
-        column,
-        &format!(
-            "SELECT e.enumlabel::text FROM pg_catalog.pg_enum AS e
-              WHERE e.enumtypid = {}::regtype AND e.enumlabel::text IS DISTINCT FROM {own}::text
-              ORDER BY e.enumsortorder LIMIT 1",
-            literal(&column.bare_type)
-        ),
-    ));
-    if is_number || !unique {
-        values.extend(literals);
-    }
-    values
-}
-
-/// Expressions that no partition takes.
-pub(super) fn far_values(column: &Column) -> Vec<String> {
-    FAR_LITERALS.iter().map(|value| of_type(column, value)).collect()
-}
-
-fn of_type(column: &Column, value: &str) -> String {
-    format!("({value})::{}", column.bare_type)
 }
 
 /// Gives a column another value.

@@ -3,7 +3,8 @@
 
 use crate::direction::other;
 use crate::schema::{ComparedColumn, PairPlan, Side};
-use crate::sql::{literal, outside};
+use crate::sql::{literal, outside, text_of};
+use crate::value::is_cast_alike;
 use cutover_evidence::finding::RepairPlan;
 use cutover_ground::pg::catalog::Column;
 use cutover_ground::pg::quote_ident;
@@ -105,7 +106,7 @@ fn tag(texts: &[&str]) -> String {
 
 /// Rows as text, NULL and the empty text apart.
 fn row_text(columns: &[ComparedColumn], side: Side) -> String {
-    let names = columns.iter().map(|column| quote_ident(column.on(side)));
+    let names = columns.iter().map(|column| text_of(column, side));
     format!("ROW({})::text COLLATE \"C\"", names.collect::<Vec<_>>().join(", "))
 }
 
@@ -278,7 +279,13 @@ fn carried(plan: &PairPlan, target: Side) -> impl Iterator<Item = (&ComparedColu
         let from = plan.table(other(target)).column(column.on(other(target)))?;
         let to = plan.table(target).column(column.on(target))?;
         let mut value = format!("(d.wanted).{}", quote_ident(&from.name));
-        if from.type_oid != to.type_oid {
+        if let Some(expression) = column.made_on(other(target)) {
+            value = format!("(SELECT {expression} FROM (SELECT (d.wanted).*) AS s)");
+        }
+        if column.value(target).is_some() && is_cast_alike(from, to) {
+            // A text of it may stand for another value: 0.1 is not the same in four bytes and in eight.
+            value = format!("({value})::{}", to.type_name);
+        } else if from.type_oid != to.type_oid {
             value = format!("({value})::text::{}", to.type_name);
         }
         (!to.generated).then_some((column, value))

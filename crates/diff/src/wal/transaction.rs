@@ -181,7 +181,10 @@ fn written(plan: &PairPlan, legacy: &Changes, twin: &Changes) -> Vec<String> {
             continue;
         };
         let differs = |at: &usize| image[*at].zip(other[*at]).is_some_and(|(a, b)| a != b);
-        let found: Vec<usize> = (0..plan.columns.len()).filter(differs).collect();
+        // The log has texts, of which no server tells the value.
+        let as_it_is = |at: &usize| plan.columns[*at].value(Side::Legacy).is_none();
+        let all = (0..plan.columns.len()).filter(as_it_is);
+        let found: Vec<usize> = all.filter(differs).collect();
         if !found.is_empty() {
             differing.push(key.clone());
             columns.extend(found.into_iter().map(|at| plan.columns[at].on(Side::Legacy)));

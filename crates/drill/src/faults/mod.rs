@@ -24,7 +24,7 @@ macro_rules! files {
 }
 
 /// Each file by its name.
-const FILES: [(&str, &str); 74] = files![
+const FILES: [(&str, &str); 80] = files![
     "00_healthy"
     "01_trigger_disabled_for_a_while"
     "01b_trigger_still_disabled"
@@ -84,6 +84,12 @@ const FILES: [(&str, &str); 74] = files![
     "56_hostile_names"
     "57_char_ranges"
     "58_long_names"
+    "60_horizon_epoch"
+    "61_horizon_period"
+    "63_horizon_expression"
+    "64_catch_all"
+    "65_column_never_carried"
+    "66_unlike_collations"
     "p01_slow_partitioned"
     "p02_unpruned_by_id"
     "p03_stale_cache"

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
-    DatabaseConfig, Environment, EnvironmentConfig, PreflightConfig, RolloutConfig, RoutingConfig,
-    TablePair,
+    Accept, DatabaseConfig, Environment, EnvironmentConfig, PreflightConfig, RolloutConfig,
+    RoutingConfig, TablePair,
 };
 use cutover_error::{Context, Error, Result, toml_message};
 use cutover_evidence::limits::OtherLimit;
@@ -24,6 +24,9 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// The table pairs.
     pub tables: Vec<TablePair>,
+    /// What the catalogs tell and is meant to be so.
+    #[serde(rename = "accept", skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<Accept>,
     /// How reads are sent to one side.
     pub routing: RoutingConfig,
     /// Whom to trust behind https.
@@ -77,6 +80,7 @@ impl Default for Config {
             routing: RoutingConfig::default(),
             tls: TlsConfig::default(),
             limits: Vec::new(),
+            accepted: Vec::new(),
             parity: ParityConfig::default(),
             rollout: RolloutConfig::default(),
             preflight: PreflightConfig::default(),
@@ -104,9 +108,12 @@ impl Config {
     /// # Errors
     /// As [`Config::read`].
     pub fn parse(place: &str, text: &str) -> Result<Self> {
-        let config: Self =
+        let mut config: Self =
             toml::from_str(text).map_err(|error| toml_message(&error, text)).or_usage(place, "")?;
         config.check().map_err(|error| error.at(place))?;
+        for pair in &mut config.tables {
+            pair.accepted.clone_from(&config.accepted);
+        }
         Ok(config)
     }
 
@@ -121,6 +128,7 @@ impl Config {
                 return Err(Error::usage(what, "names tell pairs apart in reports"));
             }
         }
+        self.accepted.iter().try_for_each(|accept| accept.check(&self.tables))?;
         for (index, limit) in self.limits.iter().enumerate() {
             check_limit(limit)?;
             if self.limits[..index].iter().any(|earlier| earlier.criterion == limit.criterion) {
@@ -180,6 +188,26 @@ mod tests {
             let refusal = refusal(text);
             assert!(refusal.contains(place) && refusal.contains(words), "{refusal}");
             assert!(!refusal.contains("hunter2") && !refusal.contains("struct"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn what_is_accepted_names_a_class_a_pair_and_a_reason() {
+        let pair = "[[tables]]\nname = \"bills\"\nlegacy = \"a\"\npartitioned = \"b\"\n";
+        let parse = |accept: &str| super::Config::parse("cutover.toml", &format!("{pair}{accept}"));
+        let good = "[[accept]]\nclass = \"column_type\"\ncolumn = \"id\"\nreason = \"wider\"";
+        let config = parse(good).expect("it is right");
+        assert_eq!(config.tables[0].accepted, config.accepted);
+        assert_eq!(config.accepted.len(), 1);
+        for (accept, words) in [
+            ("[[accept]]\nclass = \"column_typ\"\nreason = \"r\"", "column_type"),
+            ("[[accept]]\nclass = \"column_type\"\nreason = \" \"", "reason is empty"),
+            ("[[accept]]\nclass = \"column_type\"", "reason"),
+            ("[[accept]]\nclass = \"column_type\"\ntable = \"x\"\nreason = \"r\"", "no pair `x`"),
+            ("[[accept]]\nclass = \"missing\"\nreason = \"r\"", "missing"),
+        ] {
+            let error = parse(accept).expect_err("it is wrong").to_string();
+            assert!(error.contains(words), "{error}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `cutover.toml`: the target as its owner describes it.
 
+mod accept;
 mod database;
 mod environment;
 mod file;
@@ -10,11 +11,12 @@ mod secret;
 mod sql;
 mod tables;
 
+pub use accept::Accept;
 pub use database::{DatabaseConfig, SslMode};
 pub use environment::{Environment, EnvironmentConfig, Intent, WritingAct};
 pub use file::{Config, ParityConfig, TlsConfig};
 pub use read::TableRead;
 pub use rollout::{PreflightConfig, RolloutConfig};
-pub use routing::{FlagRequest, Probe, RoutingConfig, RoutingKind};
+pub use routing::{FlagRequest, Probe, RoutingConfig, RoutingKind, SideWords};
 pub use secret::secret;
-pub use tables::{Sync, TablePair};
+pub use tables::{Compare, CompareBy, Expressions, Sync, TablePair};

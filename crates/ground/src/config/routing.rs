@@ -19,6 +19,9 @@ pub struct RoutingConfig {
     pub header: String,
     /// The answer's header that says which side served it; empty if the platform has none.
     pub served_by_header: String,
+    /// What stands in that header for each side.
+    #[serde(skip_serializing_if = "SideWords::are_usual")]
+    pub served_by: SideWords,
     /// For `urls`: base URL that serves from legacy.
     pub legacy_url: Option<Url>,
     /// For `urls`: base URL that serves from the twin.
@@ -54,6 +57,28 @@ pub struct RoutingConfig {
     /// For a flag: how long after a switch nothing is measured, seconds; the
     /// handbook's ten minutes unless told otherwise.
     pub settle_s: f64,
+}
+
+/// What a platform calls each side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SideWords {
+    /// The legacy side.
+    pub legacy: String,
+    /// The partitioned side.
+    pub partitioned: String,
+}
+
+impl Default for SideWords {
+    fn default() -> Self {
+        Self { legacy: "legacy".into(), partitioned: "partitioned".into() }
+    }
+}
+
+impl SideWords {
+    fn are_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A request that changes a flag.
@@ -138,6 +163,7 @@ impl Default for RoutingConfig {
             kind: RoutingKind::Header,
             header: "X-Cutover-Mode".into(),
             served_by_header: "X-Routed-To".into(),
+            served_by: SideWords::default(),
             legacy_url: None,
             partitioned_url: None,
             legacy: None,
@@ -191,6 +217,10 @@ impl RoutingConfig {
             }
             RoutingKind::RuleFile => self.check_rules(place)?,
             _ => {}
+        }
+        let SideWords { legacy, partitioned } = &self.served_by;
+        if legacy == partitioned || legacy.is_empty() || partitioned.is_empty() {
+            return refuse("served_by: two unlike words are needed, one for each side", "");
         }
         let commands = [&self.legacy_command, &self.partitioned_command, &self.restore_command];
         let keys = ["legacy_command", "partitioned_command", "restore_command"];

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::TableRead;
+use super::{Accept, TableRead};
 use crate::pg::QualifiedName;
 use cutover_error::{Error, Result};
 use cutover_evidence::side::Side;
@@ -25,6 +25,39 @@ pub enum Sync {
     Replication,
     /// Nothing: the follower is filled in batches.
     None,
+}
+
+/// How a column is compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Compare {
+    /// As it is, byte for byte, or by its value.
+    By(CompareBy),
+    /// By what an expression makes of it.
+    Expressions(Expressions),
+}
+
+/// What of a column is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CompareBy {
+    /// Every byte.
+    Exact,
+    /// Its value: equal values of unlike types are equal.
+    Value,
+}
+
+/// What is compared in a column's place: an SQL expression over the columns of its table. A side without one has
+/// the column itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expressions {
+    /// Of the legacy side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legacy: Option<String>,
+    /// Of the partitioned side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitioned: Option<String>,
 }
 
 /// A legacy table and its partitioned twin.
@@ -49,6 +82,9 @@ pub struct TablePair {
     /// Legacy column → the twin's column, if the names differ.
     #[serde(default)]
     pub map: BTreeMap<String, String>,
+    /// How columns are compared, by their legacy names; byte for byte if absent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub compare: BTreeMap<String, Compare>,
     /// The column that says when a row was last changed, by its legacy name; `diff --since` needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed_at: Option<String>,
@@ -67,6 +103,9 @@ pub struct TablePair {
     /// Columns whose values are never shown, by their legacy names.
     #[serde(default)]
     pub secret: Vec<String>,
+    /// What the catalogs tell and is meant to be so, of every pair.
+    #[serde(skip)]
+    pub accepted: Vec<Accept>,
     /// Whether the diff may try the triggers on a row, in a transaction that is always undone.
     #[serde(default = "yes")]
     pub probe: bool,
@@ -98,12 +137,14 @@ impl TablePair {
             key: default_key(),
             ignore: Vec::new(),
             map: BTreeMap::new(),
+            compare: BTreeMap::new(),
             changed_at: Some("updated_at".into()),
             trigger: Some(format!("{name}_transactions_dual_write_trigger")),
             writes: None,
             sync: None,
             partitions_ahead: None,
             secret: Vec::new(),
+            accepted: Vec::new(),
             probe: true,
             reads: TableRead::of_transactions(),
         };
@@ -116,12 +157,14 @@ impl TablePair {
             // The twin numbers its rows itself; the natural key is what ties the two.
             ignore: vec!["id".into()],
             map: BTreeMap::new(),
+            compare: BTreeMap::new(),
             changed_at: Some("updated_at".into()),
             trigger: Some("daily_cash_balances_dual_write_trigger".into()),
             writes: None,
             sync: None,
             partitions_ahead: None,
             secret: Vec::new(),
+            accepted: Vec::new(),
             probe: true,
             reads: TableRead::of_balances(),
         };
@@ -216,6 +259,27 @@ impl TablePair {
         }
         if let Some(column) = self.ignore.iter().find(|c| self.key.contains(c) || **c == self.org) {
             return refuse("ignore", format!("`{column}` is the org or part of the key"));
+        }
+        if let Some(column) = self.compare.keys().find(|column| self.ignore.contains(column)) {
+            return refuse("compare", format!("`{column}` is among `ignore`"));
+        }
+        for (column, compare) in &self.compare {
+            let Compare::Expressions(Expressions { legacy, partitioned }) = compare else {
+                continue;
+            };
+            let given = || [legacy, partitioned].into_iter().flatten();
+            if given().next().is_none() || given().any(|text| text.trim().is_empty()) {
+                return refuse(
+                    "compare",
+                    format!("`{column}`: give an expression of one side or of both"),
+                );
+            }
+            if self.key.contains(column) || self.org == *column {
+                return refuse(
+                    "compare",
+                    format!("`{column}` is the org or part of the key, which no expression makes"),
+                );
+            }
         }
         if let Some(column) = self.secret.iter().find(|c| self.key.contains(c) || **c == self.org) {
             let why = "is the org or part of the key, which findings have to name";

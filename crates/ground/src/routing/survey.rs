@@ -6,6 +6,7 @@ use std::time::Duration;
 use hyper::Method;
 use url::Url;
 
+use super::served_by::ServedBy;
 use crate::config::Config;
 use crate::http::{Site, TrustedRoots};
 use cutover_error::Result;
@@ -58,7 +59,7 @@ pub async fn survey(
 ) -> Result<Survey> {
     let roots = TrustedRoots::with_file(config.tls.ca_file.as_deref())?;
     let mut site = Site::new(base_url, &roots, ANSWER_TIMEOUT)?;
-    let header = config.routing.served_by_header.as_str();
+    let served_by = ServedBy::of(&config.routing)?;
     let mut survey = Survey::default();
     let mut in_vain = 0;
     for org in orgs {
@@ -68,12 +69,16 @@ pub async fn survey(
         }
         let answer = site.send(Method::GET, &path.replace("{{org}}", org), "", &[]).await;
         let side = answer.map_err(|failure| failure.name().to_owned()).and_then(|answer| {
-            let side = answer.headers.get(header).and_then(|value| value.to_str().ok());
-            match (answer.status, side) {
-                (200..=299, Some(side)) if side == Side::Partitioned.as_str() => Ok(true),
-                (200..=299, Some(side)) if side == Side::Legacy.as_str() => Ok(false),
-                (200..=299, _) => Err(format!("no header {header} that names a side")),
-                (status, _) => Err(format!("http_{status}")),
+            let side = served_by.as_ref().and_then(|served_by| served_by.side(&answer.headers));
+            match (answer.status, side, &served_by) {
+                (200..=299, Some(side), _) => Ok(side == Side::Partitioned),
+                (200..=299, None, Some(served_by)) => Err(format!(
+                    "{}, not {}",
+                    served_by.told(&answer.headers),
+                    served_by.expected()
+                )),
+                (200..=299, None, None) => Err("no header names a side".into()),
+                (status, ..) => Err(format!("http_{status}")),
             }
         });
         in_vain = if side.is_err() { in_vain + 1 } else { 0 };

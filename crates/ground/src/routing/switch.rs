@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 use url::Url;
 
 use super::flag::Flag;
+use super::served_by::ServedBy;
 use crate::config::{Config, RoutingKind};
 use crate::http::{Endpoint, TrustedRoots};
 use cutover_error::{Context, Result};
@@ -30,7 +31,7 @@ pub struct Switch {
     legacy: Endpoint,
     partitioned: Endpoint,
     header: Option<HeaderName>,
-    served_by: Option<HeaderName>,
+    served_by: Option<ServedBy>,
     flag: Option<Flag>,
 }
 
@@ -60,8 +61,7 @@ impl Switch {
         };
         let served_by = match routing.kind {
             RoutingKind::None => None,
-            _ if routing.served_by_header.is_empty() => None,
-            _ => Some(name("served_by_header", &routing.served_by_header)?),
+            _ => ServedBy::of(routing)?,
         };
         let flag = Flag::new(routing, &config.tls, &roots)?;
         Ok(Self { legacy, partitioned, header, served_by, flag })
@@ -106,9 +106,10 @@ impl Switch {
         self.header.is_some() || self.flag.is_some() || self.legacy != self.partitioned
     }
 
-    /// Whether answers say which side served them, or a probe does.
+    /// Whether answers say which side served them. That a flag was switched proves nothing of the answers: a
+    /// platform may not heed it.
     pub fn proves(&self) -> bool {
-        self.served_by.is_some() || self.flag.is_some()
+        self.served_by.is_some()
     }
 
     /// The flag that has to be switched before requests of another mode.
@@ -120,10 +121,15 @@ impl Switch {
     pub fn check(&self, asked: Side, answer: &HeaderMap) -> Served {
         match &self.served_by {
             None => Served::AsAsked,
-            Some(name) => match answer.get(name).map(HeaderValue::as_bytes) {
-                Some(side) if side == asked.as_str().as_bytes() => Served::AsAsked,
-                _ => Served::Wrong,
-            },
+            Some(served_by) if served_by.side(answer) == Some(asked) => Served::AsAsked,
+            Some(_) => Served::Wrong,
         }
+    }
+
+    /// What an answer says of its side, and what was asked for, in words.
+    pub fn told(&self, asked: Side, answer: &HeaderMap) -> String {
+        self.served_by.as_ref().map_or_else(String::new, |served_by| {
+            format!("{}, where {} was asked for", served_by.told(answer), served_by.word(asked))
+        })
     }
 }

@@ -9,7 +9,7 @@ use chrono::DateTime;
 use super::catalogue::criterion;
 use cutover_evidence::criterion::CriterionId;
 use cutover_evidence::drive::{DriveEvidence, ModeLatency, Percentiles, Side};
-use cutover_evidence::finding::{DiffEvidence, Severity};
+use cutover_evidence::finding::DiffEvidence;
 use cutover_evidence::ledger::LedgerEvidence;
 use cutover_evidence::run_record::{ActKind, ActState, RunRecord, TargetPair};
 use cutover_evidence::verdict::Criterion;
@@ -166,7 +166,7 @@ fn findings(name: &str, diff: &DiffEvidence, found: &mut Flaws) {
         format!("{name}.findings_total is {}, {listed} are listed", diff.findings_total)
     });
     let of_catalog = diff.findings.iter().filter(|finding| finding.org_id.is_none());
-    let errors = of_catalog.filter(|finding| finding.severity == Some(Severity::Error)).count();
+    let errors = of_catalog.filter(|finding| finding.is_error()).count();
     let errors = errors as u64;
     found.unless(diff.integrity_errors == errors || cut && diff.integrity_errors > errors, || {
         format!("{name}.integrity_errors is {}, {errors} are listed", diff.integrity_errors)

@@ -7,7 +7,7 @@ use super::{consistency, limits};
 use cutover_error::foreign::value;
 use cutover_evidence::class::CatalogClass;
 use cutover_evidence::criterion::CriterionId;
-use cutover_evidence::finding::{DiffEvidence, DiffPhase, Severity};
+use cutover_evidence::finding::{DiffEvidence, DiffPhase};
 use cutover_evidence::limits::LimitId;
 use cutover_evidence::run_record::{ActKind, ActState, RunRecord, TargetPair};
 use cutover_evidence::verdict::{Action, Criterion};
@@ -54,13 +54,21 @@ pub fn untested(record: &RunRecord) -> Vec<String> {
         return untested.into_iter().cloned().collect();
     }
     let findings = record.diff.iter().flat_map(|diff| &diff.findings);
-    let of_triggers = findings
-        .filter(|finding| finding.class == CatalogClass::TriggerCoverageUnknown.into())
-        .map(|finding| {
-            let table = &finding.table;
-            format!("whether the triggers of {table} carry every write (findings.jsonl says why)")
-        });
-    record.left_out.iter().cloned().chain(of_triggers).collect()
+    let unseen = findings.filter(|finding| finding.class.is_blindness()).map(|finding| {
+        let table = &finding.table;
+        let what = match finding.class == CatalogClass::PartitionHorizonUnknown.into() {
+            true => format!("for how long {table} has partitions"),
+            false => format!("whether the triggers of {table} carry every write"),
+        };
+        format!("{what} (findings.jsonl says why)")
+    });
+    let mut all: Vec<String> = record.left_out.clone();
+    for one in unseen {
+        if !all.contains(&one) {
+            all.push(one);
+        }
+    }
+    all
 }
 
 /// The comparison that counts: if there was a load, one made after it.
@@ -183,7 +191,7 @@ fn catalog(diff: Option<&DiffEvidence>) -> Criterion {
     let errors: Vec<String> = diff
         .findings
         .iter()
-        .filter(|finding| finding.severity == Some(Severity::Error))
+        .filter(|finding| finding.is_error())
         .map(|finding| {
             let detail = finding.detail.as_deref().unwrap_or_default();
             format!("{}: {}: {detail}", finding.table, finding.class)

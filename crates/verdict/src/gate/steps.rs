@@ -3,7 +3,6 @@
 use super::sql;
 use cutover_error::foreign::value;
 use cutover_evidence::criterion::CriterionId;
-use cutover_evidence::finding::Severity;
 use cutover_evidence::policy::SCHEDULE;
 use cutover_evidence::run_record::{RunRecord, TargetPair};
 use cutover_evidence::trigger::TriggerState;
@@ -90,7 +89,7 @@ fn mend_the_schema(record: &RunRecord) -> Vec<String> {
             .into(),
     ];
     let errors = record.diff.iter().flat_map(|diff| &diff.findings);
-    let errors: Vec<_> = errors.filter(|f| f.severity == Some(Severity::Error)).collect();
+    let errors: Vec<_> = errors.filter(|f| f.is_error()).collect();
     for finding in errors.iter().take(NAMED_FINDINGS) {
         let detail = finding.detail.as_deref().unwrap_or_default();
         steps.push(format!("Mend {} of {}: {detail}", finding.class, finding.table));

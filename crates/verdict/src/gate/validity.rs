@@ -56,9 +56,15 @@ fn right_mode(drive: Option<&DriveEvidence>) -> Criterion {
         return criterion.measured(false, drive.wrong_mode.to_string()).note(note);
     }
     if drive.wrong_mode == 0 && !drive.mode_proven {
-        return criterion.note("the platform does not say which side served an answer");
+        let note = "the platform does not say which side served an answer: name the header that does \
+                    ([routing] served_by_header)";
+        return criterion.note(note);
     }
-    criterion.measured(drive.wrong_mode == 0, drive.wrong_mode.to_string())
+    let measured = criterion.measured(drive.wrong_mode == 0, drive.wrong_mode.to_string());
+    match &drive.wrong_answer {
+        Some(answer) => measured.note(format!("the first: {answer}")),
+        None => measured,
+    }
 }
 
 fn generator(drive: Option<&DriveEvidence>) -> Criterion {

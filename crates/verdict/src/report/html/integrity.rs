@@ -241,6 +241,7 @@ fn shown(value: Option<&Option<String>>) -> Shown {
 
 fn catalog_row(finding: &Finding) -> CatalogRow {
     let (severity, tone) = match finding.severity {
+        _ if finding.accepted.is_some() => ("accepted", "plain"),
         Some(Severity::Error) => ("error", "bad"),
         Some(Severity::Advice) => ("advice", "plain"),
         None => ("not rated", "doubtful"),
@@ -251,6 +252,10 @@ fn catalog_row(finding: &Finding) -> CatalogRow {
         class: finding.class.word(),
         table: short(&finding.table),
         partition: finding.partition.as_deref().map_or(String::new(), short),
-        detail: clip(finding.detail.as_deref().unwrap_or("no detail recorded")),
+        detail: clip(&match (&finding.detail, &finding.accepted) {
+            (Some(detail), Some(reason)) => format!("accepted ({reason}): {detail}"),
+            (Some(detail), None) => detail.clone(),
+            (None, _) => "no detail recorded".into(),
+        }),
     }
 }

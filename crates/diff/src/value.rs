@@ -1,0 +1,134 @@
+//! What is compared in the place of a column: its value, whatever type holds it, or an expression.
+
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+
+use super::sql;
+use cutover_error::{Error, Result};
+use cutover_evidence::side::Side;
+use cutover_ground::config::{Compare, CompareBy, Expressions, TablePair};
+use cutover_ground::pg::catalog::{Column, Table};
+use cutover_ground::pg::quote_ident;
+
+/// Types of a family, each of which holds what another does or as much of it as it can.
+const FAMILIES: [(Family, &[&str]); 4] = [
+    (Family::Number, &["smallint", "integer", "bigint", "numeric", "real", "double precision"]),
+    (Family::Text, &["text", "character varying", "character"]),
+    (Family::Json, &["json", "jsonb"]),
+    (Family::Time, &["date", "timestamp without time zone", "timestamp with time zone"]),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    Number,
+    Text,
+    Json,
+    Time,
+}
+
+/// A column's type without its modifier, which may stand in the middle.
+fn plain(column: &Column) -> String {
+    let (before, rest) = column.type_name.split_once('(').unwrap_or((&column.type_name, ""));
+    format!("{before}{}", rest.split_once(')').map_or("", |(_, after)| after))
+}
+
+fn family(column: &Column) -> Option<Family> {
+    let plain = plain(column);
+    let of_it = |(_, types): &&(Family, &[&str])| types.contains(&plain.as_str());
+    FAMILIES.iter().find(of_it).map(|(family, _)| *family)
+}
+
+/// Whether two columns have unlike types of one family.
+pub(super) fn is_cast_alike(from: &Column, to: &Column) -> bool {
+    from.type_name != to.type_name && family(from).is_some() && family(from) == family(to)
+}
+
+/// What is compared of a column on each side, as expressions for texts; `None` for the column itself.
+///
+/// # Errors
+/// A usage error if the types hold no values that could be equal.
+pub(super) fn values(
+    pair: &TablePair,
+    left: &Column,
+    right: &Column,
+) -> Result<Option<[String; 2]>> {
+    match pair.compare.get(&left.name) {
+        None | Some(Compare::By(CompareBy::Exact)) => Ok(None),
+        Some(Compare::Expressions(Expressions { legacy, partitioned })) => {
+            let of = |expression: &Option<String>, column: &Column| {
+                let name = || quote_ident(&column.name);
+                format!("({})::text", expression.clone().unwrap_or_else(name))
+            };
+            Ok(Some([of(legacy, left), of(partitioned, right)]))
+        }
+        Some(Compare::By(CompareBy::Value)) if left.type_name == right.type_name => Ok(None),
+        Some(Compare::By(CompareBy::Value)) => {
+            let alike = family(left).filter(|family| self::family(right) == Some(*family));
+            let Some(family) = alike else {
+                return Err(Error::usage(
+                    format!(
+                        "[[tables]] `{}`: compare: `{}` is {} in legacy and {} in the twin, whose values are of \
+                         unlike kinds",
+                        pair.name, left.name, left.type_name, right.type_name
+                    ),
+                    "by value: numbers, texts, json and jsonb, dates and timestamps; or give an expression",
+                ));
+            };
+            let floats = ["real", "double precision"];
+            let as_float = [left, right].iter().any(|c| floats.contains(&plain(c).as_str()));
+            Ok(Some([left, right].map(|column| {
+                let name = quote_ident(&column.name);
+                match family {
+                    Family::Number if as_float => format!("({name})::float8::text"),
+                    Family::Number => format!("trim_scale(({name})::numeric)::text"),
+                    Family::Text => format!("({name})::text"),
+                    Family::Json => format!("({name})::jsonb::text"),
+                    Family::Time => format!("({name})::timestamptz::text"),
+                }
+            })))
+        }
+    }
+}
+
+/// The expressions of both sides for a column.
+pub(super) fn expressions(pair: &TablePair, column: &str) -> [Option<String>; 2] {
+    match pair.compare.get(column) {
+        Some(Compare::Expressions(Expressions { legacy, partitioned })) => {
+            [legacy.clone(), partitioned.clone()]
+        }
+        _ => [None, None],
+    }
+}
+
+/// Asks the server whether the expressions of a pair mean anything, before a row is read.
+///
+/// # Errors
+/// A usage error with what the server says.
+pub(super) async fn check_expressions(
+    connection: &mut PgConnection,
+    pair: &TablePair,
+    tables: [&Table; 2],
+) -> Result<()> {
+    for (column, compare) in &pair.compare {
+        let Compare::Expressions(Expressions { legacy, partitioned }) = compare else { continue };
+        for (expression, side) in [(legacy, Side::Legacy), (partitioned, Side::Partitioned)] {
+            let Some(expression) = expression else { continue };
+            let table = &tables[side as usize].name;
+            let question = sql::explain_expression(expression, &table.to_string());
+            let asked = sqlx::raw_sql(AssertSqlSafe(question)).execute(&mut *connection).await;
+            if let Err(error) = asked {
+                let said = error.as_database_error().map(|error| error.message().to_owned());
+                let said = said.unwrap_or_else(|| error.to_string());
+                return Err(Error::usage(
+                    format!(
+                        "[[tables]] `{}`: compare: `{column}`: {}: {said}",
+                        pair.name,
+                        side.as_str()
+                    ),
+                    format!("an SQL expression over the columns of {table}"),
+                ));
+            }
+        }
+    }
+    Ok(())
+}

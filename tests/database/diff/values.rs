@@ -1,0 +1,144 @@
+//! Columns that are compared by their values, or by what an expression makes of them.
+
+use cutover::config::{Compare, CompareBy, Expressions, TablePair};
+use cutover::diff::Options;
+use cutover::evidence::finding::{Finding, Severity};
+
+use crate::diff::{BOTH, compare_into, fails, repair};
+use crate::support::{self, compare};
+
+/// A twin whose types are wider on purpose; every value is the same.
+const WIDER: &str = "
+CREATE TABLE ledger (id integer PRIMARY KEY, org_id integer NOT NULL, name varchar(50), code char(3), price numeric(10,2),
+    f real, j json, at timestamp, d date NOT NULL);
+CREATE TABLE twin (id bigint, org_id bigint NOT NULL, name text, code text, price numeric(14,4), f double precision,
+    j jsonb, at timestamptz, d date NOT NULL, PRIMARY KEY (id, d)) PARTITION BY RANGE (d);
+CREATE TABLE twin_0 PARTITION OF twin FOR VALUES FROM (MINVALUE) TO (MAXVALUE);
+CREATE FUNCTION carry() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN DELETE FROM twin WHERE id = OLD.id; END IF;
+    IF TG_OP <> 'DELETE' THEN INSERT INTO twin VALUES (NEW.*); END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER carry AFTER INSERT OR UPDATE OR DELETE ON ledger FOR EACH ROW EXECUTE FUNCTION carry();
+SET timezone = 'UTC';
+INSERT INTO ledger SELECT g, g % 4, 'n' || g, 'EU', g * 1.25, g * 0.1, '{\"b\": 1,  \"a\": 2}',
+    '2026-03-01'::timestamp + g * interval '1 hour', '2026-03-01'::date + g FROM generate_series(1, 40) AS g";
+
+const BY_VALUE: [&str; 8] = ["id", "org_id", "name", "code", "price", "f", "j", "at"];
+
+fn pair(compare: &[(&str, Compare)]) -> Vec<TablePair> {
+    vec![TablePair {
+        name: "ledger".into(),
+        legacy: "ledger".into(),
+        partitioned: "twin".into(),
+        trigger: None,
+        changed_at: None,
+        compare: compare.iter().map(|(name, how)| ((*name).to_owned(), how.clone())).collect(),
+        ..TablePair::reference().remove(0)
+    }]
+}
+
+fn by_value() -> Vec<TablePair> {
+    pair(&BY_VALUE.map(|name| (name, Compare::By(CompareBy::Value))))
+}
+
+fn rows(findings: &[Finding]) -> Vec<String> {
+    let rows = findings.iter().filter(|finding| finding.org_id.is_some());
+    let told = |f: &Finding| format!("{} {:?} {}", f.class, f.key.get("id"), f.columns.join(","));
+    let mut told: Vec<String> = rows.map(told).collect();
+    told.sort();
+    told
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_values_of_unlike_types_are_equal_and_others_are_named() {
+    let database = support::database();
+    support::execute(&database.url, WIDER).await;
+    for digest in BOTH {
+        let options = Options { digest, ..Options::default() };
+        let (evidence, findings) = compare(&database.url, &by_value(), &options).await;
+        assert_eq!(rows(&findings), [""; 0], "{findings:#?}");
+        assert_eq!(evidence.integrity_errors, 0, "{findings:#?}");
+        let (_, findings) = compare(&database.url, &pair(&[]), &options).await;
+        assert_eq!(rows(&findings).len(), 40, "exact unless told otherwise");
+        let types = findings.iter().filter(|f| f.class.word() == "column_type");
+        assert!(
+            types.clone().count() > 5 && types.clone().all(|f| f.severity == Some(Severity::Error))
+        );
+    }
+    let faults = "UPDATE twin SET price = price + 0.0001 WHERE id = 3; UPDATE twin SET j = '{\"a\": 2}' WHERE id = 4;
+        UPDATE twin SET at = at + interval '1 microsecond' WHERE id = 5; UPDATE twin SET name = 'n6 ' WHERE id = 6;
+        UPDATE twin SET f = f + 1e-9 WHERE id = 7; DELETE FROM twin WHERE id = 8; UPDATE twin SET org_id = 9 WHERE id = 9";
+    support::execute(&database.url, faults).await;
+    for digest in BOTH {
+        let out = tempfile::tempdir().expect("a folder");
+        let options = Options { digest, repair: true, repair_any: true, ..Options::default() };
+        let compared = compare_into(&database.url, &by_value(), &options, out.path()).await;
+        let (_, findings) = compared.expect("it is compared");
+        let expected = [
+            "mismatched Some(Some(\"3\")) price",
+            "mismatched Some(Some(\"4\")) j",
+            "mismatched Some(Some(\"5\")) at",
+            "mismatched Some(Some(\"6\")) name",
+            "mismatched Some(Some(\"7\")) f",
+            "missing Some(Some(\"8\")) ",
+            "wrong_org Some(Some(\"9\")) org_id",
+        ];
+        assert_eq!(rows(&findings), expected, "{digest:?}");
+        if digest == BOTH[1] {
+            repair(&database.url, out.path()).expect("it is mended");
+        }
+    }
+    let (evidence, findings) = compare(&database.url, &by_value(), &Options::default()).await;
+    assert!(!evidence.has_differences(), "{findings:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expression_stands_for_a_column_and_a_wrong_one_is_refused() {
+    let database = support::database();
+    let sql = "
+        CREATE TABLE ledger (id bigint PRIMARY KEY, org_id int NOT NULL, old_path text, path text, d date NOT NULL);
+        CREATE TABLE twin (LIKE ledger, PRIMARY KEY (id, d)) PARTITION BY RANGE (d);
+        CREATE TABLE twin_0 PARTITION OF twin FOR VALUES FROM (MINVALUE) TO (MAXVALUE);
+        CREATE FUNCTION carry() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF TG_OP <> 'INSERT' THEN DELETE FROM twin WHERE id = OLD.id; END IF;
+            IF TG_OP <> 'DELETE' THEN
+                INSERT INTO twin VALUES (NEW.id, NEW.org_id, NEW.old_path, NULLIF(NEW.path, NEW.old_path), NEW.d);
+            END IF;
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER carry AFTER INSERT OR UPDATE OR DELETE ON ledger FOR EACH ROW EXECUTE FUNCTION carry();
+        INSERT INTO ledger SELECT g, g % 4, 'a', CASE g % 2 WHEN 0 THEN 'a' ELSE 'b' END, '2026-03-01'
+          FROM generate_series(1, 10) AS g";
+    support::execute(&database.url, sql).await;
+    let of = |legacy: &str| {
+        let expressions = Expressions { legacy: Some(legacy.into()), partitioned: None };
+        pair(&[("path", Compare::Expressions(expressions))])
+    };
+    let made = of("NULLIF(path, old_path)");
+    for digest in BOTH {
+        let options = Options { digest, ..Options::default() };
+        let (evidence, findings) = compare(&database.url, &made, &options).await;
+        assert!(!evidence.has_differences(), "{findings:#?}");
+        let (_, findings) = compare(&database.url, &pair(&[]), &options).await;
+        assert_eq!(rows(&findings).len(), 5);
+    }
+    support::execute(&database.url, "UPDATE twin SET path = 'c' WHERE id IN (2, 3)").await;
+    let out = tempfile::tempdir().expect("a folder");
+    let options = Options { repair: true, repair_any: true, ..Options::default() };
+    let (_, findings) =
+        compare_into(&database.url, &made, &options, out.path()).await.expect("compared");
+    assert_eq!(rows(&findings).len(), 2, "{findings:#?}");
+    repair(&database.url, out.path()).expect("it is mended");
+    let (evidence, findings) = compare(&database.url, &made, &Options::default()).await;
+    assert!(!evidence.has_differences(), "{findings:#?}");
+    let error = fails(&database.url, &of("NULLIF(path, nowhere)"), &Options::default()).await;
+    assert!(error.to_string().contains("compare: `path`: legacy: column \"nowhere\""), "{error}");
+    let uuid = "ALTER TABLE twin ALTER old_path TYPE uuid USING md5(old_path)::uuid";
+    support::execute(&database.url, uuid).await;
+    let unlike = pair(&[("old_path", Compare::By(CompareBy::Value))]);
+    let error = fails(&database.url, &unlike, &Options::default()).await;
+    assert!(error.to_string().contains("of unlike kinds"), "{error}");
+}
