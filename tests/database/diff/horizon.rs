@@ -220,6 +220,31 @@ async fn a_partition_that_lacks_what_is_below_it_is_none() {
     assert!(details.contains("`region` = us"), "{details}");
 }
 
+/// A hash on top, of which one part lacks the partitions of a week from now on.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_part_of_a_hash_has_partitions_of_its_own() {
+    for lacking in [false, true] {
+        let database = support::database();
+        let sql = format!(
+            "CREATE TABLE ledger (id bigint PRIMARY KEY, org_id int NOT NULL, day date NOT NULL);
+             CREATE TABLE ledger_parts (LIKE ledger) PARTITION BY HASH (org_id);
+             DO $$ BEGIN FOR i IN 0..3 LOOP
+                EXECUTE format('CREATE TABLE part_%s PARTITION OF ledger_parts FOR VALUES WITH (MODULUS 4,
+                    REMAINDER %s) PARTITION BY RANGE (day)', i, i);
+                EXECUTE format('CREATE TABLE part_%s_old PARTITION OF part_%s FOR VALUES FROM (%L) TO (%L)', i, i,
+                    current_date - 100, current_date + 2);
+                EXECUTE format('CREATE TABLE part_%s_new PARTITION OF part_%s FOR VALUES FROM (%L) TO (%L)', i, i,
+                    current_date + 2, current_date + CASE WHEN i = 2 AND {lacking} THEN 3 ELSE 100 END);
+             END LOOP; END $$;
+             INSERT INTO ledger SELECT i, i % 20, current_date - i % 30 FROM generate_series(1, 200) AS i;
+             INSERT INTO ledger_parts SELECT * FROM ledger"
+        );
+        support::execute(&database.url, &sql).await;
+        let (classes, details) = look(&database.url, &pair(), 0).await;
+        assert_eq!(classes, if lacking { "partition_missing error" } else { "" }, "{details}");
+    }
+}
+
 /// Tables by SQL, what is told of them, and a word of it.
 const OTHERS: [(&str, &str, &str); 13] = [
     // Ranges of what tells no time.

@@ -4,7 +4,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::form::Form;
-use super::layout::Row;
+use super::layout::Sample;
 use super::{Horizon, sql};
 use crate::schema::{LEAVES_AT_ONCE, Side};
 use cutover_error::Result;
@@ -27,7 +27,7 @@ impl Horizon<'_> {
         &self,
         connection: &mut PgConnection,
         levels: &[Level],
-        samples: &[Row],
+        samples: &[Sample],
     ) -> Result<Option<Finding>> {
         let timeless = |level: &&Level| {
             level.strategy == "r" && !level.looks_at.iter().any(|name| self.form(name).is_some())
@@ -70,7 +70,7 @@ impl Horizon<'_> {
         &self,
         connection: &mut PgConnection,
         name: &str,
-        samples: &[Row],
+        samples: &[Sample],
     ) -> Result<Option<String>> {
         let twin = self.plan.table(Side::Partitioned);
         let leads =

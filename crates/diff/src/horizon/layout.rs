@@ -14,6 +14,7 @@ use cutover_ground::pg::{Bound, failure};
 
 /// Leaves in which rows are looked for, where the newest hold none.
 const SAMPLED_LEAVES: usize = 40 * LEAVES_AT_ONCE;
+
 /// What takes rows, and what it looks at.
 pub(super) struct Layout {
     /// Columns that conditions look at, with the types to cast texts to.
@@ -24,8 +25,10 @@ pub(super) struct Layout {
     leaves: Vec<Leaf>,
     /// Whether tables are made as rows come.
     pub(super) grows: bool,
-    /// Columns that only a hash looks at.
+    /// Columns that only a hash looks at: any value stands for all, unless ranges or lists are below it.
     pub(super) hashed: BTreeSet<String>,
+    /// Whether ranges or lists are below a hash, of which each part may have other ones.
+    pub(super) below_hash: bool,
     /// What the table is divided by, if that is expressions alone.
     pub(super) expression: Option<String>,
 }
@@ -80,6 +83,8 @@ impl Layout {
             levels.flat_map(|level| level.looks_at.clone()).collect::<BTreeSet<_>>()
         };
         let hashed = looked_at(true).difference(&looked_at(false)).cloned().collect();
+        let below_hash =
+            levels.iter().any(|level| level.strategy != "h" && is_below_hash(level, levels));
         let root = levels.iter().find(|level| level.parent.is_none() && level.columns.is_empty());
         let expression = root.and_then(|level| level.expression.clone());
         Ok((!columns.is_empty()).then_some(Self {
@@ -88,6 +93,7 @@ impl Layout {
             leaves,
             grows,
             hashed,
+            below_hash,
             expression,
         }))
     }
@@ -110,15 +116,33 @@ fn below_defaults(levels: &[Level]) -> BTreeSet<i64> {
     found
 }
 
+fn is_below_hash(level: &Level, levels: &[Level]) -> bool {
+    let above = |level: &Level| levels.iter().find(|other| Some(other.oid) == level.parent);
+    let mut ancestors = std::iter::successors(above(level), |level| above(level));
+    ancestors.any(|level| level.strategy == "h")
+}
+
 /// A row where conditions look at it: for each column a text, or NULL.
 pub(super) type Row = Vec<Option<String>>;
+
+/// A row that is there, and the partitioned table that its leaf is a part of.
+pub(super) struct Sample {
+    pub(super) parent: i64,
+    pub(super) row: Row,
+}
+
+impl From<(i64, Row)> for Sample {
+    fn from((parent, row): (i64, Row)) -> Self {
+        Self { parent, row }
+    }
+}
 
 /// Some rows of each partitioned table of the tree, the newest leaves' first; of legacy if the twin has none.
 pub(super) async fn samples(
     connection: &mut PgConnection,
     plan: &PairPlan,
     layout: &Layout,
-) -> Result<Vec<Row>> {
+) -> Result<Vec<Sample>> {
     let what = || format!("cannot read rows of {}", plan.table(Side::Partitioned).name);
     let names = layout.names();
     let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
@@ -133,7 +157,7 @@ pub(super) async fn samples(
         let rows = sqlx::query_as(AssertSqlSafe(query)).fetch_all(&mut *connection).await;
         let rows: Vec<(i64, Row)> = rows.map_err(|e| failure(what(), &e))?;
         seen.extend(rows.iter().map(|(parent, _)| *parent));
-        found.extend(rows.into_iter().map(|(_, row)| row));
+        found.extend(rows.into_iter().map(Sample::from));
         if seen.len() >= parents.len() {
             break;
         }
@@ -151,7 +175,7 @@ pub(super) async fn samples(
         let query = sql::sample(0, &plan.table(side).name.to_string(), &names, 100);
         let rows = sqlx::query_as(AssertSqlSafe(query)).fetch_all(&mut *connection).await;
         let rows: Vec<(i64, Row)> = rows.map_err(|e| failure(what(), &e))?;
-        found = rows.into_iter().map(|(_, row)| row).collect();
+        found = rows.into_iter().map(Sample::from).collect();
     }
     Ok(found)
 }

@@ -16,7 +16,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use self::form::Form;
-use self::layout::{Layout, Row, samples};
+use self::layout::{Layout, Row, Sample, samples};
 use super::schema::{LEAVES_AT_ONCE, PairPlan, Side};
 use cutover_error::Result;
 use cutover_evidence::class::CatalogClass;
@@ -27,7 +27,7 @@ use cutover_ground::pg::failure;
 /// Days that are looked at, though a partition that is missing so late is no error yet.
 const LOOKED_AT_DAYS: i64 = 35;
 /// Kinds of rows that are carried on: for each value of what the bounds look at and that holds no time.
-const KINDS: usize = 64;
+const KINDS: usize = 256;
 
 /// Looks at a twin that is divided into partitions, or into tables that inherit from it.
 ///
@@ -44,7 +44,8 @@ pub(super) async fn check(
     let samples = samples(connection, plan, &layout).await?;
     let columns = layout.columns.iter().enumerate();
     let forms = columns.map(|(at, (name, type_name))| {
-        let values: Vec<&str> = samples.iter().filter_map(|row| row[at].as_deref()).collect();
+        let values: Vec<&str> =
+            samples.iter().filter_map(|sample| sample.row[at].as_deref()).collect();
         let type_name = twin.column(name).map_or(&**type_name, |column| &*column.type_name);
         Form::of(name, type_name, &values, now)
     });
@@ -84,19 +85,17 @@ impl Horizon<'_> {
     async fn times(
         &self,
         connection: &mut PgConnection,
-        samples: &[Row],
+        samples: &[Sample],
     ) -> Result<Option<Finding>> {
         let has_time = self.forms.iter().any(Option::is_some);
         let only_time = self.forms.iter().all(Option::is_some);
         if !has_time || self.layout.takes.is_empty() && self.layout.grows {
             return Ok(None);
         }
-        let nothing = vec![None; self.forms.len()];
-        let kinds = self.kinds(if samples.is_empty() && only_time {
-            std::slice::from_ref(&nothing)
-        } else {
-            samples
-        });
+        let mut kinds = self.kinds(samples);
+        if samples.is_empty() && only_time {
+            kinds.push(vec![None; self.forms.len()]);
+        }
         let mut found = Vec::new();
         for kind in &kinds {
             found.extend(self.missing(connection, kind).await?);
@@ -155,15 +154,17 @@ impl Horizon<'_> {
         LOOKED_AT_DAYS.max(i64::from(self.plan.days_ahead))
     }
 
-    /// Rows that are unlike where no time is held and a range or a list looks.
-    fn kinds(&self, samples: &[Row]) -> Vec<Row> {
+    /// Rows that are unlike where no time is held and a range or a list looks; of each part of a hash, if these
+    /// are below it.
+    fn kinds(&self, samples: &[Sample]) -> Vec<Row> {
         let unlike = |row: &Row| -> Row {
             let fields = row.iter().zip(&self.forms);
             fields.map(|(value, form)| value.clone().filter(|_| form.is_none())).collect()
         };
         let mut kinds = BTreeMap::new();
-        for row in samples {
-            kinds.entry(self.listed(&unlike(row))).or_insert_with(|| unlike(row));
+        for Sample { parent, row } in samples {
+            let part = self.layout.below_hash.then_some(*parent);
+            kinds.entry((self.listed(&unlike(row)), part)).or_insert_with(|| unlike(row));
         }
         kinds.into_values().take(KINDS).collect()
     }
