@@ -335,7 +335,11 @@ fn acts(record: &RunRecord, found: &mut Flaws) {
         ("findings.jsonl", compared),
         ("orgs.csv", compared),
         ("samples.bin", record.drive.as_ref().is_some_and(|drive| drive.capacity.is_none())),
-        ("ledger.jsonl", wrote.is_some_and(|ledger| ledger.writes > 0)),
+        // What shards wrote stands in their own folders.
+        (
+            "ledger.jsonl",
+            !began(&[ActKind::Merge]) && wrote.is_some_and(|ledger| ledger.writes > 0),
+        ),
     ];
     for (name, _) in files.into_iter().filter(|(_, needed)| *needed) {
         found.unless(record.files.iter().any(|file| file.name == name), || {
