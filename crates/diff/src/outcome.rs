@@ -13,9 +13,10 @@ use super::scope::Rows;
 use cutover_error::Result;
 use cutover_evidence::class::{CatalogClass, FindingClass, RowClass};
 use cutover_evidence::finding::{
-    Counts, DiffEvidence, Finding, OrgDiff, Pruning, RepairPlan, Severity, TableDiff,
-    WalDivergence, WalEvidence,
+    Counts, DiffEvidence, Finding, OrgDiff, RepairPlan, Severity, TableDiff, WalDivergence,
+    WalEvidence,
 };
+use cutover_evidence::pruning::Pruning;
 use cutover_ground::act::ActContext;
 use cutover_ground::config::{Accept, TablePair};
 
@@ -64,7 +65,7 @@ impl Outcome {
         let scope = Rows::asked(options).words();
         Ok(Self {
             several_pairs: pairs.len() > 1,
-            accepted: pairs.first().map(|pair| pair.accepted.clone()).unwrap_or_default(),
+            accepted: pairs.iter().flat_map(|pair| pair.accepted.clone()).collect(),
             all_orgs: options.all_orgs,
             allow_empty: options.allow_empty,
             listed_orgs: options.orgs.clone(),

@@ -17,7 +17,7 @@ use super::locks::{LockTable, indexes};
 use super::schema::{PairPlan, Side};
 use super::sql;
 use cutover_error::{Context, Error, Result};
-use cutover_evidence::finding::Pruning;
+use cutover_evidence::pruning::Pruning;
 use cutover_ground::config::TableRead;
 use cutover_ground::pg::{failure, quote_ident};
 

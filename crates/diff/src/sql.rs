@@ -208,7 +208,7 @@ pub(super) const NAME: &str = "the name";
 /// How what it calls a table begins that inherits without being a partition.
 pub(super) const CHILD: &str = "child";
 
-/// The relations that hold rows of `$1`, and what of its own fires on the rows of each.
+/// The relations that hold rows of `$1`, and what of its own fires on the rows of each, whatever it is called.
 pub(super) const FIRING: &str = "
 WITH RECURSIVE below (oid) AS (
      SELECT $1::bigint::oid
@@ -216,8 +216,8 @@ WITH RECURSIVE below (oid) AS (
      SELECT i.inhrelid FROM below JOIN pg_inherits AS i ON i.inhparent = below.oid WHERE NOT i.inhdetachpending)
 SELECT c.oid::bigint AS oid, c.oid::regclass::text AS name,
        coalesce(string_agg(
-           format('%s %s %s %s %s %s', t.tgname, t.tgfoid, t.tgtype, t.tgenabled, t.tgattr, t.tgqual IS NULL),
-           ', ' ORDER BY t.tgname), '') AS fires
+           format('%s %s %s %s %s', t.tgfoid, t.tgtype, t.tgenabled, t.tgattr, t.tgqual IS NULL),
+           ', ' ORDER BY t.tgfoid, t.tgtype, t.tgenabled, t.tgattr::text, t.tgqual IS NULL), '') AS fires
   FROM below JOIN pg_class AS c ON c.oid = below.oid AND c.relkind <> 'p'
   LEFT JOIN pg_trigger AS t ON t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgtype & 1 = 1
  GROUP BY c.oid

@@ -4,11 +4,11 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::sql;
-use cutover_error::{Error, Result};
+use cutover_error::{Error, Result, foreign};
 use cutover_evidence::side::Side;
 use cutover_ground::config::{Compare, CompareBy, Expressions, TablePair};
 use cutover_ground::pg::catalog::{Column, Table};
-use cutover_ground::pg::quote_ident;
+use cutover_ground::pg::{failure, is_passing, quote_ident};
 
 /// Types of a family, each of which holds what another does or as much of it as it can.
 const FAMILIES: [(Family, &[&str]); 4] = [
@@ -115,19 +115,18 @@ pub(super) async fn check_expressions(
             let Some(expression) = expression else { continue };
             let table = &tables[side as usize].name;
             let question = sql::explain_expression(expression, &table.to_string());
-            let asked = sqlx::raw_sql(AssertSqlSafe(question)).execute(&mut *connection).await;
-            if let Err(error) = asked {
-                let said = error.as_database_error().map(|error| error.message().to_owned());
-                let said = said.unwrap_or_else(|| error.to_string());
-                return Err(Error::usage(
-                    format!(
-                        "[[tables]] `{}`: compare: `{column}`: {}: {said}",
-                        pair.name,
-                        side.as_str()
-                    ),
+            let asked = sqlx::query(AssertSqlSafe(question)).persistent(false);
+            let Err(error) = asked.execute(&mut *connection).await else { continue };
+            let what =
+                format!("[[tables]] `{}`: compare: `{column}`: {}", pair.name, side.as_str());
+            let failed = failure(what.clone(), &error);
+            return Err(match error.as_database_error() {
+                Some(refusal) if !is_passing(&failed) => Error::usage(
+                    format!("{what}: {}", foreign::line(refusal.message())),
                     format!("an SQL expression over the columns of {table}"),
-                ));
-            }
+                ),
+                _ => failed,
+            });
         }
     }
     Ok(())

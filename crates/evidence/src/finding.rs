@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-pub use crate::pruning::Pruning;
+use crate::pruning::Pruning;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,10 +1,9 @@
 //! Triggers of a legacy table that is itself divided: each partition has its own, and each may be switched.
 
-use cutover::config::TablePair;
 use cutover::diff::Options;
-use cutover::evidence::finding::{Finding, Severity};
+use cutover::evidence::finding::Finding;
 
-use crate::diff::BOTH;
+use crate::diff::{BOTH, errors, pair};
 use crate::support::{self, compare};
 
 /// A legacy side in three partitions, and a twin in two; a trigger for each row.
@@ -47,7 +46,7 @@ CREATE TRIGGER carry_d AFTER DELETE ON ledger REFERENCING OLD TABLE AS gone
     FOR EACH STATEMENT EXECUTE FUNCTION carry_all();";
 
 /// What is changed, the classes of the errors that follow, and a word that has to be told.
-const CASES: [(&str, &str, &str); 8] = [
+const CASES: [(&str, &str, &str); 9] = [
     ("", "", ""),
     ("ALTER TABLE ledger_1 DISABLE TRIGGER carry", "trigger_disabled", "rows of ledger_1"),
     ("ALTER TABLE ledger_1 ENABLE REPLICA TRIGGER carry", "trigger_replica_only", "rows of ledger_1"),
@@ -60,6 +59,15 @@ const CASES: [(&str, &str, &str); 8] = [
          CREATE TRIGGER zz AFTER INSERT ON ledger_2 FOR EACH ROW EXECUTE FUNCTION drop_it()",
                 "trigger_event_missing",
         "rows of ledger_2",
+    ),
+    // The same by other names is the same, however many partitions there are.
+    (
+        "DROP TRIGGER carry ON ledger;
+         CREATE TRIGGER a AFTER INSERT OR UPDATE OR DELETE ON ledger_0 FOR EACH ROW EXECUTE FUNCTION carry();
+         CREATE TRIGGER b AFTER INSERT OR UPDATE OR DELETE ON ledger_1 FOR EACH ROW EXECUTE FUNCTION carry();
+         CREATE TRIGGER c AFTER INSERT OR UPDATE OR DELETE ON ledger_2 FOR EACH ROW EXECUTE FUNCTION carry()",
+        "",
+        "",
     ),
     // A MERGE that moves a row is in no transition table.
     ("{statements}", "trigger_event_missing", "MERGE that moves"),
@@ -74,26 +82,6 @@ const CASES: [(&str, &str, &str); 8] = [
     ),
 ];
 
-fn pair() -> Vec<TablePair> {
-    vec![TablePair {
-        name: "ledger".into(),
-        legacy: "ledger".into(),
-        partitioned: "twin".into(),
-        trigger: None,
-        changed_at: None,
-        ..TablePair::reference().remove(0)
-    }]
-}
-
-fn errors(findings: &[Finding]) -> String {
-    let is_error = |f: &&Finding| f.org_id.is_some() || f.severity == Some(Severity::Error);
-    let mut classes: Vec<&str> =
-        findings.iter().filter(is_error).map(|finding| finding.class.word()).collect();
-    classes.sort_unstable();
-    classes.dedup();
-    classes.join(", ")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn each_partition_of_the_side_that_is_written_to_has_its_own_triggers() {
     for (number, (change, classes, word)) in CASES.into_iter().enumerate() {
@@ -102,7 +90,7 @@ async fn each_partition_of_the_side_that_is_written_to_has_its_own_triggers() {
         let change = if change == "{statements}" { STATEMENTS } else { change };
         support::execute(&database.url, change).await;
         let options = Options { digest: BOTH[number % 2], ..Options::default() };
-        let (_, findings) = compare(&database.url, &pair(), &options).await;
+        let (_, findings) = compare(&database.url, &[pair("ledger", "twin")], &options).await;
         assert_eq!(errors(&findings), classes, "{change}: {findings:#?}");
         let told = |f: &Finding| f.detail.as_deref().is_some_and(|detail| detail.contains(word));
         assert!(word.is_empty() || findings.iter().any(told), "{change}: {findings:#?}");
@@ -126,7 +114,8 @@ async fn what_was_unlike_before_hides_nothing() {
         CREATE TRIGGER carry AFTER INSERT OR UPDATE OR DELETE ON ledger FOR EACH ROW EXECUTE FUNCTION carry();
         INSERT INTO ledger SELECT g, 1 + g % 5, g, 'note ' || g, '2026-03-01'::date + g FROM generate_series(1, 50) g";
     support::execute(&database.url, sql).await;
-    let (_, findings) = compare(&database.url, &pair(), &Options::default()).await;
+    let (_, findings) =
+        compare(&database.url, &[pair("ledger", "twin")], &Options::default()).await;
     let of = |class: &str| findings.iter().find(|finding| finding.class.word() == class);
     let lost = of("trigger_column_missing").expect("columns are lost");
     let detail = lost.detail.as_deref().unwrap_or_default();
@@ -159,7 +148,8 @@ async fn a_key_that_no_index_makes_unique_is_tried_with_a_free_value() {
              INSERT INTO ledger SELECT {value}, g % 5, g, '2026-03-01' FROM generate_series(1, 50) g"
         );
         support::execute(&database.url, &sql).await;
-        let (_, findings) = compare(&database.url, &pair(), &Options::default()).await;
+        let (_, findings) =
+            compare(&database.url, &[pair("ledger", "twin")], &Options::default()).await;
         assert_eq!(errors(&findings), "", "{key_type}: {findings:#?}");
     }
 }
@@ -184,13 +174,37 @@ async fn a_role_that_may_not_write_the_twin_is_refused_by_its_own_trigger() {
     );
     support::execute(&database.url, &grants).await;
     let options = Options { probe_role: Some(role.clone()), ..Options::default() };
-    let (_, findings) = compare(&database.url, &pair(), &options).await;
+    let (_, findings) = compare(&database.url, &[pair("ledger", "twin")], &options).await;
     assert_eq!(errors(&findings), "writes_refused", "{findings:#?}");
     support::execute(&database.url, &format!("GRANT INSERT ON audit TO {role}")).await;
-    let (_, findings) = compare(&database.url, &pair(), &options).await;
+    let (_, findings) = compare(&database.url, &[pair("ledger", "twin")], &options).await;
     assert_eq!(errors(&findings), "", "{findings:#?}");
     let unknown = Options { probe_role: Some("nobody_there".into()), ..Options::default() };
-    let (_, findings) = compare(&database.url, &pair(), &unknown).await;
+    let (_, findings) = compare(&database.url, &[pair("ledger", "twin")], &unknown).await;
     assert!(findings.iter().any(|f| f.class.word() == "trigger_coverage_unknown"), "{findings:#?}");
     support::execute(&database.url, &format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+}
+
+/// A row that moves to another partition fires what a DELETE and an INSERT fire; an upsert, what an UPDATE does.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_row_fires_on_its_way_takes_no_number_either() {
+    for (event, number) in [("UPDATE", "OLD"), ("DELETE", "OLD"), ("INSERT", "NEW")] {
+        let database = support::database();
+        let sql = format!(
+            "{DIVIDED} CREATE SEQUENCE numbers;
+             CREATE FUNCTION number() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN PERFORM nextval('numbers') + {number}.id; RETURN NULL; END $$;
+             CREATE TRIGGER number AFTER {event} ON ledger FOR EACH ROW EXECUTE FUNCTION number();"
+        );
+        support::execute(&database.url, &sql).await;
+        let (_, findings) =
+            compare(&database.url, &[pair("ledger", "twin")], &Options::default()).await;
+        assert_eq!(errors(&findings), "", "{event}: {findings:#?}");
+        let mut connection = cutover::pg::connect(&database.url).await.expect("the server is up");
+        let taken: bool = sqlx::query_scalar("SELECT is_called FROM numbers")
+            .fetch_one(&mut connection)
+            .await
+            .expect("a row");
+        assert!(!taken, "{event}");
+    }
 }

@@ -4,9 +4,9 @@
 use cutover::config::{Accept, TablePair};
 use cutover::diff::Options;
 use cutover::evidence::class::CatalogClass;
-use cutover::evidence::finding::{Finding, Severity};
+use cutover::evidence::finding::Severity;
 
-use crate::diff::BOTH;
+use crate::diff::{BOTH, errors};
 use crate::support::{self, TestDatabase, compare};
 
 /// A pair that agrees, with a guard of each kind on both sides, used by a role that owns neither.
@@ -152,16 +152,6 @@ async fn changed(change: &str, number: usize) -> TestDatabase {
     };
     support::execute(&database.url, &change).await;
     database
-}
-
-fn errors(findings: &[Finding]) -> String {
-    let is_error =
-        |finding: &&Finding| finding.org_id.is_some() || finding.severity == Some(Severity::Error);
-    let mut classes: Vec<&str> =
-        findings.iter().filter(is_error).map(|finding| finding.class.word()).collect();
-    classes.sort_unstable();
-    classes.dedup();
-    classes.join(", ")
 }
 
 #[tokio::test(flavor = "multi_thread")]

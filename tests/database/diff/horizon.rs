@@ -4,7 +4,7 @@ use cutover::config::TablePair;
 use cutover::diff::Options;
 use cutover::evidence::finding::{Finding, Severity};
 
-use crate::diff::BOTH;
+use crate::diff::{BOTH, pair};
 use crate::support::{self, TestDatabase, compare};
 
 /// A way to divide a table by time.
@@ -109,15 +109,8 @@ const LAYOUTS: [Layout; 18] = [
     ),
 ];
 
-fn pair() -> Vec<TablePair> {
-    vec![TablePair {
-        name: "ledger".into(),
-        legacy: "ledger".into(),
-        partitioned: "ledger_parts".into(),
-        trigger: None,
-        changed_at: None,
-        ..TablePair::reference().remove(0)
-    }]
+fn parts() -> TablePair {
+    pair("ledger", "ledger_parts")
 }
 
 /// A twin with partitions from two months ago on, `ahead` of them after this month; the last of a layout that
@@ -186,10 +179,10 @@ async fn look(url: &str, pairs: &[TablePair], number: usize) -> (String, String)
 async fn the_partitions_of_tomorrow_are_looked_for_in_every_layout() {
     for (number, layout) in LAYOUTS.iter().enumerate() {
         let enough = divided(layout, 3, ("", "")).await;
-        let (classes, details) = look(&enough.url, &pair(), number).await;
+        let (classes, details) = look(&enough.url, &[parts()], number).await;
         assert_eq!(classes, "", "{} {}: {details}", layout.columns, layout.by);
         let lacking = divided(layout, 0, ("", "")).await;
-        let (classes, details) = look(&lacking.url, &pair(), number).await;
+        let (classes, details) = look(&lacking.url, &[parts()], number).await;
         assert_eq!(
             classes, "partition_missing error",
             "{} {}: {details}",
@@ -209,13 +202,13 @@ const REGIONS: (&str, &str) = (
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partition_that_lacks_what_is_below_it_is_none() {
     let whole = divided(&LAYOUTS[0], 2, REGIONS).await;
-    assert_eq!(look(&whole.url, &pair(), 0).await.0, "");
+    assert_eq!(look(&whole.url, &[parts()], 0).await.0, "");
     // Of the month after the one after next, nothing is to be told yet.
     let later = divided(&LAYOUTS[0], 3, REGIONS).await;
-    assert_eq!(look(&later.url, &pair(), 0).await.0, "");
+    assert_eq!(look(&later.url, &[parts()], 0).await.0, "");
     let drop = "DROP TABLE ledger_p2_us CASCADE; DROP TABLE ledger_p3_us";
     support::execute(&later.url, drop).await;
-    let (classes, details) = look(&later.url, &pair(), 0).await;
+    let (classes, details) = look(&later.url, &[parts()], 0).await;
     assert_eq!(classes, "partition_missing error", "{details}");
     assert!(details.contains("`region` = us"), "{details}");
 }
@@ -240,13 +233,13 @@ async fn each_part_of_a_hash_has_partitions_of_its_own() {
              INSERT INTO ledger_parts SELECT * FROM ledger"
         );
         support::execute(&database.url, &sql).await;
-        let (classes, details) = look(&database.url, &pair(), 0).await;
+        let (classes, details) = look(&database.url, &[parts()], 0).await;
         assert_eq!(classes, if lacking { "partition_missing error" } else { "" }, "{details}");
     }
 }
 
 /// Tables by SQL, what is told of them, and a word of it.
-const OTHERS: [(&str, &str, &str); 13] = [
+const OTHERS: [(&str, &str, &str); 17] = [
     // Ranges of what tells no time.
     (
         "CREATE TABLE ledger_parts (LIKE ledger INCLUDING ALL) PARTITION BY RANGE (id);
@@ -334,6 +327,33 @@ const OTHERS: [(&str, &str, &str); 13] = [
         "partition_horizon_unknown advice",
         "a trigger makes tables",
     ),
+    // Nothing tells what these take; an extension makes a table for whatever comes.
+    (
+        "CREATE TABLE ledger_parts (LIKE ledger); CREATE TABLE a () INHERITS (ledger_parts)",
+        "partition_horizon_unknown advice",
+        "tells the time",
+    ),
+    (
+        "CREATE TABLE ledger_parts (LIKE ledger); CREATE TABLE a (CHECK (org_id < 9)) INHERITS (ledger_parts)",
+        "partition_horizon_unknown advice",
+        "tells the time",
+    ),
+    (
+        "CREATE TABLE ledger_parts (LIKE ledger);
+         CREATE TABLE a (CHECK (day >= '2020-01-01' AND day < '2026-02-01')) INHERITS (ledger_parts);
+         CREATE FUNCTION block() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+         CREATE TRIGGER ts_insert_blocker BEFORE INSERT ON ledger_parts FOR EACH ROW EXECUTE FUNCTION block()",
+        "",
+        "",
+    ),
+    // A type that refuses what is to come ends no comparison.
+    (
+        "CREATE DOMAIN known AS text CHECK (VALUE = '2026-01-01');
+         CREATE TABLE ledger_parts (id bigint, org_id int, region text, day known) PARTITION BY RANGE (day);
+         CREATE TABLE a PARTITION OF ledger_parts FOR VALUES FROM (MINVALUE) TO (MAXVALUE)",
+        "partition_horizon_unknown advice",
+        "is refused (SQLSTATE 23514)",
+    ),
     ("CREATE TABLE ledger_parts (LIKE ledger)", "not_partitioned advice", ""),
 ];
 
@@ -347,7 +367,7 @@ async fn what_cannot_be_told_is_said_and_what_takes_all_is_named() {
         let fill = if sql.contains("INHERITS") { "a" } else { "ledger_parts" };
         let fill = format!("INSERT INTO {fill} SELECT * FROM ledger");
         support::execute(&database.url, &format!("{ledger} {sql}; {fill}")).await;
-        let (classes, details) = look(&database.url, &pair(), number).await;
+        let (classes, details) = look(&database.url, &[parts()], number).await;
         let classes = classes.replace("default_partition_rows error, ", "");
         assert_eq!(classes, expected, "{sql}: {details}");
         assert!(details.contains(word), "{sql}: {details}");
@@ -368,7 +388,7 @@ async fn how_far_ahead_partitions_have_to_be_is_for_the_configuration_to_say() {
         (Some("20d"), "partition_missing advice"),
         (Some("21d"), "partition_missing error"),
     ] {
-        let mut pairs = pair();
+        let mut pairs = [parts()];
         pairs[0].partitions_ahead = ahead.map(str::to_owned);
         assert_eq!(look(&database.url, &pairs, 0).await.0, expected, "{ahead:?}");
     }
@@ -376,14 +396,16 @@ async fn how_far_ahead_partitions_have_to_be_is_for_the_configuration_to_say() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_rows_only_a_type_tells_the_time() {
-    for (layout, expected) in [
-        (&LAYOUTS[0], "partition_missing error"),
-        (&LAYOUTS[3], "partition_horizon_unknown advice"),
+    for (layout, sub, expected) in [
+        (&LAYOUTS[0], ("", ""), "partition_missing error"),
+        (&LAYOUTS[3], ("", ""), "partition_horizon_unknown advice"),
+        // No region is known for which to ask.
+        (&LAYOUTS[0], REGIONS, "partition_horizon_unknown advice"),
     ] {
-        let database = divided(layout, 0, ("", "")).await;
+        let database = divided(layout, 0, sub).await;
         support::execute(&database.url, "TRUNCATE ledger, ledger_parts").await;
         let options = Options::default();
-        let found = compare(&database.url, &pair(), &options).await.1;
+        let found = compare(&database.url, &[parts()], &options).await.1;
         assert_eq!(told(&found).0, expected, "{}", layout.columns);
     }
 }

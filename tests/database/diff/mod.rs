@@ -43,6 +43,28 @@ fn revenue() -> Vec<TablePair> {
     vec![TablePair::reference().remove(0)]
 }
 
+/// A pair that is tied by whatever triggers there are.
+fn pair(legacy: &str, partitioned: &str) -> TablePair {
+    TablePair {
+        name: legacy.into(),
+        legacy: legacy.into(),
+        partitioned: partitioned.into(),
+        trigger: None,
+        changed_at: None,
+        ..TablePair::reference().remove(0)
+    }
+}
+
+/// The classes of rows that differ and of the catalog's errors, each once.
+fn errors(findings: &[Finding]) -> String {
+    let is_error = |finding: &&Finding| finding.org_id.is_some() || finding.is_error();
+    let mut classes: Vec<&str> =
+        findings.iter().filter(is_error).map(|finding| finding.class.word()).collect();
+    classes.sort_unstable();
+    classes.dedup();
+    classes.join(", ")
+}
+
 fn key(finding: &Finding) -> String {
     let id = finding.key.get("id").cloned().flatten().unwrap_or_default();
     format!("{} {id}", finding.class)

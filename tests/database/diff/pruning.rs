@@ -2,7 +2,7 @@
 
 use cutover::config::{TablePair, TableRead};
 use cutover::diff::Options;
-use cutover::evidence::finding::Pruning;
+use cutover::evidence::pruning::Pruning;
 
 use crate::support::{self, compare, reference_database};
 

@@ -4,7 +4,7 @@ use cutover::config::{Compare, CompareBy, Expressions, TablePair};
 use cutover::diff::Options;
 use cutover::evidence::finding::{Finding, Severity};
 
-use crate::diff::{BOTH, compare_into, fails, repair};
+use crate::diff::{BOTH, compare_into, fails, pair, repair};
 use crate::support::{self, compare};
 
 /// A twin whose types are wider on purpose; every value is the same.
@@ -27,20 +27,13 @@ INSERT INTO ledger SELECT g, g % 4, 'n' || g, 'EU', g * 1.25, g * 0.1, '{\"b\": 
 
 const BY_VALUE: [&str; 8] = ["id", "org_id", "name", "code", "price", "f", "j", "at"];
 
-fn pair(compare: &[(&str, Compare)]) -> Vec<TablePair> {
-    vec![TablePair {
-        name: "ledger".into(),
-        legacy: "ledger".into(),
-        partitioned: "twin".into(),
-        trigger: None,
-        changed_at: None,
-        compare: compare.iter().map(|(name, how)| ((*name).to_owned(), how.clone())).collect(),
-        ..TablePair::reference().remove(0)
-    }]
+fn compared(compare: &[(&str, Compare)]) -> Vec<TablePair> {
+    let compare = compare.iter().map(|(name, how)| ((*name).to_owned(), how.clone())).collect();
+    vec![TablePair { compare, ..pair("ledger", "twin") }]
 }
 
 fn by_value() -> Vec<TablePair> {
-    pair(&BY_VALUE.map(|name| (name, Compare::By(CompareBy::Value))))
+    compared(&BY_VALUE.map(|name| (name, Compare::By(CompareBy::Value))))
 }
 
 fn rows(findings: &[Finding]) -> Vec<String> {
@@ -60,7 +53,7 @@ async fn equal_values_of_unlike_types_are_equal_and_others_are_named() {
         let (evidence, findings) = compare(&database.url, &by_value(), &options).await;
         assert_eq!(rows(&findings), [""; 0], "{findings:#?}");
         assert_eq!(evidence.integrity_errors, 0, "{findings:#?}");
-        let (_, findings) = compare(&database.url, &pair(&[]), &options).await;
+        let (_, findings) = compare(&database.url, &compared(&[]), &options).await;
         assert_eq!(rows(&findings).len(), 40, "exact unless told otherwise");
         let types = findings.iter().filter(|f| f.class.word() == "column_type");
         assert!(
@@ -74,8 +67,8 @@ async fn equal_values_of_unlike_types_are_equal_and_others_are_named() {
     for digest in BOTH {
         let out = tempfile::tempdir().expect("a folder");
         let options = Options { digest, repair: true, repair_any: true, ..Options::default() };
-        let compared = compare_into(&database.url, &by_value(), &options, out.path()).await;
-        let (_, findings) = compared.expect("it is compared");
+        let outcome = compare_into(&database.url, &by_value(), &options, out.path()).await;
+        let (_, findings) = outcome.expect("it is compared");
         let expected = [
             "mismatched Some(Some(\"3\")) price",
             "mismatched Some(Some(\"4\")) j",
@@ -115,14 +108,14 @@ async fn an_expression_stands_for_a_column_and_a_wrong_one_is_refused() {
     support::execute(&database.url, sql).await;
     let of = |legacy: &str| {
         let expressions = Expressions { legacy: Some(legacy.into()), partitioned: None };
-        pair(&[("path", Compare::Expressions(expressions))])
+        compared(&[("path", Compare::Expressions(expressions))])
     };
     let made = of("NULLIF(path, old_path)");
     for digest in BOTH {
         let options = Options { digest, ..Options::default() };
         let (evidence, findings) = compare(&database.url, &made, &options).await;
         assert!(!evidence.has_differences(), "{findings:#?}");
-        let (_, findings) = compare(&database.url, &pair(&[]), &options).await;
+        let (_, findings) = compare(&database.url, &compared(&[]), &options).await;
         assert_eq!(rows(&findings).len(), 5);
     }
     support::execute(&database.url, "UPDATE twin SET path = 'c' WHERE id IN (2, 3)").await;
@@ -138,7 +131,7 @@ async fn an_expression_stands_for_a_column_and_a_wrong_one_is_refused() {
     assert!(error.to_string().contains("compare: `path`: legacy: column \"nowhere\""), "{error}");
     let uuid = "ALTER TABLE twin ALTER old_path TYPE uuid USING md5(old_path)::uuid";
     support::execute(&database.url, uuid).await;
-    let unlike = pair(&[("old_path", Compare::By(CompareBy::Value))]);
+    let unlike = compared(&[("old_path", Compare::By(CompareBy::Value))]);
     let error = fails(&database.url, &unlike, &Options::default()).await;
     assert!(error.to_string().contains("of unlike kinds"), "{error}");
 }

@@ -39,7 +39,7 @@ impl Horizon<'_> {
             && let Some(next) = self.next_number(connection, name, samples).await?
         {
             let row = (0, vec![Some(next.clone())]);
-            if !self.not_taken(connection, &[row]).await?.is_empty() {
+            if self.not_taken(connection, &[row]).await?.is_ok_and(|open| !open.is_empty()) {
                 let detail = format!(
                     "{} has no partition for {next}, the next number of `{columns}`: the next write fails, in \
                      legacy too, or falls into DEFAULT; create the partition",
@@ -57,12 +57,7 @@ impl Horizon<'_> {
         } else {
             "it holds no time that is known"
         };
-        let detail = format!(
-            "it is not known for how long there are partitions of {} for what will be written: they are ranges of \
-             `{columns}`, and {why}",
-            level.name
-        );
-        Ok(Some(self.plan.finding(CatalogClass::PartitionHorizonUnknown, Severity::Advice, detail)))
+        Ok(Some(self.unknown(&format!("{} has ranges of `{columns}`, and {why}", level.name))))
     }
 
     /// What follows the largest number, if an index tells it.

@@ -41,7 +41,7 @@ struct Child {
 }
 
 impl Layout {
-    /// `None` if no condition looks at anything but a hash.
+    /// `None` if a hash alone divides the table, or an extension makes a table for whatever comes.
     pub(super) async fn read(
         connection: &mut PgConnection,
         plan: &PairPlan,
@@ -56,9 +56,12 @@ impl Layout {
             });
             let children = children.await?;
             let names = children.iter().flat_map(|child| child.columns.clone()).collect();
-            let grows = sqlx::query_scalar(sql::MAKES_TABLES).bind(twin.oid).fetch_one(connection);
-            let grows =
+            let grows = sqlx::query_as(sql::MAKES_TABLES).bind(twin.oid).fetch_one(connection);
+            let (chunks, grows): (bool, bool) =
                 grows.await.map_err(|e| failure(format!("cannot look at {}", twin.name), &e))?;
+            if chunks {
+                return Ok(None);
+            }
             leaves.clear();
             (children.into_iter().map(|child| child.takes).collect(), names, grows)
         } else if levels.iter().all(|level| level.strategy == "h") {
@@ -87,15 +90,7 @@ impl Layout {
             levels.iter().any(|level| level.strategy != "h" && is_below_hash(level, levels));
         let root = levels.iter().find(|level| level.parent.is_none() && level.columns.is_empty());
         let expression = root.and_then(|level| level.expression.clone());
-        Ok((!columns.is_empty()).then_some(Self {
-            columns,
-            takes,
-            leaves,
-            grows,
-            hashed,
-            below_hash,
-            expression,
-        }))
+        Ok(Some(Self { columns, takes, leaves, grows, hashed, below_hash, expression }))
     }
 
     pub(super) fn names(&self) -> Vec<String> {
@@ -169,13 +164,22 @@ pub(super) async fn samples(
             Some(column.on(Side::Legacy).to_owned())
         })
         .collect();
-    let wholes = [(Side::Partitioned, Some(names)), (Side::Legacy, on_legacy)];
-    for (side, names) in wholes {
-        let Some(names) = names.filter(|_| found.is_empty()) else { continue };
-        let query = sql::sample(0, &plan.table(side).name.to_string(), &names, 100);
-        let rows = sqlx::query_as(AssertSqlSafe(query)).fetch_all(&mut *connection).await;
-        let rows: Vec<(i64, Row)> = rows.map_err(|e| failure(what(), &e))?;
-        found = rows.into_iter().map(Sample::from).collect();
+    // Relation by relation: a statement about all leaves of a large table would cost the server too much.
+    let asked = [(Side::Partitioned, Some(names)), (Side::Legacy, on_legacy)];
+    for (side, names) in asked {
+        let Some(names) = names else { continue };
+        if side == Side::Partitioned && !layout.leaves.is_empty() {
+            continue;
+        }
+        for from in plan.relations(side).iter().take(LEAVES_AT_ONCE) {
+            if !found.is_empty() {
+                break;
+            }
+            let query = sql::sample(0, from, &names, 100);
+            let rows = sqlx::query_as(AssertSqlSafe(query)).fetch_all(&mut *connection).await;
+            let rows: Vec<(i64, Row)> = rows.map_err(|e| failure(what(), &e))?;
+            found.extend(rows.into_iter().map(Sample::from));
+        }
     }
     Ok(found)
 }

@@ -87,18 +87,27 @@ impl Horizon<'_> {
         connection: &mut PgConnection,
         samples: &[Sample],
     ) -> Result<Option<Finding>> {
-        let has_time = self.forms.iter().any(Option::is_some);
-        let only_time = self.forms.iter().all(Option::is_some);
-        if !has_time || self.layout.takes.is_empty() && self.layout.grows {
-            return Ok(None);
+        if !self.forms.iter().any(Option::is_some) {
+            // Of partitions by something else, see `without_time`.
+            let inherits = self.plan.table(Side::Partitioned).strategy.is_none();
+            return Ok(inherits.then(|| self.unknown("no condition of its tables tells the time")));
         }
         let mut kinds = self.kinds(samples);
-        if samples.is_empty() && only_time {
+        if samples.is_empty() && self.forms.iter().all(Option::is_some) {
             kinds.push(vec![None; self.forms.len()]);
         }
+        if kinds.is_empty() {
+            return Ok(Some(self.unknown("there is no row to tell by")));
+        }
         let mut found = Vec::new();
-        for kind in &kinds {
-            found.extend(self.missing(connection, kind).await?);
+        for kind in kinds.iter().take(KINDS) {
+            match self.missing(connection, kind).await? {
+                Ok(missing) => found.extend(missing),
+                Err(why) => return Ok(Some(self.unknown(&why))),
+            }
+        }
+        if found.is_empty() && kinds.len() > KINDS {
+            return Ok(Some(self.unknown("there are more kinds of rows than are looked at")));
         }
         let soon = found.iter().any(|missing| missing.soon);
         let worst =
@@ -109,10 +118,18 @@ impl Horizon<'_> {
             (false, true) => (CatalogClass::PartitionMissing, Severity::Error),
             (false, false) => (CatalogClass::PartitionMissing, Severity::Advice),
         };
-        Ok(Some(self.plan.finding(class, severity, self.tell(worst, found.len(), kinds.len()))))
+        Ok(Some(self.plan.finding(class, severity, self.tell(worst, kinds.len() > 1))))
     }
 
-    fn tell(&self, missing: &Missing, lacking: usize, kinds: usize) -> String {
+    fn unknown(&self, why: &str) -> Finding {
+        let detail = format!(
+            "it is not known for how long there are partitions of {} for what will be written: {why}",
+            self.plan.table(Side::Partitioned).name
+        );
+        self.plan.finding(CatalogClass::PartitionHorizonUnknown, Severity::Advice, detail)
+    }
+
+    fn tell(&self, missing: &Missing, of_several: bool) -> String {
         let day = |days: Option<&i64>| {
             let at = self.now + TimeDelta::days(days.copied().unwrap_or_default());
             at.format("%Y-%m-%d").to_string()
@@ -124,9 +141,9 @@ impl Horizon<'_> {
             Some(format!("`{name}` = {}", if is_secret { "***" } else { value }))
         };
         let of: Vec<String> = self.layout.columns.iter().enumerate().filter_map(named).collect();
-        let of = match lacking < kinds || kinds > 1 {
-            true if !of.is_empty() => format!(" of rows with {}", of.join(", ")),
-            _ => String::new(),
+        let of = match of_several && !of.is_empty() {
+            true => format!(" of rows with {}", of.join(", ")),
+            false => String::new(),
         };
         let forms = self.layout.columns.iter().zip(&self.forms).filter_map(|((name, _), form)| {
             let form = form.as_ref().filter(|form| **form != Form::Time)?;
@@ -166,7 +183,7 @@ impl Horizon<'_> {
             let part = self.layout.below_hash.then_some(*parent);
             kinds.entry((self.listed(&unlike(row)), part)).or_insert_with(|| unlike(row));
         }
-        kinds.into_values().take(KINDS).collect()
+        kinds.into_values().collect()
     }
 
     /// A row without what is only hashed: any value stands for all.
@@ -185,14 +202,22 @@ impl Horizon<'_> {
             .collect()
     }
 
-    async fn missing(&self, connection: &mut PgConnection, kind: &Row) -> Result<Option<Missing>> {
+    /// The days of a kind that no partition takes; or why a row of it cannot be made.
+    async fn missing(
+        &self,
+        connection: &mut PgConnection,
+        kind: &Row,
+    ) -> Result<Made<Option<Missing>>> {
         let rows: Vec<(i64, Row)> =
             (0..=self.days()).map(|days| (days, self.at(kind, days))).collect();
-        let next = self.next(connection, &rows).await?;
-        let days = self.not_taken(connection, &rows).await?;
+        let (next, days) =
+            match (self.next(connection, &rows).await?, self.not_taken(connection, &rows).await?) {
+                (Ok(next), Ok(days)) => (next, days),
+                (Err(why), _) | (_, Err(why)) => return Ok(Err(why)),
+            };
         let soon =
             days.iter().any(|day| *day <= i64::from(self.plan.days_ahead) || Some(*day) == next);
-        Ok((!days.is_empty()).then(|| Missing { days, kind: kind.clone(), soon }))
+        Ok(Ok((!days.is_empty()).then(|| Missing { days, kind: kind.clone(), soon })))
     }
 
     /// The first row that is not of this day or, if only these can be told apart, of this month: what follows has
@@ -201,17 +226,14 @@ impl Horizon<'_> {
         &self,
         connection: &mut PgConnection,
         rows: &[(i64, Row)],
-    ) -> Result<Option<i64>> {
+    ) -> Result<Made<Option<i64>>> {
         let Some(expression) = &self.layout.expression else {
             let today = rows.first().map(|(_, row)| row);
-            return Ok(rows.iter().find(|(_, row)| Some(row) != today).map(|(number, _)| *number));
+            return Ok(Ok(rows.iter().find(|(_, row)| Some(row) != today).map(|(n, _)| *n)));
         };
         let query = sql::first_other(&self.layout.columns, rows, expression);
         let next = sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(connection).await;
-        let what = || {
-            format!("cannot tell what {} is divided by", self.plan.table(Side::Partitioned).name)
-        };
-        next.map_err(|e| failure(what(), &e))
+        self.made(next)
     }
 
     /// The numbers of rows that no leaf takes.
@@ -219,7 +241,7 @@ impl Horizon<'_> {
         &self,
         connection: &mut PgConnection,
         rows: &[(i64, Row)],
-    ) -> Result<BTreeSet<i64>> {
+    ) -> Result<Made<BTreeSet<i64>>> {
         let mut open: BTreeSet<i64> = rows.iter().map(|(number, _)| *number).collect();
         for takes in self.layout.takes.chunks(LEAVES_AT_ONCE) {
             if open.is_empty() {
@@ -230,14 +252,33 @@ impl Horizon<'_> {
                 rows.iter().filter(|(number, _)| open.contains(number)).cloned().collect();
             let query = sql::not_taken(&self.layout.columns, &rows, &takes);
             let left = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(&mut *connection).await;
-            let what = || {
-                format!(
-                    "cannot tell which partition of {} takes a row",
-                    self.plan.table(Side::Partitioned).name
-                )
-            };
-            open = left.map_err(|e| failure(what(), &e))?.into_iter().collect();
+            match self.made(left)? {
+                Ok(left) => open = left.into_iter().collect(),
+                Err(why) => return Ok(Err(why)),
+            }
         }
-        Ok(open)
+        Ok(Ok(open))
+    }
+
+    /// An answer about rows that are made up: that a type or an expression refuses one ends no comparison.
+    fn made<T>(&self, answer: sqlx::Result<T>) -> Result<Made<T>> {
+        let error = match answer {
+            Ok(answer) => return Ok(Ok(answer)),
+            Err(error) => error,
+        };
+        let twin = &self.plan.table(Side::Partitioned).name;
+        let code = error.as_database_error().and_then(|e| Some(e.code()?.into_owned()));
+        match code.filter(|code| REFUSES.iter().any(|class| code.starts_with(class))) {
+            Some(code) => Ok(Err(format!("a row to come is refused (SQLSTATE {code})"))),
+            None => {
+                Err(failure(format!("cannot tell which partition of {twin} takes a row"), &error))
+            }
+        }
     }
 }
+
+/// What was made of rows to come, or why there is none.
+type Made<T> = std::result::Result<T, String>;
+
+/// Classes of SQLSTATE by which a value is refused: of its data, by a condition, by a function.
+const REFUSES: [&str; 4] = ["22", "23", "P0001", "42"];

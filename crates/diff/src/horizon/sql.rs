@@ -29,12 +29,13 @@ SELECT below.oid::bigint AS oid, below.oid::regclass::text AS name,
  GROUP BY below.oid
  ORDER BY below.oid DESC";
 
-/// Whether a trigger of `$1` makes tables, or is known to have them made for each row that comes.
+/// Whether the extension that made `$1` a hypertable makes a table for each row that needs one; and whether a
+/// trigger does, of which nobody knows when.
 pub(super) const MAKES_TABLES: &str = "
-SELECT EXISTS (
-       SELECT FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
-        WHERE t.tgrelid = $1::bigint::oid
-          AND (t.tgname = 'ts_insert_blocker' OR p.prosrc ~* '\\mcreate\\s+table\\M'))";
+SELECT coalesce(bool_or(t.tgname = 'ts_insert_blocker'), false),
+       coalesce(bool_or(p.prosrc ~* '\\mcreate\\s+table\\M'), false)
+  FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+ WHERE t.tgrelid = $1::bigint::oid";
 
 /// Some values of columns, as texts, of each relation; with the table that it is a partition of.
 pub(super) fn samples(leaves: &[&Leaf], columns: &[String]) -> String {

@@ -127,19 +127,24 @@ fn attempt(statements: &[&str]) -> Value {
 }
 
 impl Tries<'_> {
-    /// Tries something that an event does, unless that takes too much.
-    async fn try_it(&mut self, event: &'static str, trial: Trial) -> Result<Shown> {
-        let takes = &self.takes[event];
-        if let Some(why) = &takes.refused {
-            return Ok(Shown { reason: Some(why.clone()), ..Shown::default() });
+    /// Tries something that fires these events' triggers, unless one of them takes too much.
+    async fn try_it(&mut self, events: &[&'static str], trial: Trial) -> Result<Shown> {
+        if let Some(why) = events.iter().find_map(|event| self.takes[event].refused.clone()) {
+            return Ok(Shown { reason: Some(why), ..Shown::default() });
         }
         // A row that is to be deleted may have to be inserted first, and the other way round.
         let rows = ["INSERT", "DELETE"];
-        let events: &[&str] = if rows.contains(&event) { &rows } else { &[event] };
+        let more = if events.iter().any(|event| rows.contains(event)) { &rows[..] } else { &[] };
+        let fired = events.iter().chain(more);
         let shields: BTreeSet<&String> =
-            events.iter().flat_map(|event| &self.takes[event].shields).collect();
+            fired.flat_map(|event| &self.takes[event].shields).collect();
         let shields: Vec<String> = shields.into_iter().cloned().collect();
         self.session.try_it(&trial, &shields).await
+    }
+
+    /// What an update of a column fires: one that moves the row to another partition deletes and inserts it.
+    fn fired_by(&self, column: &Column) -> &'static [&'static str] {
+        if self.target.divides(column) { &EVENTS } else { &["UPDATE"] }
     }
 
     /// UPDATE, column by column, with the first value that the table accepts.
@@ -174,7 +179,8 @@ impl Tries<'_> {
         };
         let attempts = statements.iter().map(|statement| attempt(&[statement])).collect();
         let reason = "the table accepts no other value that was tried";
-        let shown = self.try_it("UPDATE", Trial { attempts, reason, last: false }).await?;
+        let events = self.fired_by(column);
+        let shown = self.try_it(events, Trial { attempts, reason, last: false }).await?;
         let column = Some(target.label(column));
         self.seen.push(Seen { event: "UPDATE", kind, column, shown: shown.clone() });
         Ok(shown)
@@ -204,14 +210,14 @@ impl Tries<'_> {
         let mut attempts = vec![new_key(&all), new_key(&key)];
         attempts.extend(self.takes["DELETE"].refused.is_none().then_some(again));
         let reason = "no key is free for a copy of a row";
-        let insert = self.try_it("INSERT", Trial { attempts, reason, last: true }).await?;
+        let insert = self.try_it(&["INSERT"], Trial { attempts, reason, last: true }).await?;
         let mut attempts = vec![attempt(&[&delete])];
         if insert.tried && insert.attempt < 2 {
             let copy = if insert.attempt == 0 { &all } else { &key };
             attempts.push(attempt(&[copy, &delete]));
         }
         let reason = "a trigger of the table refuses it";
-        let mut deleted = self.try_it("DELETE", Trial { attempts, reason, last: true }).await?;
+        let mut deleted = self.try_it(&["DELETE"], Trial { attempts, reason, last: true }).await?;
         deleted.differing.clear();
         for (event, shown) in [("INSERT", insert), ("DELETE", deleted)] {
             self.seen.push(Seen { event, kind: Kind::Row, column: None, shown });
@@ -249,8 +255,8 @@ impl Tries<'_> {
         let forms = forms.chain(merges.into_iter().map(|merge| (MERGE, merge)));
         for (event, (column, attempts)) in forms.collect::<Vec<_>>() {
             let trial = Trial { attempts, reason: "no value is accepted", last: false };
-            let takes = if event == UPSERT { "INSERT" } else { "UPDATE" };
-            let shown = self.try_it(takes, trial).await?;
+            let events: &[_] = if event == UPSERT { &["INSERT", "UPDATE"] } else { &EVENTS };
+            let shown = self.try_it(events, trial).await?;
             let column = Some(target.label(column));
             self.seen.push(Seen { event, kind: Kind::Form, column, shown });
         }

@@ -123,11 +123,10 @@ pub(super) fn copy(target: &Target<'_>, changed: impl Fn(&Column) -> Option<Stri
     )
 }
 
-/// Whether no row has the key of the row, `changed` in some columns: a unique index would see to it, and not
-/// every table has one.
+/// Whether no row has the key of the row, `changed` in some columns, if no unique index sees to that.
 fn is_free(target: &Target<'_>, changed: impl Fn(&str) -> Option<String>) -> String {
     let names = target.identity();
-    if names.iter().all(|name| changed(name).is_none()) {
+    if target.arbiter().is_some() || names.iter().all(|name| changed(name).is_none()) {
         return "true".into();
     }
     let same = names.iter().map(|name| {

@@ -141,6 +141,9 @@ async fn ask(connection: &mut PgConnection, question: &'static str) -> Result<St
     answer.map_err(|e| failure("cannot follow the write-ahead log", &e))
 }
 
+/// Keys that were written on one side alone are kept up to so many; beyond, no update is held to change nothing.
+const KEPT_ASTRAY: usize = 100_000;
+
 struct Pair {
     plan: PairPlan,
     /// Whether the log names each legacy row that goes.
@@ -323,13 +326,16 @@ impl Reader {
             if *unknown {
                 continue;
             }
-            if let Ok(number) = xid.parse() {
+            if let Ok(number) = xid.parse()
+                && astray.len() < KEPT_ASTRAY
+            {
                 let connection = &mut self.connection;
                 alike::forget_unchanged(connection, plan, number, &mut changes, astray).await?;
             }
             let (both, alone) = changes.keys();
             both.into_iter().for_each(|key| _ = astray.remove(key));
-            astray.extend(alone.into_iter().cloned());
+            let room = KEPT_ASTRAY.saturating_sub(astray.len());
+            astray.extend(alone.into_iter().take(room).cloned());
             let Some(detail) = changes.divergence(plan, *keeps_key) else { continue };
             self.evidence.diverged += 1;
             if self.evidence.divergences.len() < KEPT {

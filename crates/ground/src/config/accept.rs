@@ -41,6 +41,12 @@ impl Accept {
         }
     }
 
+    /// The same of one pair, if it is about that.
+    pub(super) fn of_pair(&self, name: &str) -> Option<Self> {
+        let is_it = self.table.as_ref().is_none_or(|table| table == name);
+        is_it.then(|| Self { table: Some(name.to_owned()), ..self.clone() })
+    }
+
     fn is_about(&self, finding: &Finding, column: Option<&String>) -> bool {
         let of_table = self.table.as_ref().is_none_or(|table| *table == finding.table);
         let of_column = self.column.as_ref().is_none_or(|name| Some(name) == column);

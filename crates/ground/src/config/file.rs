@@ -112,7 +112,8 @@ impl Config {
             toml::from_str(text).map_err(|error| toml_message(&error, text)).or_usage(place, "")?;
         config.check().map_err(|error| error.at(place))?;
         for pair in &mut config.tables {
-            pair.accepted.clone_from(&config.accepted);
+            pair.accepted =
+                config.accepted.iter().filter_map(|accept| accept.of_pair(&pair.name)).collect();
         }
         Ok(config)
     }
@@ -197,7 +198,7 @@ mod tests {
         let parse = |accept: &str| super::Config::parse("cutover.toml", &format!("{pair}{accept}"));
         let good = "[[accept]]\nclass = \"column_type\"\ncolumn = \"id\"\nreason = \"wider\"";
         let config = parse(good).expect("it is right");
-        assert_eq!(config.tables[0].accepted, config.accepted);
+        assert_eq!(config.tables[0].accepted[0].table.as_deref(), Some("bills"));
         assert_eq!(config.accepted.len(), 1);
         for (accept, words) in [
             ("[[accept]]\nclass = \"column_typ\"\nreason = \"r\"", "column_type"),

@@ -103,7 +103,7 @@ pub struct TablePair {
     /// Columns whose values are never shown, by their legacy names.
     #[serde(default)]
     pub secret: Vec<String>,
-    /// What the catalogs tell and is meant to be so, of every pair.
+    /// What the catalogs tell of it and is meant to be so.
     #[serde(skip)]
     pub accepted: Vec<Accept>,
     /// Whether the diff may try the triggers on a row, in a transaction that is always undone.

@@ -133,3 +133,22 @@ impl Switch {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_answer_s_own_word_proves_its_side() {
+        let flag = "[routing]\nkind = \"command\"\nlegacy_command = [\"true\"]\npartitioned_command = [\"true\"]\n\
+                    probe = { url = \"http://127.0.0.1:1/\", pointer = \"/mode\" }\n";
+        let proves = |header: &str| {
+            let text = format!("{flag}served_by_header = \"{header}\"");
+            let config = Config::parse("cutover.toml", &text).expect("it is right");
+            let url = Url::parse("http://127.0.0.1:1/").expect("a URL");
+            Switch::new(&config, &url).expect("it can be used").proves()
+        };
+        assert!(proves("X-Routed-To"));
+        assert!(!proves(""), "that a flag was switched proves nothing of the answers");
+    }
+}

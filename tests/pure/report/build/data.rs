@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use cutover::evidence::class::{CatalogClass, RowClass};
 use cutover::evidence::finding::*;
 use cutover::evidence::manifest::*;
+use cutover::evidence::pruning::Pruning;
 use cutover::evidence::run_record::TargetPair;
 
 const TABLES: [(&str, u64); 3] =

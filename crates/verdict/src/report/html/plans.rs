@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::{clip, short};
 use crate::report::text::{NOTHING, count, number};
-use cutover_evidence::finding::{DiffEvidence, Pruning};
+use cutover_evidence::finding::DiffEvidence;
+use cutover_evidence::pruning::Pruning;
 
 #[derive(Serialize)]
 pub(super) struct Row {
