@@ -1,12 +1,13 @@
 //! Writes that fail because of the trigger that is to carry them: then nobody can write.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::probe::{Carried, Coverage, Refusal};
 use cutover_ground::pg::catalog::Trigger;
 
-/// The SQLSTATE of a statement that ran out of its time; what never ends ends so.
+/// SQLSTATEs of what never ends: out of time, or too deep in the stack, whichever comes first.
 const OUT_OF_TIME: &str = "57014";
+const TOO_DEEP: &str = "54001";
 /// The SQLSTATE of RAISE EXCEPTION.
 const RAISED: &str = "P0001";
 /// A function that stands so often in the stack of calls calls itself.
@@ -59,7 +60,7 @@ pub(super) fn refused(carriers: &[&Trigger], coverage: &Coverage) -> Refused {
         let Some(function) = carriers.iter().find_map(|trigger| raised_in(refusal, trigger)) else {
             continue;
         };
-        let why = match refusal.code == OUT_OF_TIME {
+        let why = match is_endless(&refusal.code, &refusal.context) {
             true => format!("{function} calls itself without end"),
             false => format!("{}, in {function}", refusal.why),
         };
@@ -84,6 +85,16 @@ pub(super) fn refused(carriers: &[&Trigger], coverage: &Coverage) -> Refused {
     refused
 }
 
+/// Whether a statement was ended because a function called itself again and again: some line of the stack of
+/// calls, the innermost first, stands there at least three times. Pure.
+pub(super) fn is_endless(code: &str, context: &str) -> bool {
+    let mut times: HashMap<&str, usize> = HashMap::new();
+    for line in context.lines() {
+        *times.entry(line).or_default() += 1;
+    }
+    [OUT_OF_TIME, TOO_DEEP].contains(&code) && times.values().any(|times| *times >= LOOPS_FROM)
+}
+
 /// Classes 22 (data) and 23 (integrity): another value may pass.
 fn is_about_values(code: &str) -> bool {
     code.starts_with("22") || code.starts_with("23")
@@ -100,9 +111,9 @@ fn raised_in<'t>(refusal: &Refusal, trigger: &'t Trigger) -> Option<&'t str> {
         let begins = |at: usize| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
         line.contains(&quoted) || line.match_indices(&called).any(|(at, _)| begins(at))
     };
-    let times = refusal.context.lines().filter(is_it).count();
-    let least = if refusal.code == OUT_OF_TIME { LOOPS_FROM } else { 1 };
-    (times >= least).then_some(function)
+    // What ran out of time there may have waited for something else.
+    let counts = refusal.code != OUT_OF_TIME || is_endless(&refusal.code, &refusal.context);
+    (counts && refusal.context.lines().any(|line| is_it(&line))).then_some(function)
 }
 
 #[cfg(test)]
@@ -177,12 +188,15 @@ mod tests {
     #[test]
     fn a_function_that_calls_itself_until_its_time_is_over_is_a_loop() {
         let trigger = trigger();
-        let of = |times: usize| {
+        let of = |code: &str, times: usize| {
             let context = [HERE].repeat(times).join("\n");
-            let refusals = vec![refusal("INSERT", None, OUT_OF_TIME, &context)];
+            let refusals = vec![refusal("INSERT", None, code, &context)];
             refused(&[&trigger], &coverage(refusals, Carried::Yes))
         };
-        assert!(of(1).is_empty());
-        assert!(of(9).words().contains("without end"));
+        assert!(of(OUT_OF_TIME, 1).is_empty());
+        assert!(of(OUT_OF_TIME, 9).words().contains("without end"));
+        assert!(of(TOO_DEEP, 9).words().contains("without end"));
+        let deep = of(TOO_DEEP, 1).words();
+        assert!(!deep.contains("without end") && deep.contains("carry"), "{deep}");
     }
 }

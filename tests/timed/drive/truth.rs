@@ -9,8 +9,8 @@ use cutover::evidence::drive::Side;
 
 use crate::drive::harness::{Load, serve};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stall_is_felt_by_every_request_that_was_due_in_it() {
+/// How far p95, p99 and the longest are off what the schedule says, in both modes, as shares of it.
+async fn off_schedule() -> Vec<(Side, &'static str, f64)> {
     // Frozen for the first second of every ten. Of 2000 evenly spaced arrivals a tenth meets the
     // freeze and waits between 0 and 1000 ms: p95 is 500 ms, p99 900 ms, the longest 1000 ms.
     const PERIOD_MS: u128 = 10_000;
@@ -25,22 +25,33 @@ async fn a_stall_is_felt_by_every_request_that_was_due_in_it() {
     };
     let url = serve(Router::new().route("/", get(handler))).await;
     let evidence = Load::new(200.0, PERIOD_MS as u64).evidence(&url).await;
+    let mut off = Vec::new();
     for mode in Side::BOTH {
         let latency = &evidence.overall[&mode];
         assert_eq!((latency.requests, latency.errors), (2000, 0));
-        for (what, measured, expected_us) in [
-            ("p95", latency.response_us.p95, 500_000.0),
-            ("p99", latency.response_us.p99, 900_000.0),
-            ("max", latency.response_us.max, 1_000_000.0),
-        ] {
-            let off = measured as f64 / expected_us - 1.0;
-            assert!(off.abs() < 0.02, "{mode:?} {what}: {measured} µs, off by {off:.3}");
-        }
+        off.extend([
+            (mode, "p95", latency.response_us.p95 as f64 / 500_000.0 - 1.0),
+            (mode, "p99", latency.response_us.p99 as f64 / 900_000.0 - 1.0),
+            (mode, "max", latency.response_us.max as f64 / 1_000_000.0 - 1.0),
+        ]);
     }
+    off
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn little_is_added_to_what_the_server_itself_took() {
+async fn a_stall_is_felt_by_every_request_that_was_due_in_it() {
+    // Nothing may be left out, ever; what other work on the machine adds is not in each of three.
+    let mut seen = Vec::new();
+    while !seen.last().is_some_and(|off: &Vec<_>| off.iter().all(|(_, _, off)| *off < 0.02)) {
+        assert!(seen.len() < 3, "off by: {seen:?}");
+        let off = off_schedule().await;
+        assert!(off.iter().all(|(_, _, off)| *off > -0.02), "off by: {off:?}");
+        seen.push(off);
+    }
+}
+
+/// What a load of one mode adds to the median of what the server itself took.
+async fn added_us(mode: Side) -> i64 {
     let took_us = Arc::new(Mutex::new(Vec::new()));
     let note = Arc::clone(&took_us);
     let handler = move || {
@@ -53,14 +64,25 @@ async fn little_is_added_to_what_the_server_itself_took() {
         }
     };
     let url = serve(Router::new().route("/", get(handler))).await;
-    let evidence = Load::new(100.0, 3000).evidence(&url).await;
+    let mut load = Load::new(100.0, 2000);
+    load.plan.modes = vec![mode];
+    let evidence = load.evidence(&url).await;
     let mut took_us = took_us.lock().expect("not poisoned").clone();
+    assert_eq!(took_us.len(), 200);
     took_us.sort_unstable();
-    let own_us = took_us[took_us.len() / 2];
+    evidence.overall[&mode].response_us.p50 as i64 - took_us[took_us.len() / 2] as i64
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn little_is_added_to_what_the_server_itself_took() {
     for mode in Side::BOTH {
-        let p50_us = evidence.overall[&mode].response_us.p50;
-        let added_us = p50_us as i64 - own_us as i64;
-        assert!((0..500).contains(&added_us), "{mode:?}: {p50_us} µs, the server {own_us} µs");
+        // Other work on the machine adds to it now and then; what the load adds is in each of them.
+        let mut seen_us = Vec::new();
+        while !seen_us.iter().any(|us| *us < 500) {
+            assert!(seen_us.len() < 5, "{mode:?}: {seen_us:?} µs are added");
+            seen_us.push(added_us(mode).await);
+        }
+        assert!(seen_us.iter().all(|us| *us >= 0), "{mode:?}: {seen_us:?} µs, less than it took");
     }
 }
 

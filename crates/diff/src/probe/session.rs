@@ -10,6 +10,7 @@ use sqlx::postgres::{PgConnection, PgDatabaseError};
 
 use super::sql;
 use super::target::Target;
+use crate::refusals::is_endless;
 use cutover_error::Result;
 use cutover_ground::pg::connect;
 
@@ -142,6 +143,8 @@ impl<'p> Session<'p> {
                     };
                     let again = [HELD, TOO_SLOW].contains(&code.as_str());
                     let again = again || IN_THE_WAY.contains(&code.as_str());
+                    // It would take as long each time.
+                    let again = again && !is_endless(&code, context.as_deref().unwrap_or_default());
                     let held = code == HELD;
                     shown = Shown {
                         reason: Some(reason),
