@@ -228,6 +228,30 @@ async fn the_org_is_the_column_that_was_named() {
     assert!(!folder.path().join("new").exists(), "nothing is left behind");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_nobody_are_compared_in_groups() {
+    let sql = format!("{}{}", tables("a", "b"), trigger("a", COPY, ""));
+    let sql = sql.replace("org_id", "weight");
+    let (database, folder) = (support::database(), tempfile::tempdir().expect("a folder"));
+    support::execute(&database.url, &format!("{sql} INSERT INTO b SELECT * FROM a WHERE id <> 7"))
+        .await;
+    let (found, text) = init(&database.url, folder.path(), &[]);
+    assert_eq!(found["pairs"][0]["groups"], 4096, "{found}");
+    assert!(text.contains("\n[[tables]]\n") && text.contains("\ngroups = 4096\n"), "{text}");
+    let check = ["check-config", "--database-url", &database.url];
+    let checked = cutover().args(check).current_dir(folder.path()).output().expect("cutover runs");
+    assert_eq!(checked.status.code(), Some(0), "{}", String::from_utf8_lossy(&checked.stderr));
+    let diff = ["diff", "--format", "json", "--database-url", &database.url, "--out", "run"];
+    let diff = cutover().args(diff).current_dir(folder.path()).output().expect("cutover runs");
+    assert_eq!(diff.status.code(), Some(11), "{}", String::from_utf8_lossy(&diff.stderr));
+    let evidence: Value = serde_json::from_slice(&diff.stdout).expect("one object");
+    let row =
+        evidence["findings"].as_array().into_iter().flatten().find(|f| f["class"] == "missing");
+    let row = row.unwrap_or_else(|| panic!("{evidence}"));
+    assert_eq!((&row["key"]["id"], &row["org_id"]), (&json!("7"), &Value::Null), "{row}");
+    assert!(row["group"].is_number(), "{row}");
+}
+
 /// Somebody who has not named the reference schema's tables does not read of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_reference_schema_is_named_to_nobody_else() {

@@ -51,9 +51,12 @@ pub(super) fn check_names(pair: &TablePair, legacy: &Table, twin: &Table) -> Res
             format!("its columns: {}", there.join(", ")),
         ))
     };
-    let changed_at = pair.changed_at.iter().map(|name| ("changed_at", name));
-    for (key, name) in std::iter::once(("org", &pair.org))
-        .chain(pair.key.iter().map(|name| ("key", name)))
+    let changed_at = pair.changed_at.iter().map(|name| ("changed_at", name.as_str()));
+    for (key, name) in pair
+        .org_column()
+        .map(|name| ("org", name))
+        .into_iter()
+        .chain(pair.key.iter().map(|name| ("key", name.as_str())))
         .chain(changed_at)
     {
         must_be_in(legacy, key, name)?;

@@ -13,7 +13,7 @@ use super::scope::Rows;
 use cutover_error::Result;
 use cutover_evidence::class::{CatalogClass, FindingClass, RowClass};
 use cutover_evidence::finding::{
-    Counts, DiffEvidence, Finding, OrgDiff, RepairPlan, Severity, TableDiff, WalDivergence,
+    Counts, DiffEvidence, Finding, GROUP, OrgDiff, RepairPlan, Severity, TableDiff, WalDivergence,
     WalEvidence,
 };
 use cutover_evidence::pruning::Pruning;
@@ -49,7 +49,8 @@ pub(super) struct Outcome {
 
 /// A table whose findings are coming in.
 struct TableAtHand {
-    org_column: String,
+    /// The column that holds the org, by its legacy name.
+    org_column: Option<String>,
     table: TableDiff,
     /// Its orgs that differ, with their rows by side.
     diverging: HashMap<String, [u32; 2]>,
@@ -180,7 +181,8 @@ impl Outcome {
         if let Some(TableAtHand { counts, org_column, .. }) = &mut self.table {
             if finding.class == RowClass::WrongOrg.into() {
                 // The org that holds the row in the twin differs for this reason and no other.
-                let holder = finding.partitioned.as_ref().and_then(|row| row.get(org_column));
+                let holder =
+                    finding.partitioned.as_ref().and_then(|row| row.get(org_column.as_ref()?));
                 counts.entry(holder.cloned().flatten().unwrap_or_default()).or_default();
             }
             if let (true, FindingClass::Row(class)) = (ours, finding.class) {
@@ -189,6 +191,7 @@ impl Outcome {
             }
         }
         if ours {
+            let finding = by_group(finding);
             self.take(&finding)?;
             keep(&mut self.row_findings, finding);
         }
@@ -213,7 +216,7 @@ impl Outcome {
             self.counted = Some((digests.len(), Vec::new()));
         }
         self.table = Some(TableAtHand {
-            org_column: plan.org.on(Side::Legacy).to_owned(),
+            org_column: plan.org.column().map(|column| column.on(Side::Legacy).to_owned()),
             table: TableDiff {
                 name: plan.name.clone(),
                 legacy_rows: rows[0],
@@ -366,6 +369,15 @@ impl Outcome {
     fn absent_orgs(&self) -> Vec<String> {
         let seen = |org: &&String| self.checked.contains(&self.secret.hash(org.as_bytes()));
         self.listed_orgs.iter().flatten().filter(|org| !seen(org)).cloned().collect()
+    }
+}
+
+/// A finding about a row of a group says so in its own field, as no org has such a name.
+fn by_group(finding: Finding) -> Finding {
+    let group = finding.org_id.as_ref().and_then(|org| org.strip_prefix(GROUP)?.parse().ok());
+    match group {
+        Some(group) => Finding { org_id: None, group: Some(group), ..finding },
+        None => finding,
     }
 }
 

@@ -22,6 +22,25 @@ use cutover_ground::pg::failure;
 /// Leaves that one statement reads: a backend takes some 50 kB for each, and a lock for it and each index.
 pub(super) const LEAVES_AT_ONCE: usize = 128;
 
+/// What rows are counted and compared by.
+#[derive(Debug, Clone)]
+pub(super) enum Org {
+    /// The column that holds it.
+    Column(ComparedColumn),
+    /// There is none: so many groups, by the hash of the key.
+    Groups(u32),
+}
+
+impl Org {
+    /// The column that holds it, if there is one.
+    pub(super) fn column(&self) -> Option<&ComparedColumn> {
+        match self {
+            Self::Column(column) => Some(column),
+            Self::Groups(_) => None,
+        }
+    }
+}
+
 /// A table pair that is ready to be compared.
 #[derive(Debug, Clone)]
 pub(super) struct PairPlan {
@@ -41,7 +60,7 @@ pub(super) struct PairPlan {
     indexes: [Vec<Index>; 2],
     ranges: HashMap<i64, Range>,
     /// The org.
-    pub(super) org: ComparedColumn,
+    pub(super) org: Org,
     /// The column that says when a row was last changed.
     pub(super) changed_at: Option<ComparedColumn>,
     /// The columns that identify a row.
@@ -88,11 +107,17 @@ impl PairPlan {
             let found = columns.iter().find(|column| column.on(Side::Legacy) == name);
             found.cloned().expect("check_names has seen org and key on both sides")
         };
-        let integer_org =
-            [(&legacy, pair.org.as_str()), (&twin, pair.partitioned_column(&pair.org))]
-                .iter()
-                .all(|(table, name)| table.column(name).is_some_and(Column::is_integer))
-                && !compared(&pair.org).as_text;
+        let org = match pair.groups {
+            Some(groups) => Org::Groups(groups),
+            None => Org::Column(compared(&pair.org)),
+        };
+        let integer_org = org.column().is_some_and(|org| {
+            let sides = [(&legacy, Side::Legacy), (&twin, Side::Partitioned)];
+            let is_integer = |(table, side): (&Table, Side)| {
+                table.column(org.on(side)).is_some_and(Column::is_integer)
+            };
+            sides.into_iter().all(is_integer) && !org.as_text
+        });
         let plan = Self {
             name: pair.name.clone(),
             trigger: pair.trigger.clone(),
@@ -100,7 +125,7 @@ impl PairPlan {
             probe: pair.probe,
             days_ahead: pair.days_ahead()?,
             reads: pair.reads.clone(),
-            org: compared(&pair.org),
+            org,
             changed_at: pair.changed_at.as_deref().map(compared),
             key: pair.key.iter().map(|name| compared(name)).collect(),
             tables: [legacy, twin],
@@ -185,8 +210,8 @@ impl PairPlan {
 
     /// The columns that tell rows of the whole table apart.
     pub(super) fn identity(&self) -> Vec<ComparedColumn> {
-        let org = (self.key_within_org && !self.key.contains(&self.org)).then(|| self.org.clone());
-        org.into_iter().chain(self.key.iter().cloned()).collect()
+        let org = self.org.column().filter(|org| self.key_within_org && !self.key.contains(org));
+        org.into_iter().chain(&self.key).cloned().collect()
     }
 
     /// Whether its values are never shown.

@@ -1,7 +1,8 @@
 //! The statements of the diff. Names come quoted, values as literals of ours.
 
-use super::schema::{ComparedColumn, PairPlan, Side};
+use super::schema::{ComparedColumn, Org, PairPlan, Side};
 use super::scope::Rows;
+use cutover_evidence::finding::GROUP;
 use cutover_evidence::shard::Shard;
 use cutover_ground::pg::catalog::Leaf;
 use cutover_ground::pg::{Bound, of_tree, quote_ident};
@@ -47,9 +48,40 @@ pub(super) fn sortable_of(expression: &str) -> String {
     )
 }
 
+/// A row's org, or the group of a row without: `group:N`, by the hash of its key's text.
+pub(super) fn org(plan: &PairPlan, side: Side) -> String {
+    match &plan.org {
+        Org::Column(column) => quote_ident(column.on(side)),
+        Org::Groups(groups) => {
+            let key = row_text(&plan.key, side);
+            format!("('{GROUP}' || abs(mod(hashtextextended({key}, 0), {groups})))")
+        }
+    }
+}
+
+/// Whether a row has an org.
+pub(super) fn has_org(plan: &PairPlan, side: Side) -> String {
+    match &plan.org {
+        Org::Column(_) => format!("num_nulls({}) = 0", org(plan, side)),
+        Org::Groups(_) => "true".into(),
+    }
+}
+
 /// The org as PostgreSQL prints it, compared by its bytes.
 pub(super) fn org_text(plan: &PairPlan, side: Side) -> String {
-    format!("({})::text COLLATE \"C\"", quote_ident(plan.org.on(side)))
+    format!("({})::text COLLATE \"C\"", org(plan, side))
+}
+
+/// The type of the org, without a length.
+pub(super) fn org_type(plan: &PairPlan, side: Side) -> &str {
+    let column = plan.org.column().and_then(|column| plan.table(side).column(column.on(side)));
+    column.map_or("text", |column| &column.bare_type)
+}
+
+/// Rows as text, NULL and the empty text apart.
+pub(super) fn row_text(columns: &[ComparedColumn], side: Side) -> String {
+    let names = columns.iter().map(|column| text_of(column, side));
+    format!("ROW({})::text COLLATE \"C\"", names.collect::<Vec<_>>().join(", "))
 }
 
 /// Texts as the literal of an array, its type left out.
@@ -65,12 +97,11 @@ pub(super) fn where_rows(
     rows: Rows<'_>,
     mut conditions: Vec<String>,
 ) -> String {
-    let org = quote_ident(plan.org.on(side));
+    let org = org(plan, side);
     if let Some(orgs) = rows.orgs {
         // A subquery rather than `= ANY (list)`: the planner would weigh a list of thousands
         // element by element, for every partition anew.
-        let type_name =
-            plan.table(side).column(plan.org.on(side)).map_or("text", |column| &column.bare_type);
+        let type_name = org_type(plan, side);
         let list = text_array(orgs);
         conditions.push(format!("{org} IN (SELECT unnest({list}::{type_name}[]))"));
     }
@@ -184,9 +215,13 @@ pub(super) fn sample_row(table: &str, columns: &[String]) -> String {
 /// Whether the planner leaves partitions out.
 pub(super) const PRUNES: &str = "SELECT current_setting('enable_partition_pruning')::boolean";
 
-/// What `$1`, called `$2`, is made of: columns, triggers, tables that inherit from it, and whether the name
-/// still stands for it.
+/// What `$1`, called `$2`, is made of: columns, triggers, also those of each of its parts, tables that inherit
+/// from it, and whether the name still stands for it.
 pub(super) const FRAME: &str = "
+WITH RECURSIVE below (oid) AS (
+     SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = $1::bigint::oid
+      UNION
+     SELECT i.inhrelid FROM below JOIN pg_inherits AS i ON i.inhparent = below.oid)
 SELECT 'column `' || attname || '`',
        format('%s %s %s', atttypid, atttypmod, attnotnull)
   FROM pg_attribute
@@ -197,6 +232,11 @@ SELECT 'trigger `' || t.tgname || '`',
   FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
  WHERE t.tgrelid = $1::bigint::oid AND NOT t.tgisinternal
 UNION ALL
+SELECT 'a trigger of part `' || below.oid::regclass || '`',
+       coalesce(string_agg(format('%s %s %s', t.tgname, t.tgenabled, t.tgfoid), ', ' ORDER BY t.tgname), '')
+  FROM below LEFT JOIN pg_trigger AS t ON t.tgrelid = below.oid AND NOT t.tgisinternal
+ GROUP BY below.oid
+UNION ALL
 SELECT 'child `' || c.oid::regclass || '`', coalesce(pg_relation_filenode(c.oid), 0)::text
   FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
  WHERE i.inhparent = $1::bigint::oid AND NOT c.relispartition
@@ -205,6 +245,8 @@ SELECT 'the name', (to_regclass($2)::oid IS NOT DISTINCT FROM $1::bigint::oid)::
 
 /// What [`FRAME`] calls what the name stands for.
 pub(super) const NAME: &str = "the name";
+/// How what it calls the triggers of a part begins.
+pub(super) const PART: &str = "a trigger of part";
 /// How what it calls a table begins that inherits without being a partition.
 pub(super) const CHILD: &str = "child";
 

@@ -116,6 +116,8 @@ impl Frame {
                         Some(format!("{table} is another table now"))
                     }
                     (Some(_), Some(_)) => Some(format!("{part} of {table} was altered")),
+                    // It came or went with the part.
+                    (None, _) | (_, None) if part.starts_with(sql::PART) => None,
                     (_, None) => Some(format!("{part} of {table} is gone")),
                     // Its rows are younger than the snapshot.
                     (None, _) if part.starts_with(sql::CHILD) => None,

@@ -45,19 +45,25 @@ fn of_pair(pair: &Pair) -> String {
     ));
     // A pair that cannot be described whole stays a comment, half of it would be refused; and so does one
     // that is not proven.
-    let whole = pair.org.is_some() && !pair.key.is_empty();
+    let whole = !pair.key.is_empty();
     let off = if whole && pair.untied.is_none() { "" } else { "# " };
     if let Some(why) = &pair.untied {
         say(format!("# CHECK: not a pair unless you know better: {}.", comment(why)));
     } else if !whole {
-        let lacks = if pair.org.is_none() { "the org's column" } else { "a unique key" };
-        say(format!("# CHECK: {lacks} was not found; complete these lines and remove their `# `."));
+        say("# CHECK: a unique key was not found; complete these lines and remove their `# `."
+            .into());
     }
     say(format!("{off}[[tables]]"));
     say(format!("{off}name = {}", quoted(&pair.name)));
     say(format!("{off}legacy = {}", quoted(&written(&pair.legacy.name))));
     say(format!("{off}partitioned = {}", quoted(&written(&pair.twin.name))));
-    say(format!("{off}org = {}", quoted(pair.org.as_deref().unwrap_or("CHECK"))));
+    match (&pair.org, pair.groups()) {
+        (None, Some(groups)) => {
+            say("# CHECK: no column looks like an org; if one is, give it as org in place of groups.".into());
+            say(format!("{off}groups = {groups}"));
+        }
+        (org, _) => say(format!("{off}org = {}", quoted(org.as_deref().unwrap_or("CHECK")))),
+    }
     say(format!("{off}key = {}", list(&pair.key)));
     match pair.writes {
         // The usual case need not be said.

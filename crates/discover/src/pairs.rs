@@ -28,6 +28,9 @@ const ORG_NAMES: [&str; 16] = [
     "tenantid",
 ];
 
+/// In how many groups rows without org are compared: as many as make each small in a large table.
+const GROUPS: u32 = 4096;
+
 /// A legacy table and its partitioned twin, as the catalogs have them.
 #[derive(Debug, Clone)]
 pub struct Pair {
@@ -162,6 +165,11 @@ impl Pair {
         })
     }
 
+    /// In how many groups its rows are compared, for want of an org.
+    pub fn groups(&self) -> Option<u32> {
+        (self.org.is_none() && !self.key.is_empty()).then_some(GROUPS)
+    }
+
     /// The columns that stand on both sides.
     fn shared(&self) -> Vec<String> {
         let names = self.legacy.columns.iter().map(|column| column.name.clone());
@@ -220,8 +228,12 @@ impl Pair {
     pub(super) fn told(&self) -> Vec<String> {
         let (legacy, twin) = (written(&self.legacy.name), written(&self.twin.name));
         let mut lines = vec![format!("{legacy} and {twin}, {}", self.divided())];
-        let org = self.org.as_deref().unwrap_or("not found");
-        lines.push(format!("  org: {org}; key: {}", self.key.join(", ")));
+        let org = match (&self.org, self.groups()) {
+            (Some(org), _) => format!("org: {org}"),
+            (None, Some(groups)) => format!("no org: {groups} groups by the hash of the key"),
+            (None, None) => "org: not found".to_owned(),
+        };
+        lines.push(format!("  {org}; key: {}", self.key.join(", ")));
         if let Some(why) = &self.untied {
             return vec![format!("{legacy} and {twin} are proposed in comments alone: {why}")];
         }

@@ -34,7 +34,7 @@ pub(super) async fn orgs(
     pair: &TablePair,
     limit: i64,
 ) -> Result<Vec<String>> {
-    let (table, org) = (pair.legacy_name()?, quote_ident(&pair.org));
+    let (table, org) = (pair.legacy_name()?, quote_ident(pair.needs_org("the drill")?));
     let statement = format!(
         "SELECT org::text FROM (SELECT {org} AS org FROM {table} LIMIT 100000) AS head
           GROUP BY org ORDER BY md5(org::text) LIMIT $1"
@@ -133,8 +133,10 @@ pub(super) async fn spoil(
     pair: &TablePair,
     org: Option<&str>,
 ) -> Result<u64> {
-    let (twin, column) =
-        (pair.partitioned_name()?, quote_ident(pair.partitioned_column(&pair.org)));
+    let (twin, column) = (
+        pair.partitioned_name()?,
+        quote_ident(pair.partitioned_column(pair.needs_org("the drill")?)),
+    );
     let chosen = match org {
         Some(_) => format!("{column}::text = $1"),
         None => format!("$1::text IS NULL AND {column} IS NOT NULL"),

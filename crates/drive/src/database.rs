@@ -36,7 +36,7 @@ pub async fn org_sizes(database_url: &str, tables: &[TablePair]) -> Result<OrgSi
     let mut connection = pg::connect_reading(database_url).await?;
     sqlx::raw_sql(sql::LONGEST_LOOK_SQL).execute(&mut connection).await.or_run(what, "")?;
     let mut rows_of: HashMap<u64, u64> = HashMap::new();
-    for pair in tables {
+    for pair in tables.iter().filter(|pair| pair.org_column().is_some()) {
         let rows: Vec<(i64, i64)> = sqlx::query_as(AssertSqlSafe(sql::rows_by_org(pair)?))
             .fetch_all(&mut connection)
             .await

@@ -38,7 +38,7 @@ pub(super) const LONGEST_LOOK_SQL: &str = "SET statement_timeout = '120s'";
 
 /// Rows of each org in the legacy table of a pair; orgs that are no numbers are left out.
 pub(super) fn rows_by_org(pair: &TablePair) -> Result<String> {
-    let (table, org) = (pair.legacy_name()?, quote_ident(&pair.org));
+    let (table, org) = (pair.legacy_name()?, quote_ident(pair.needs_org("the load")?));
     Ok(format!(
         "SELECT {org}::text::bigint, count(*) FROM {table} \
          WHERE {org}::text ~ '^[0-9]{{1,18}}$' GROUP BY 1"

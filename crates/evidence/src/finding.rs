@@ -220,7 +220,7 @@ impl TableDiff {
 /// One org in one table pair: a line of `orgs.csv`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OrgDiff {
-    /// The org as PostgreSQL prints it.
+    /// The org as PostgreSQL prints it; `group:N` of a pair without orgs.
     pub org_id: String,
     /// The pair's name.
     pub table: String,
@@ -295,13 +295,19 @@ words! {
     }
 }
 
+/// What the name of a group begins with where orgs are listed; its number follows.
+pub const GROUP: &str = "group:";
+
 /// One difference: a line of `findings.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// The pair's name.
     pub table: String,
-    /// The org as PostgreSQL prints it; `None` for a finding about the catalog.
+    /// The org as PostgreSQL prints it; `None` for a finding about the catalog, or of a pair without orgs.
     pub org_id: Option<String>,
+    /// The group of a row of a pair without orgs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<u32>,
     /// The key, column by column, as PostgreSQL prints the values.
     pub key: BTreeMap<String, Option<String>>,
     /// What it is.
@@ -334,6 +340,7 @@ impl Finding {
         Self {
             table: table.into(),
             org_id: None,
+            group: None,
             key: BTreeMap::new(),
             class: class.into(),
             legacy: None,
@@ -345,6 +352,17 @@ impl Finding {
             accepted: None,
             detail: None,
         }
+    }
+
+    /// Whether it is about the catalog, the log or whole tables rather than a row.
+    pub fn is_of_catalog(&self) -> bool {
+        matches!(self.class, FindingClass::Catalog(_))
+    }
+
+    /// The org or the group of its row in words, values shown by `value`; `None` if it has neither.
+    pub fn org_or_group(&self, value: impl Fn(&str) -> String) -> Option<String> {
+        let org = self.org_id.as_deref().map(|org| format!("org {}", value(org)));
+        org.or_else(|| self.group.map(|group| format!("group {group}")))
     }
 
     /// Whether it is an error of the catalog that nobody accepted.

@@ -210,7 +210,7 @@ async fn look(config: &Config, url: &str) -> Result<Vec<Seen>> {
                 "p" => format!(" in {} partitions", leaves.len()),
                 _ => String::new(),
             };
-            for column in pair.key.iter().chain([&pair.org]) {
+            for column in pair.key.iter().map(String::as_str).chain(pair.org_column()) {
                 let own = match name == pair.partitioned_name()? {
                     true => pair.partitioned_column(column),
                     false => column,

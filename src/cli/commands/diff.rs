@@ -327,15 +327,15 @@ fn headline(evidence: &DiffEvidence) -> String {
 }
 
 fn line(finding: &Finding) -> String {
-    let place = match (&finding.org_id, finding.severity) {
-        (Some(org), _) => {
+    let place = match (finding.org_or_group(value), finding.severity) {
+        (Some(place), _) => {
             let key = finding.key.iter();
             let key: Vec<String> = key
                 .map(|(name, of_row)| {
                     format!("{name}={}", value(of_row.as_deref().unwrap_or("NULL")))
                 })
                 .collect();
-            format!("{} org {} {}", finding.table, value(org), key.join(" "))
+            format!("{} {place} {}", finding.table, key.join(" "))
         }
         (None, _) if finding.accepted.is_some() => format!("{} accepted", finding.table),
         (None, Some(Severity::Advice)) => format!("{} advice", finding.table),

@@ -136,7 +136,8 @@ async fn of_database(
 fn object(pair: &discover::Pair) -> serde_json::Value {
     json!({
         "name": pair.name, "legacy": pair.legacy.name.to_string(),
-        "partitioned": pair.twin.name.to_string(), "org": pair.org, "key": pair.key,
+        "partitioned": pair.twin.name.to_string(), "org": pair.org,
+        "groups": pair.groups(), "key": pair.key,
         "ignore": pair.ignore, "only_legacy": pair.only_legacy, "only_partitioned": pair.only_twin,
         "triggers": pair.triggers.iter().map(|t| &t.name).collect::<Vec<_>>(),
         "writes": pair.writes, "untied": pair.untied,

@@ -4,6 +4,7 @@ mod cases;
 mod command;
 mod faults;
 mod firing;
+mod groups;
 mod guards;
 mod horizon;
 mod hostile;

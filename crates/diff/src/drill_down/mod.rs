@@ -62,7 +62,9 @@ impl<'a> Drill<'a> {
     pub(super) async fn read(self, readers: &mut [Reader]) -> Result<Gathered> {
         let spool = Mutex::new(Spool::new(self.folder.into()));
         self.gather(None, readers, &spool).await?;
-        if self.rows.is_part() && !self.plan.key_within_org {
+        // Rows of one key are of one group.
+        let may_change = self.plan.org.column().is_some() && !self.plan.key_within_org;
+        if self.rows.is_part() && may_change {
             let keys = uneven_keys(self.plan, &mut spool.lock().expect("no panic while held"))?;
             for keys in keys.chunks(LISTED_KEYS) {
                 self.gather(Some(keys), readers, &spool).await?;
@@ -272,9 +274,10 @@ impl Group {
         let Self { legacy, twin, changed, asked } = self;
         let (legacy, twin) = if changed { (legacy, twin) } else { (Vec::new(), Vec::new()) };
         let asked = move |org: Option<&String>| org.is_some_and(|org| asked.contains(org));
-        let org_column = plan.org.on(Side::Legacy);
+        let org_column = plan.org.column().map(|column| column.on(Side::Legacy));
         let difference = move |finding: Finding| {
-            let holder = finding.partitioned.as_ref().and_then(|row| row.get(org_column)?.as_ref());
+            let holder =
+                finding.partitioned.as_ref().and_then(|row| row.get(org_column?)?.as_ref());
             let holder_asked = finding.class == RowClass::WrongOrg.into() && asked(holder);
             let ours = asked(finding.org_id.as_ref()) || (holder_asked && rows.shard.is_none());
             (ours || holder_asked).then_some(Difference { finding, ours })

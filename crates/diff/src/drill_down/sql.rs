@@ -2,7 +2,7 @@
 
 use crate::schema::{PairPlan, Side};
 use crate::scope::Rows;
-use crate::sql::{changed, image, sortable, source, text_array, where_rows};
+use crate::sql::{changed, has_org, image, org, sortable, source, text_array, where_rows};
 use cutover_ground::pg::catalog::Leaf;
 use cutover_ground::pg::quote_ident;
 
@@ -21,7 +21,7 @@ pub(super) fn rows(
     keys: Option<&[Vec<String>]>,
     cut: usize,
 ) -> String {
-    let known = format!("num_nulls({}) = 0", quote_ident(plan.org.on(side)));
+    let known = has_org(plan, side);
     let filter = match keys {
         None => where_rows(plan, side, selected, vec![known]),
         Some(keys) => {
@@ -38,7 +38,7 @@ pub(super) fn rows(
         plan.identity().iter().map(|column| sortable(column, side)).collect();
     fields.push((side == Side::Partitioned).to_string());
     fields.push(keys.is_none().to_string());
-    fields.push(format!("({})::text", quote_ident(plan.org.on(side))));
+    fields.push(format!("({})::text", org(plan, side)));
     fields.push(format!("{}::regclass::text", source.leaf));
     fields.push(source.misrouted.unwrap_or("false".into()));
     fields.push(changed(plan, side, rows).unwrap_or("true".into()));

@@ -26,10 +26,12 @@ const TOO_SLOW: &str = "57014";
 /// The SQLSTATE of a session that is gone.
 const LOST: &str = "08006";
 
-/// How often a try is repeated; a busy table is not a faulty one.
+/// How often a try is repeated at least; a busy table is not a faulty one.
 const ATTEMPTS: u32 = 6;
 /// How long to wait before it is, times the number of the attempt.
 const RETRY_DELAY: Duration = Duration::from_millis(30);
+/// How long all tries of a session together may wait for more attempts than that.
+const SPARE: Duration = Duration::from_secs(10);
 
 /// What is tried: the first of `attempts` counts that the table accepts.
 pub(super) struct Trial {
@@ -78,6 +80,8 @@ pub(super) struct Session<'p> {
     connection: PgConnection,
     target: &'p Target<'p>,
     rows: Value,
+    /// What is left of [`SPARE`].
+    spare: Duration,
 }
 
 /// How a statement that always ends in an error ended.
@@ -100,38 +104,35 @@ impl<'p> Session<'p> {
                 None => Ok(Err(Refused::Server { code: LOST.into(), message: error.to_string() })),
             };
         }
-        let mut session = Self { connection, target, rows: json!([]) };
+        let mut session = Self { connection, target, rows: json!([]), spare: SPARE };
         Ok(session.choose().await?.map(|()| session))
     }
 
     async fn choose(&mut self) -> Result<std::result::Result<(), Refused>> {
         let script = sql::pick(self.target);
-        let mut failed = Refused::NoRow;
-        for attempt in 1..=ATTEMPTS {
-            match self.run::<Value>(script.clone()).await? {
+        let mut attempt = 1;
+        loop {
+            let (again, failed) = match self.run::<Value>(script.clone()).await? {
                 Ended::Shown(rows) if rows.as_array().is_some_and(|rows| !rows.is_empty()) => {
                     self.rows = rows;
                     return Ok(Ok(()));
                 }
                 Ended::Shown(_) => return Ok(Err(Refused::NoRow)),
                 Ended::Failed { code, message, .. } => {
-                    let again = [TOO_SLOW, HELD].contains(&code.as_str());
-                    let again = again || IN_THE_WAY.contains(&code.as_str());
-                    failed = Refused::Server { code, message };
-                    if !again {
-                        break;
-                    }
+                    (may_pass(&code), Refused::Server { code, message })
                 }
+            };
+            if !again || !self.waits(attempt).await {
+                return Ok(Err(failed));
             }
-            tokio::time::sleep(RETRY_DELAY * attempt).await;
+            attempt += 1;
         }
-        Ok(Err(failed))
     }
 
     /// Tries something, again where somebody was in the way.
     pub(super) async fn try_it(&mut self, trial: &Trial, shields: &[String]) -> Result<Shown> {
-        let mut shown = Shown::default();
-        for attempt in 1..=ATTEMPTS {
+        let mut attempt = 1;
+        loop {
             let script = sql::probe(self.target, trial, &self.rows, shields);
             match self.run::<Shown>(script).await? {
                 Ended::Shown(shown) => return Ok(shown),
@@ -141,29 +142,34 @@ impl<'p> Session<'p> {
                         TOO_SLOW => "it takes longer than a row may be held for it".to_owned(),
                         _ => message,
                     };
-                    let again = [HELD, TOO_SLOW].contains(&code.as_str());
-                    let again = again || IN_THE_WAY.contains(&code.as_str());
-                    // It would take as long each time.
-                    let again = again && !is_endless(&code, context.as_deref().unwrap_or_default());
+                    // What never ends takes as long each time.
+                    let endless = is_endless(&code, context.as_deref().unwrap_or_default());
+                    let again = may_pass(&code) && !endless;
                     let held = code == HELD;
-                    shown = Shown {
-                        reason: Some(reason),
-                        code: Some(code),
-                        context,
-                        ..Shown::default()
-                    };
-                    if !again {
-                        break;
+                    let (reason, code) = (Some(reason), Some(code));
+                    let shown = Shown { reason, code, context, ..Shown::default() };
+                    if !again || !self.waits(attempt).await {
+                        return Ok(shown);
                     }
-                    tokio::time::sleep(RETRY_DELAY * attempt).await;
                     // They may have been changed meanwhile. If there is none, the last answer stands.
                     if held && self.choose().await?.is_err() {
-                        break;
+                        return Ok(shown);
                     }
                 }
             }
+            attempt += 1;
         }
-        Ok(shown)
+    }
+
+    /// Waits for another attempt, if there is to be one.
+    async fn waits(&mut self, attempt: u32) -> bool {
+        let delay = RETRY_DELAY * attempt;
+        if attempt >= ATTEMPTS {
+            let Some(spare) = self.spare.checked_sub(delay) else { return false };
+            self.spare = spare;
+        }
+        tokio::time::sleep(delay).await;
+        true
     }
 
     async fn run<T: DeserializeOwned>(&mut self, script: String) -> Result<Ended<T>> {
@@ -190,6 +196,11 @@ impl<'p> Session<'p> {
             }
         })
     }
+}
+
+/// Whether the same may go through a moment later.
+fn may_pass(code: &str) -> bool {
+    [HELD, TOO_SLOW].contains(&code) || IN_THE_WAY.contains(&code)
 }
 
 fn refused(error: &dyn sqlx::error::DatabaseError) -> Refused {

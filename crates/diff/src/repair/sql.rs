@@ -3,7 +3,7 @@
 
 use crate::direction::other;
 use crate::schema::{ComparedColumn, PairPlan, Side};
-use crate::sql::{literal, outside, text_of};
+use crate::sql::{self, literal, org_type, outside, row_text};
 use crate::value::is_cast_alike;
 use cutover_evidence::finding::RepairPlan;
 use cutover_ground::pg::catalog::Column;
@@ -104,16 +104,8 @@ fn tag(texts: &[&str]) -> String {
     tag
 }
 
-/// Rows as text, NULL and the empty text apart.
-fn row_text(columns: &[ComparedColumn], side: Side) -> String {
-    let names = columns.iter().map(|column| text_of(column, side));
-    format!("ROW({})::text COLLATE \"C\"", names.collect::<Vec<_>>().join(", "))
-}
-
 fn org_is(plan: &PairPlan, side: Side) -> String {
-    let name = plan.org.on(side);
-    let type_name = plan.table(side).column(name).map_or("text", |column| &column.bare_type);
-    format!("{} = $1::{type_name}", quote_ident(name))
+    format!("{} = $1::{}", sql::org(plan, side), org_type(plan, side))
 }
 
 /// What differs in an org: rows that the twin has to have (`wanted`) and rows that it has instead

@@ -19,10 +19,11 @@ pub(super) struct Decoder {
 impl Decoder {
     pub(super) fn of(job: &Job<'_>) -> Self {
         let plan = job.plan;
-        let nullable = plan.key.iter().filter(|column| !column.not_null && **column != plan.org);
+        let nullable =
+            plan.key.iter().filter(|column| !column.not_null && Some(*column) != plan.org.column());
         Self {
             secret: job.secret.clone(),
-            org_at: if plan.integer_org { plan.field(&plan.org) } else { 0 },
+            org_at: plan.org.column().filter(|_| plan.integer_org).map_or(0, |org| plan.field(org)),
             nullable_key_at: nullable.map(|column| plan.field(column)).collect(),
         }
     }

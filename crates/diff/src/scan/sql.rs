@@ -2,7 +2,7 @@
 
 use crate::schema::{PairPlan, Side};
 use crate::scope::Rows;
-use crate::sql::{Source, image, org_text, source, where_rows};
+use crate::sql::{Source, has_org, image, org, org_text, source, where_rows};
 use cutover_ground::pg::catalog::Leaf;
 use cutover_ground::pg::quote_ident;
 
@@ -127,7 +127,7 @@ fn hashed(plan: &PairPlan, side: Side, source: Source, keys: [i64; 2]) -> String
         key = aliases("k", key.len()),
         one = hash(keys[0]),
         two = hash(keys[1]),
-        org = if plan.integer_org { quote_ident(plan.org.on(side)) } else { org_text(plan, side) },
+        org = if plan.integer_org { org(plan, side) } else { org_text(plan, side) },
         names = key
             .iter()
             .enumerate()
@@ -150,7 +150,7 @@ pub(crate) fn count_orgs(plans: &[PairPlan], rows: Rows<'_>) -> String {
     for plan in plans {
         for side in Side::BOTH {
             let org = org_text(plan, side);
-            let present = vec![format!("num_nulls({}) = 0", quote_ident(plan.org.on(side)))];
+            let present = vec![has_org(plan, side)];
             let filter = where_rows(plan, side, rows, present);
             sides.push(format!("SELECT {org} AS org FROM {}{filter}", plan.table(side).name));
         }

@@ -168,8 +168,11 @@ impl Pair {
     }
 
     /// The org's column, by its legacy name.
-    pub(super) fn org(&self) -> &str {
-        &self.config.org
+    ///
+    /// # Errors
+    /// A usage error if the pair has none.
+    pub(super) fn org(&self) -> Result<&str> {
+        self.config.needs_org("the ledger of writes that are known by a tag")
     }
 }
 

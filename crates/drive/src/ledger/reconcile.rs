@@ -109,7 +109,8 @@ impl Batch {
         reader.as_printed(table, all).await?;
         let mut sides = vec![(SideRows::default(), SideRows::default()); rows.len()];
         let pair = reader.pair(table)?;
-        let (key, org) = (pair.key().to_vec(), pair.org().to_owned());
+        let key = pair.key().to_vec();
+        let org = if tags.is_empty() { String::new() } else { pair.org()?.to_owned() };
         let keys = wanted_keys(rows, &key);
         for of in Side::BOTH {
             let lines: Vec<Vec<Option<String>>> = keys.iter().map(|(_, k)| k.clone()).collect();

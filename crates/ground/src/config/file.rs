@@ -193,6 +193,25 @@ mod tests {
     }
 
     #[test]
+    fn groups_stand_in_place_of_an_org() {
+        let pair = "[[tables]]\nname = \"logs\"\nlegacy = \"a\"\npartitioned = \"b\"\n";
+        let parse = |more: &str| super::Config::parse("cutover.toml", &format!("{pair}{more}"));
+        let tables = parse("groups = 64\nignore = [\"org_id\"]").expect("it is right").tables;
+        assert_eq!((tables[0].groups, tables[0].org_column()), (Some(64), None));
+        assert!(tables[0].needs_org("the drill").is_err());
+        for (more, words) in [
+            ("groups = 0", "groups: 0 is not between 1 and"),
+            ("groups = 1000001", "not between"),
+            ("groups = -1", "groups"),
+            ("groups = 8\norg = \"tenant\"", "in place of org"),
+            ("groups = 8\nignore = [\"id\"]", "part of the key"),
+        ] {
+            let error = parse(more).expect_err("it is wrong").to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
     fn what_is_accepted_names_a_class_a_pair_and_a_reason() {
         let pair = "[[tables]]\nname = \"bills\"\nlegacy = \"a\"\npartitioned = \"b\"\n";
         let parse = |accept: &str| super::Config::parse("cutover.toml", &format!("{pair}{accept}"));

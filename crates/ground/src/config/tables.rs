@@ -12,6 +12,9 @@ use cutover_evidence::side::Side;
 /// Days ahead for which the twin has to have partitions, if nothing else is said.
 const DAYS_AHEAD: u32 = 7;
 
+/// The most groups that rows without org are put in: as many as there are orgs at most.
+const MOST_GROUPS: u32 = 1_000_000;
+
 /// What carries writes from one side to the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -70,9 +73,12 @@ pub struct TablePair {
     pub legacy: String,
     /// Its partitioned twin, `schema.table`.
     pub partitioned: String,
-    /// The column that holds the org, by its legacy name.
+    /// The column that holds the org, by its legacy name; means nothing with `groups`.
     #[serde(default = "default_org")]
     pub org: String,
+    /// In place of an org: rows in so many groups, by the hash of their key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<u32>,
     /// The columns that identify a row, by their legacy names.
     #[serde(default = "default_key")]
     pub key: Vec<String>,
@@ -134,6 +140,7 @@ impl TablePair {
             legacy: format!("public.{name}_transactions"),
             partitioned: format!("public.{name}_transactions_partitioned"),
             org: default_org(),
+            groups: None,
             key: default_key(),
             ignore: Vec::new(),
             map: BTreeMap::new(),
@@ -153,6 +160,7 @@ impl TablePair {
             legacy: "public.daily_cash_balances".into(),
             partitioned: "public.daily_cash_balances_partitioned".into(),
             org: default_org(),
+            groups: None,
             key: vec!["org_id".into(), "property_id".into(), "balance_date".into()],
             // The twin numbers its rows itself; the natural key is what ties the two.
             ignore: vec!["id".into()],
@@ -236,6 +244,32 @@ impl TablePair {
         }
     }
 
+    /// The column that holds the org, by its legacy name; `None` if rows come in groups.
+    pub fn org_column(&self) -> Option<&str> {
+        self.groups.is_none().then_some(self.org.as_str())
+    }
+
+    /// The same for what cannot do without orgs, in words: `the drill`.
+    ///
+    /// # Errors
+    /// A usage error if rows come in groups.
+    pub fn needs_org(&self, who: &str) -> Result<&str> {
+        self.org_column().ok_or_else(|| {
+            Error::usage(
+                format!(
+                    "{who} asks for orgs, and [[tables]] `{}` has groups in their place",
+                    self.name
+                ),
+                "diff, preflight and watch work without orgs; leave the pair out for the rest",
+            )
+        })
+    }
+
+    /// Whether a legacy column is the org or part of the key.
+    fn names_rows(&self, column: &str) -> bool {
+        self.org_column() == Some(column) || self.key.iter().any(|key| key == column)
+    }
+
     /// What the twin calls a legacy column.
     pub fn partitioned_column<'a>(&'a self, legacy_column: &'a str) -> &'a str {
         self.map.get(legacy_column).map_or(legacy_column, String::as_str)
@@ -257,7 +291,15 @@ impl TablePair {
         if self.key.is_empty() {
             return refuse("key", "needs at least one column".into());
         }
-        if let Some(column) = self.ignore.iter().find(|c| self.key.contains(c) || **c == self.org) {
+        if let Some(groups) = self.groups {
+            if !(1..=MOST_GROUPS).contains(&groups) {
+                return refuse("groups", format!("{groups} is not between 1 and {MOST_GROUPS}"));
+            }
+            if self.org != default_org() {
+                return refuse("groups", "stands in place of org: give one of the two".into());
+            }
+        }
+        if let Some(column) = self.ignore.iter().find(|column| self.names_rows(column)) {
             return refuse("ignore", format!("`{column}` is the org or part of the key"));
         }
         if let Some(column) = self.compare.keys().find(|column| self.ignore.contains(column)) {
@@ -274,14 +316,14 @@ impl TablePair {
                     format!("`{column}`: give an expression of one side or of both"),
                 );
             }
-            if self.key.contains(column) || self.org == *column {
+            if self.names_rows(column) {
                 return refuse(
                     "compare",
                     format!("`{column}` is the org or part of the key, which no expression makes"),
                 );
             }
         }
-        if let Some(column) = self.secret.iter().find(|c| self.key.contains(c) || **c == self.org) {
+        if let Some(column) = self.secret.iter().find(|column| self.names_rows(column)) {
             let why = "is the org or part of the key, which findings have to name";
             return refuse("secret", format!("`{column}` {why}"));
         }

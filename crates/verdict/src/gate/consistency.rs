@@ -165,7 +165,7 @@ fn findings(name: &str, diff: &DiffEvidence, found: &mut Flaws) {
     found.unless(diff.findings_total == listed || cut && diff.findings_total > listed, || {
         format!("{name}.findings_total is {}, {listed} are listed", diff.findings_total)
     });
-    let of_catalog = diff.findings.iter().filter(|finding| finding.org_id.is_none());
+    let of_catalog = diff.findings.iter().filter(|finding| finding.is_of_catalog());
     let errors = of_catalog.filter(|finding| finding.is_error()).count();
     let errors = errors as u64;
     found.unless(diff.integrity_errors == errors || cut && diff.integrity_errors > errors, || {

@@ -7,7 +7,7 @@ use super::{consistency, limits};
 use cutover_error::foreign::value;
 use cutover_evidence::class::CatalogClass;
 use cutover_evidence::criterion::CriterionId;
-use cutover_evidence::finding::{DiffEvidence, DiffPhase};
+use cutover_evidence::finding::{DiffEvidence, DiffPhase, GROUP};
 use cutover_evidence::limits::LimitId;
 use cutover_evidence::run_record::{ActKind, ActState, RunRecord, TargetPair};
 use cutover_evidence::verdict::{Action, Criterion};
@@ -111,13 +111,15 @@ fn content(id: CriterionId, diff: Option<&DiffEvidence>, pairs: &[TargetPair]) -
         return criterion.note("the tables were not compared");
     };
     // Summary and details must tell one story; the worse one counts.
-    let rows = diff.findings.iter().filter(|finding| finding.org_id.is_some()).count() as u64;
+    let rows = diff.findings.iter().filter(|finding| !finding.is_of_catalog()).count() as u64;
     let in_orgs: u64 = diff.orgs.iter().map(|org| org.counts.total()).sum();
     let in_tables: u64 = diff.tables.iter().map(|table| table.counts.total()).sum();
     let differences = in_tables.max(in_orgs).max(rows);
     if differences > 0 || diff.orgs_diverged > 0 {
+        let in_groups = diff.orgs.iter().any(|org| org.org_id.starts_with(GROUP));
         let action = match diff.orgs_diverged {
-            1 => Action::DisableOrgs,
+            // Rows without org cannot be taken off the partitioned side by themselves.
+            1 if !in_groups => Action::DisableOrgs,
             _ => Action::EmergencyRollback,
         };
         let measured =

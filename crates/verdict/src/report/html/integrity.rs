@@ -8,7 +8,9 @@ use super::{clip, short};
 use crate::report::facts;
 use crate::report::text::{self, NOTHING, count, signed_count};
 use cutover_error::foreign;
-use cutover_evidence::finding::{Counts, DiffEvidence, Finding, OrgDiff, Severity, TableDiff};
+use cutover_evidence::finding::{
+    Counts, DiffEvidence, Finding, GROUP, OrgDiff, Severity, TableDiff,
+};
 use cutover_evidence::manifest::Manifest;
 use cutover_evidence::run_record::RunRecord;
 
@@ -119,7 +121,7 @@ pub(super) fn view(record: &RunRecord) -> View {
     let telling = record.diff.as_ref().or(record.diff_before.as_ref());
     let findings = telling.map_or(&[][..], |d| &d.findings);
     let (catalog, rows): (Vec<&Finding>, Vec<&Finding>) =
-        findings.iter().partition(|finding| finding.org_id.is_none());
+        findings.iter().partition(|finding| finding.is_of_catalog());
     let mut orgs: Vec<OrgRow> = telling.map_or(&[][..], |d| &d.orgs).iter().map(org_row).collect();
     let mut samples: Vec<Sample> = rows.into_iter().map(sample).collect();
     let orgs_more = orgs.split_off(orgs.len().min(ORGS_OPEN));
@@ -216,13 +218,21 @@ pub(super) fn sample(finding: &Finding) -> Sample {
     Sample {
         class: finding.class.word(),
         table: short(&finding.table),
-        org_id: short(finding.org_id.as_deref().unwrap_or(NOTHING)),
+        org_id: org_or_group(finding),
         key: clip(&key.collect::<Vec<_>>().join(", ")),
         partition: finding.partition.as_deref().map(short),
         columns,
         columns_left_out,
         has_expected: finding.expected.is_some(),
         detail: finding.detail.as_deref().map_or(String::new(), clip),
+    }
+}
+
+fn org_or_group(finding: &Finding) -> String {
+    match (&finding.org_id, finding.group) {
+        (Some(org), _) => short(org),
+        (None, Some(group)) => format!("{GROUP}{group}"),
+        (None, None) => NOTHING.to_owned(),
     }
 }
 
