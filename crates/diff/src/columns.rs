@@ -18,6 +18,8 @@ pub(super) struct ComparedColumn {
     expressions: [Option<String>; 2],
     /// Whether the sides are compared as text, because their types differ or have no binary form.
     pub(super) as_text: bool,
+    /// Whether bytes that differ may mean the same value, which the texts then tell.
+    pub(super) has_many_forms: bool,
     /// Whether each side refuses NULL.
     pub(super) not_null: bool,
 }
@@ -124,9 +126,11 @@ pub(super) fn compare_columns(
             tell(class, Severity::Advice, &left.name, detail);
         }
         let values = value::values(pair, left, right)?;
+        let as_text = values.is_some() || !same_type || !left.has_binary_form;
         columns.push(ComparedColumn {
             names: [left.name.clone(), right.name.clone()],
-            as_text: values.is_some() || !same_type || !left.has_binary_form,
+            as_text,
+            has_many_forms: !as_text && !left.has_one_form,
             not_null: left.not_null && right.not_null,
             values,
             expressions: value::expressions(pair, &left.name),

@@ -52,6 +52,8 @@ struct TableAtHand {
     /// The column that holds the org, by its legacy name.
     org_column: Option<String>,
     table: TableDiff,
+    /// Whether bytes that differ may mean the same value.
+    has_many_forms: bool,
     /// Its orgs that differ, with their rows by side.
     diverging: HashMap<String, [u32; 2]>,
     /// Its row findings, by org.
@@ -217,6 +219,7 @@ impl Outcome {
         }
         self.table = Some(TableAtHand {
             org_column: plan.org.column().map(|column| column.on(Side::Legacy).to_owned()),
+            has_many_forms: plan.columns.iter().any(|column| column.has_many_forms),
             table: TableDiff {
                 name: plan.name.clone(),
                 legacy_rows: rows[0],
@@ -250,12 +253,10 @@ impl Outcome {
     }
 
     /// Sums up the table at hand, if there is one. Where digests and rows came from one state of the
-    /// database (`exact`), an org that differs must have a row that does.
+    /// database (`exact`), an org that differs must have a row that does, unless bytes alone differ.
     pub(super) fn end_table(&mut self, exact: bool) -> Result<()> {
-        let Some(TableAtHand { mut table, mut diverging, mut counts, .. }) = self.table.take()
-        else {
-            return Ok(());
-        };
+        let Some(at_hand) = self.table.take() else { return Ok(()) };
+        let TableAtHand { mut table, mut diverging, mut counts, has_many_forms, .. } = at_hand;
         for (org, _) in counts.iter().filter(|(_, found)| !exact && found.total() > 0) {
             diverging.entry(org.clone()).or_default();
         }
@@ -264,8 +265,9 @@ impl Outcome {
         for (org, rows) in diverging {
             let found = counts.remove(&org);
             if found.is_none() && !self.is_stopped() {
-                if !exact {
-                    // It differed for a moment only.
+                if !exact || has_many_forms {
+                    // It differed for a moment only, or in its bytes only.
+                    self.agrees_after_all(&table.name, org, rows)?;
                     continue;
                 }
                 unexplained.push(org.clone());
@@ -286,6 +288,14 @@ impl Outcome {
         self.evidence.orgs.extend(lines);
         self.evidence.tables.push(table);
         Ok(())
+    }
+
+    /// An org that was taken for one that differs.
+    fn agrees_after_all(&mut self, table: &str, org: String, rows: [u32; 2]) -> Result<()> {
+        match self.all_orgs {
+            true => self.orgs_file.write(&org_line(table, org, rows, Counts::default())),
+            false => Ok(()),
+        }
     }
 
     /// Digests differ and the rows do not: never a pass, whatever the cause.

@@ -1,6 +1,6 @@
 //! Columns that are compared by their values, or by what an expression makes of them.
 
-use cutover::config::{Compare, CompareBy, Expressions, TablePair};
+use cutover::config::{Compare, CompareBy, Expressions, Sync, TablePair};
 use cutover::diff::Options;
 use cutover::evidence::finding::{Finding, Severity};
 
@@ -134,4 +134,83 @@ async fn an_expression_stands_for_a_column_and_a_wrong_one_is_refused() {
     let unlike = compared(&[("old_path", Compare::By(CompareBy::Value))]);
     let error = fails(&database.url, &unlike, &Options::default()).await;
     assert!(error.to_string().contains("of unlike kinds"), "{error}");
+}
+
+/// Values whose bytes differ and that are equal and print alike: a bitmap of no NULLs, the sign of NaN, also
+/// within what is made of them.
+const MANY_FORMS: &str = "
+CREATE TYPE both AS (x int[], y float8);
+CREATE TABLE ledger (id bigint PRIMARY KEY, org_id int NOT NULL, v int[], f float8, r real, b both, bs both[]);
+CREATE TABLE twin (LIKE ledger, PRIMARY KEY (id, org_id)) PARTITION BY HASH (org_id);
+CREATE TABLE twin_0 PARTITION OF twin FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+INSERT INTO ledger SELECT g, g % 3, ARRAY[1, 2], 'NaN', 'NaN', row('{}'::int[], 0.1::float8)::both,
+    ARRAY[row(ARRAY[1, 2], 'NaN'::float8)::both] FROM generate_series(1, 30) AS g;
+INSERT INTO twin SELECT id, org_id, CASE id WHEN 1 THEN (ARRAY[1, 2, NULL])[1:2] ELSE v END,
+    CASE id WHEN 2 THEN -('NaN'::float8) ELSE f END, CASE id WHEN 3 THEN -('NaN'::real) ELSE r END,
+    CASE id WHEN 4 THEN row((ARRAY[1, NULL])[3:3], 0.1::float8)::both ELSE b END,
+    CASE id WHEN 5 THEN ARRAY[row((ARRAY[1, 2, NULL])[1:2], -('NaN'::float8))::both] ELSE bs END FROM ledger";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_equal_and_prints_alike_is_no_mismatch_whatever_its_bytes() {
+    let database = support::database();
+    support::execute(&database.url, MANY_FORMS).await;
+    let pairs = vec![TablePair { sync: Some(Sync::None), ..pair("ledger", "twin") }];
+    for digest in BOTH {
+        let options = Options { digest, all_orgs: true, ..Options::default() };
+        let out = tempfile::tempdir().expect("a folder");
+        let compared = compare_into(&database.url, &pairs, &options, out.path()).await;
+        let (evidence, findings) = compared.expect("compared");
+        assert!(!evidence.has_differences(), "{digest:?}: {findings:#?}");
+        assert_eq!((evidence.orgs_checked, evidence.orgs_diverged), (3, 0));
+        let orgs = std::fs::read_to_string(out.path().join("orgs.csv")).expect("orgs.csv");
+        assert_eq!(orgs.lines().count(), 4, "{digest:?}: {orgs}");
+    }
+    let faults = "UPDATE twin SET f = 0.1 WHERE id = 2; UPDATE ledger SET f = 0.1::float8 + 1.4e-17 WHERE id = 2;
+        UPDATE twin SET r = '-0' WHERE id = 3; UPDATE ledger SET r = 0 WHERE id = 3;
+        UPDATE twin SET v = ARRAY[1, 2, NULL] WHERE id = 1; UPDATE twin SET b.x = ARRAY[7] WHERE id = 4";
+    support::execute(&database.url, faults).await;
+    for digest in BOTH {
+        let options = Options { digest, ..Options::default() };
+        let (_, findings) = compare(&database.url, &pairs, &options).await;
+        let expected = [
+            "mismatched Some(Some(\"1\")) v",
+            "mismatched Some(Some(\"2\")) f",
+            "mismatched Some(Some(\"3\")) r",
+            "mismatched Some(Some(\"4\")) b",
+        ];
+        assert_eq!(rows(&findings), expected, "{digest:?}");
+    }
+}
+
+/// Arrays, composites, ranges and domains have a binary form if what they are made of has one.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_made_of_types_without_a_binary_form_is_compared_by_its_text() {
+    let database = support::database();
+    let sql = "
+        CREATE TYPE granted AS (who text, what aclitem);
+        CREATE DOMAIN grants AS aclitem[];
+        CREATE TABLE ledger (id bigint PRIMARY KEY, org_id int NOT NULL, one aclitem[], two granted, three grants,
+            four granted[], five text);
+        CREATE TABLE twin (LIKE ledger, PRIMARY KEY (id, org_id)) PARTITION BY HASH (org_id);
+        CREATE TABLE twin_0 PARTITION OF twin FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+        INSERT INTO ledger SELECT g, g % 3, ARRAY[a], row('all', a)::granted, ARRAY[a]::grants,
+            ARRAY[row('all', a)::granted], 'x'
+          FROM generate_series(1, 30) AS g, makeaclitem(0, current_user::regrole, 'SELECT', false) AS a;
+        INSERT INTO twin SELECT * FROM ledger";
+    support::execute(&database.url, sql).await;
+    let pairs = vec![TablePair { sync: Some(Sync::None), ..pair("ledger", "twin") }];
+    for (fault, expected) in [
+        ("", vec![]),
+        (
+            "UPDATE twin SET four[1].who = 'none' WHERE id = 7",
+            vec!["mismatched Some(Some(\"7\")) four"],
+        ),
+    ] {
+        support::execute(&database.url, fault).await;
+        for digest in BOTH {
+            let options = Options { digest, ..Options::default() };
+            let (_, findings) = compare(&database.url, &pairs, &options).await;
+            assert_eq!(rows(&findings), expected, "{digest:?}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The statements that read the rows of diverging orgs.
 
-use crate::schema::{PairPlan, Side};
+use crate::schema::{ComparedColumn, PairPlan, Side};
 use crate::scope::Rows;
 use crate::sql::{changed, has_org, image, org, sortable, source, text_array, where_rows};
 use cutover_ground::pg::catalog::Leaf;
@@ -9,7 +9,7 @@ use cutover_ground::pg::quote_ident;
 /// Reads the rows of one leaf, or of the whole side, that are `selected`: the columns of
 /// [`PairPlan::identity`] as bytes that order alike, whether it is the twin's, whether its org is asked for,
 /// org, leaf, whether misrouted, whether changed since the time that `rows` asks for, then the images of the
-/// compared columns, and the beginnings of their texts as an array.
+/// compared columns (their texts if bytes do not tell values apart), and the beginnings of their texts as an array.
 ///
 /// With `keys` it reads rows with one of these keys that are *not* selected: only so is a row under the wrong
 /// org told from one that is missing.
@@ -42,7 +42,11 @@ pub(super) fn rows(
     fields.push(format!("{}::regclass::text", source.leaf));
     fields.push(source.misrouted.unwrap_or("false".into()));
     fields.push(changed(plan, side, rows).unwrap_or("true".into()));
-    fields.extend(plan.columns.iter().map(|column| image(column, side)));
+    let apart = |column: &ComparedColumn| match column.has_many_forms {
+        true => sortable(column, side),
+        false => image(column, side),
+    };
+    fields.extend(plan.columns.iter().map(apart));
     // In one field: a statement sends no more than 1,664, and a table may have 1,600 columns.
     let text = |column| format!("left(format('%s', {}), {})", quote_ident(column), cut + 1);
     let texts: Vec<String> = plan.columns.iter().map(|column| text(column.on(side))).collect();

@@ -56,8 +56,10 @@ pub struct Column {
     pub generated: bool,
     /// Whether it numbers rows itself.
     pub identity: bool,
-    /// Whether COPY can send it in binary.
+    /// Whether COPY can send it in binary, with all that its type is made of.
     pub has_binary_form: bool,
+    /// Whether values that print alike have the same bytes: arrays may have a bitmap of no NULLs, NaN has a sign.
+    pub has_one_form: bool,
     /// Default expression.
     pub default_value: Option<String>,
     /// Collation, of types that have one.

@@ -158,7 +158,7 @@ SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type_nam
             WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND NOT k.convalidated
               AND a.attnum = ANY (k.conkey)) AS not_null,
        a.attgenerated <> '' AS generated, a.attidentity <> '' AS identity,
-       t.typsend::oid <> 0 AS has_binary_form,
+       form.has_binary_form, form.has_one_form,
        pg_get_expr(d.adbin, d.adrelid) AS default_value,
        CASE WHEN a.attcollation <> 0 THEN a.attcollation::regcollation::text END AS collation,
        pg_get_serial_sequence($2, a.attname) AS sequence
@@ -166,6 +166,22 @@ SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type_nam
   JOIN pg_type t ON t.oid = a.atttypid
   JOIN pg_namespace tn ON tn.oid = t.typnamespace
   LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+ CROSS JOIN LATERAL (
+       WITH RECURSIVE made_of (oid) AS (
+            SELECT t.oid
+             UNION
+            SELECT part.oid
+              FROM made_of JOIN pg_type AS m ON m.oid = made_of.oid
+             CROSS JOIN LATERAL (
+                   SELECT m.typelem WHERE m.typcategory = 'A' AND m.typelem <> 0
+                    UNION ALL SELECT m.typbasetype WHERE m.typbasetype <> 0
+                    UNION ALL SELECT rngsubtype FROM pg_range WHERE m.oid IN (rngtypid, rngmultitypid)
+                    UNION ALL SELECT atttypid FROM pg_attribute
+                               WHERE attrelid = m.typrelid AND attnum > 0 AND NOT attisdropped) AS part (oid))
+       SELECT bool_and(m.typsend::oid <> 0) AS has_binary_form,
+              NOT bool_or(m.typcategory IN ('A', 'G') OR m.oid IN ('real'::regtype, 'float8'::regtype)
+                          OR m.typtype = 'b' AND m.typnamespace <> 'pg_catalog'::regnamespace) AS has_one_form
+         FROM made_of JOIN pg_type AS m ON m.oid = made_of.oid) AS form
  WHERE a.attrelid = $1::bigint::oid AND a.attnum > 0 AND NOT a.attisdropped
  ORDER BY a.attnum";
 
