@@ -229,6 +229,28 @@ async fn the_org_is_the_column_that_was_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn columns_may_be_renamed_if_a_trigger_ties_tables_of_related_names() {
+    let copy = "IF TG_OP <> 'INSERT' THEN DELETE FROM trips_parts WHERE id = OLD.id; END IF;
+         IF TG_OP <> 'DELETE' THEN INSERT INTO trips_parts VALUES (NEW.id, NEW.org_id, NEW.day, NEW.total); END IF;";
+    let renamed = "ALTER TABLE trips_parts RENAME day TO departed; ALTER TABLE trips_parts RENAME total TO fare;";
+    let sql = format!("{}{}{renamed}", tables("trips", "trips_parts"), trigger("trips", copy, ""));
+    let (tied, text) = found(&sql, &[]).await;
+    assert_eq!(tied["pairs"][0]["partitioned"], "\"public\".\"trips_parts\"", "{tied}");
+    assert!(text.contains("map = { \"day\" = \"departed\", \"total\" = \"fare\" }"), "{text}");
+    // A table of sums that a trigger keeps has as many columns in common, and is no twin.
+    let (sums, _) = found(&sql.replace("trips_parts", "sums"), &[]).await;
+    assert_eq!(sums["pairs"], json!([]), "{sums}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wider_on_purpose_is_proposed_to_be_compared_by_value() {
+    let wider = "ALTER TABLE b ALTER id TYPE numeric, ALTER total TYPE text;";
+    let sql = format!("{}{}{wider}", tables("a", "b"), trigger("a", COPY, ""));
+    let (_, text) = found(&sql, &[]).await;
+    assert!(text.contains("compare = { \"id\" = \"value\", \"total\" = \"value\" }"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_of_nobody_are_compared_in_groups() {
     let sql = format!("{}{}", tables("a", "b"), trigger("a", COPY, ""));
     let sql = sql.replace("org_id", "weight");

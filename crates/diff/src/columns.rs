@@ -111,16 +111,8 @@ pub(super) fn compare_columns(
             continue;
         };
         let same_type = left.type_oid == right.type_oid;
-        if left.type_name != right.type_name {
-            let detail = format!(
-                "{}.{} is {}, {}.{} is {}; give both the same type",
-                legacy.name, left.name, left.type_name, twin.name, right.name, right.type_name
-            );
-            // Whoever compares by value or by an expression knows.
-            let is_meant =
-                !matches!(pair.compare.get(&left.name), None | Some(Compare::By(CompareBy::Exact)));
-            let severity = if is_meant { Severity::Advice } else { Severity::Error };
-            tell(CatalogClass::ColumnType, severity, &left.name, detail);
+        for (class, severity, detail) in unlike(pair, (legacy, left), (twin, right)) {
+            tell(class, severity, &left.name, detail);
         }
         for (class, detail) in lesser_differences(left, right) {
             tell(class, Severity::Advice, &left.name, detail);
@@ -149,6 +141,49 @@ pub(super) fn compare_columns(
         }
     }
     Ok(columns)
+}
+
+/// Types and formulas under which the sides hold, or will hold, other values.
+fn unlike(
+    pair: &TablePair,
+    (legacy, left): (&Table, &Column),
+    (twin, right): (&Table, &Column),
+) -> Vec<(CatalogClass, Severity, String)> {
+    let mut found = Vec::new();
+    if left.type_name != right.type_name {
+        // Whoever compares by value or by an expression knows.
+        let is_meant =
+            !matches!(pair.compare.get(&left.name), None | Some(Compare::By(CompareBy::Exact)));
+        let advice = match (is_meant, value::are_alike(left, right)) {
+            (true, _) => "they are compared as `compare` says".to_owned(),
+            (false, true) => format!(
+                "give both the same type or, if this is meant, compare by value: [tables.compare] {} = \"value\"",
+                left.name
+            ),
+            (false, false) => "give both the same type".to_owned(),
+        };
+        let detail = format!(
+            "{}.{} is {}, {}.{} is {}; {advice}",
+            legacy.name, left.name, left.type_name, twin.name, right.name, right.type_name
+        );
+        let severity = if is_meant { Severity::Advice } else { Severity::Error };
+        found.push((CatalogClass::ColumnType, severity, detail));
+    }
+    // Both compute it, each by its own formula: what agrees today need not tomorrow.
+    if left.generated && right.generated && left.default_value != right.default_value {
+        let by = |column: &Column| column.default_value.clone().unwrap_or_default();
+        let detail = format!(
+            "{}.{} is generated as {}, {}.{} as {}; give both the same expression",
+            legacy.name,
+            left.name,
+            by(left),
+            twin.name,
+            right.name,
+            by(right)
+        );
+        found.push((CatalogClass::ColumnDefault, Severity::Error, detail));
+    }
+    found
 }
 
 /// Differences under which rows are still carried over whole.

@@ -116,9 +116,12 @@ fn doubt(
     let back = ties[other(written) as usize];
     let back: Vec<Tie> = back.iter().filter(|tie| tie.trigger.is_enabled()).cloned().collect();
     if !back.is_empty() {
-        let side = if pair.writes.is_some() { " that is written to" } else { "" };
+        let said = match pair.writes {
+            Some(_) => "the side that is written to",
+            None => "and `writes` does not say which side the application writes to",
+        };
         return Some(Doubt::Other(format!(
-            "trigger {} of {follower} carries what is written there back to {table}, the side{side}",
+            "trigger {} of {follower} carries what is written there back to {table}, {said}",
             names(&back)
         )));
     }

@@ -13,6 +13,7 @@
 //! what was found; `wal` follows the log meanwhile, where asked for. `merge` puts the shards of a
 //! comparison together.
 
+mod at_hand;
 mod checks;
 mod classify;
 mod columns;
@@ -26,6 +27,7 @@ mod look;
 mod merge;
 mod method;
 mod options;
+mod org;
 mod outcome;
 mod output;
 mod partitions;

@@ -1,5 +1,7 @@
 //! What is to be compared, pair by pair, and what the catalogs and the triggers say against it.
 
+use std::collections::BTreeSet;
+
 use sqlx::postgres::PgConnection;
 use tokio_util::sync::CancellationToken;
 
@@ -9,8 +11,8 @@ use super::locks::LockTable;
 use super::options::Options;
 use super::outcome::Outcome;
 use super::probe::{Coverage, Manner, probe};
-use super::schema::PairPlan;
-use super::tables::{Frame, Tables};
+use super::schema::{PairPlan, Side};
+use super::tables::{Frame, Tables, Told};
 use super::{checks, firing, pruning};
 use cutover_error::{Error, Result};
 use cutover_evidence::finding::{Finding, Severity};
@@ -44,50 +46,105 @@ pub(super) async fn look<'a>(
     }
     let locks = LockTable::of(&mut looker).await?;
     let mut plans = Vec::<PairPlan>::new();
-    let (mut directions, mut frames) = (Vec::new(), Vec::new());
+    let (mut directions, mut frames, mut told) = (Vec::new(), Vec::new(), Vec::new());
     for pair in pairs {
         if plans.last().is_some_and(PairPlan::has_many_leaves) {
             // A backend remembers every relation that it was asked about.
             looker = connect_reading(database_url).await?;
             quiet.session = Session::of(&mut looker).await?;
         }
-        let Made { plan, mut findings, mut direction, parts, frame } = loop {
-            let quiet = quiet.begin()?;
-            let made = make(&mut looker, pair, database_url).await;
-            if quiet.lasted() {
-                break made?;
-            }
-        };
-        check_scope(&plan, options)?;
-        locks.check(&plan, options.connections)?;
-        let mut tried = Vec::new();
-        for part in parts {
-            let coverage =
-                try_part(database_url, &plan, &direction, &part, options, tried.len()).await?;
-            direction.tried(&coverage);
-            tried.push((part, coverage));
+        let looked = look_at(&mut looker, &mut quiet, locks, (pair, database_url), options).await?;
+        outcome.planned(looked.pruning);
+        for finding in &looked.findings {
+            outcome.catalog_finding(finding.clone())?;
         }
-        let (checked, pruning) = loop {
-            let quiet = quiet.begin()?;
-            let checked = check(&mut looker, &plan, &direction, &tried, locks).await;
-            if quiet.lasted() {
-                break checked?;
-            }
-        };
-        findings.extend(checked);
-        findings.sort_by_key(|finding| finding.severity == Some(Severity::Advice));
-        outcome.planned(pruning);
-        for finding in findings {
-            outcome.catalog_finding(finding)?;
-        }
-        plans.push(plan);
-        directions.push(direction);
-        frames.push(frame);
+        told.push(Told { findings: looked.findings, parts: parts_of(&looked.plan) });
+        plans.push(looked.plan);
+        directions.push(looked.direction);
+        frames.push(looked.frame);
     }
     if plans.iter().any(PairPlan::has_many_leaves) {
         looker = connect_reading(database_url).await?;
     }
-    Ok(Tables { looker, database_url, pairs, plans, directions, frames })
+    Ok(Tables { looker, database_url, pairs, plans, directions, frames, told })
+}
+
+/// Looks again at pairs that have other partitions by now; tells what is new.
+///
+/// # Errors
+/// As [`look`].
+pub(super) async fn look_again(
+    tables: &mut Tables<'_>,
+    options: &Options,
+    outcome: &mut Outcome,
+) -> Result<()> {
+    let database_url = tables.database_url;
+    for pair in 0..tables.plans.len() {
+        if tables.parts(pair).await? == tables.told[pair].parts {
+            continue;
+        }
+        let waiters = Waiters::watch(database_url).await?;
+        let mut looker = connect_reading(database_url).await?;
+        let session = Session::of(&mut looker).await?;
+        let mut quiet = Quiet { session, waiters: &waiters, left: LOOKS };
+        let locks = LockTable::of(&mut looker).await?;
+        let pair = (&tables.pairs[pair], &tables.told[pair]);
+        let looked =
+            look_at(&mut looker, &mut quiet, locks, (pair.0, database_url), options).await?;
+        for finding in looked.findings.into_iter().filter(|one| !pair.1.findings.contains(one)) {
+            outcome.catalog_finding(finding)?;
+        }
+    }
+    Ok(())
+}
+
+/// The relations that hold the rows of each side.
+fn parts_of(plan: &PairPlan) -> [BTreeSet<i64>; 2] {
+    Side::BOTH.map(|side| plan.leaves(side).iter().map(|leaf| leaf.oid).collect())
+}
+
+/// A pair as it was seen.
+struct Looked {
+    plan: PairPlan,
+    direction: Direction,
+    frame: Frame,
+    findings: Vec<Finding>,
+    pruning: Vec<Pruning>,
+}
+
+async fn look_at(
+    looker: &mut PgConnection,
+    quiet: &mut Quiet<'_>,
+    locks: LockTable,
+    (pair, database_url): (&TablePair, &str),
+    options: &Options,
+) -> Result<Looked> {
+    let Made { plan, mut findings, mut direction, parts, frame } = loop {
+        let quiet = quiet.begin()?;
+        let made = make(looker, pair, database_url).await;
+        if quiet.lasted() {
+            break made?;
+        }
+    };
+    check_scope(&plan, options)?;
+    locks.check(&plan, options.connections)?;
+    let mut tried = Vec::new();
+    for part in parts {
+        let coverage =
+            try_part(database_url, &plan, &direction, &part, options, tried.len()).await?;
+        direction.tried(&coverage);
+        tried.push((part, coverage));
+    }
+    let (checked, pruning) = loop {
+        let quiet = quiet.begin()?;
+        let checked = check(looker, &plan, &direction, &tried, locks).await;
+        if quiet.lasted() {
+            break checked?;
+        }
+    };
+    findings.extend(checked);
+    findings.sort_by_key(|finding| finding.severity == Some(Severity::Advice));
+    Ok(Looked { plan, direction, frame, findings, pruning })
 }
 
 /// Looks every table up before anything is tried, so that a wrong name gets a clear answer.

@@ -3,17 +3,19 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+use super::at_hand::TableAtHand;
 use super::drill_down::Difference;
 use super::options::Options;
+use super::org::placed;
 use super::output::{FindingsFile, OrgsFile};
 use super::repair;
 use super::scan::{Digests, Method, OrgKey, OrgState, Secret};
-use super::schema::{PairPlan, Side, catalog_finding};
+use super::schema::{PairPlan, catalog_finding};
 use super::scope::Rows;
 use cutover_error::Result;
-use cutover_evidence::class::{CatalogClass, FindingClass, RowClass};
+use cutover_evidence::class::CatalogClass;
 use cutover_evidence::finding::{
-    Counts, DiffEvidence, Finding, GROUP, OrgDiff, RepairPlan, Severity, TableDiff, WalDivergence,
+    Counts, DiffEvidence, Finding, OrgDiff, RepairPlan, Severity, TableDiff, WalDivergence,
     WalEvidence,
 };
 use cutover_evidence::pruning::Pruning;
@@ -45,19 +47,6 @@ pub(super) struct Outcome {
     empty: Vec<String>,
     /// Why the comparison ended early; empty if it did not.
     stopped: String,
-}
-
-/// A table whose findings are coming in.
-struct TableAtHand {
-    /// The column that holds the org, by its legacy name.
-    org_column: Option<String>,
-    table: TableDiff,
-    /// Whether bytes that differ may mean the same value.
-    has_many_forms: bool,
-    /// Its orgs that differ, with their rows by side.
-    diverging: HashMap<String, [u32; 2]>,
-    /// Its row findings, by org.
-    counts: HashMap<String, Counts>,
 }
 
 impl Outcome {
@@ -180,20 +169,12 @@ impl Outcome {
     /// Takes a difference of the table at hand.
     pub(super) fn difference(&mut self, difference: Difference) -> Result<()> {
         let Difference { finding, ours } = difference;
-        if let Some(TableAtHand { counts, org_column, .. }) = &mut self.table {
-            if finding.class == RowClass::WrongOrg.into() {
-                // The org that holds the row in the twin differs for this reason and no other.
-                let holder =
-                    finding.partitioned.as_ref().and_then(|row| row.get(org_column.as_ref()?));
-                counts.entry(holder.cloned().flatten().unwrap_or_default()).or_default();
-            }
-            if let (true, FindingClass::Row(class)) = (ours, finding.class) {
-                let org = finding.org_id.clone().unwrap_or_default();
-                counts.entry(org).or_default().count(class);
-            }
+        if let Some(table) = &mut self.table {
+            table.count(&finding, ours);
         }
         if ours {
-            let finding = by_group(finding);
+            let in_groups = self.table.as_ref().is_some_and(|table| table.is_in_groups());
+            let finding = placed(finding, in_groups);
             self.take(&finding)?;
             keep(&mut self.row_findings, finding);
         }
@@ -217,18 +198,7 @@ impl Outcome {
         } else {
             self.counted = Some((digests.len(), Vec::new()));
         }
-        self.table = Some(TableAtHand {
-            org_column: plan.org.column().map(|column| column.on(Side::Legacy).to_owned()),
-            has_many_forms: plan.columns.iter().any(|column| column.has_many_forms),
-            table: TableDiff {
-                name: plan.name.clone(),
-                legacy_rows: rows[0],
-                partitioned_rows: rows[1],
-                counts: Counts::default(),
-            },
-            diverging,
-            counts: HashMap::new(),
-        });
+        self.table = Some(TableAtHand::begin(plan, rows, diverging));
         Ok(())
     }
 
@@ -379,15 +349,6 @@ impl Outcome {
     fn absent_orgs(&self) -> Vec<String> {
         let seen = |org: &&String| self.checked.contains(&self.secret.hash(org.as_bytes()));
         self.listed_orgs.iter().flatten().filter(|org| !seen(org)).cloned().collect()
-    }
-}
-
-/// A finding about a row of a group says so in its own field, as no org has such a name.
-fn by_group(finding: Finding) -> Finding {
-    let group = finding.org_id.as_ref().and_then(|org| org.strip_prefix(GROUP)?.parse().ok());
-    match group {
-        Some(group) => Finding { org_id: None, group: Some(group), ..finding },
-        None => finding,
     }
 }
 

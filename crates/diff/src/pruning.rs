@@ -78,7 +78,11 @@ async fn one_range(
     let question = sql::rows_that(&twin.name.to_string(), condition);
     let answer = explain(connection, &question).await?;
     let answer = answer
-        .map_err(|why| Error::run(format!("cannot ask for a plan on {}: {why}", twin.name), ""))?;
+        .map_err(|why| {
+            let hint = "this role has to be granted reading of the tables, all rows of them; one that row \
+                        security binds needs BYPASSRLS";
+            Error::run(format!("cannot ask for a plan on {}: {why}", twin.name), hint)
+        })?;
     Ok(Pruning { scanned: relations(&answer).len() as u64, ..of_range(plan) })
 }
 

@@ -57,12 +57,13 @@ impl Refused {
 pub(super) fn refused(carriers: &[&Trigger], coverage: &Coverage) -> Refused {
     let mut refused = Refused::default();
     for refusal in &coverage.refusals {
-        let Some(function) = carriers.iter().find_map(|trigger| raised_in(refusal, trigger)) else {
-            continue;
-        };
-        let why = match is_endless(&refusal.code, &refusal.context) {
-            true => format!("{function} calls itself without end"),
-            false => format!("{}, in {function}", refusal.why),
+        let endless = endless_call(&refusal.code, &refusal.context);
+        let function = carriers.iter().find_map(|trigger| raised_in(refusal, trigger));
+        // Without end is without end, whoever calls.
+        let why = match (endless, function) {
+            (Some(call), _) => format!("without end: {call}"),
+            (None, Some(function)) => format!("{}, in {function}", refusal.why),
+            (None, None) => continue,
         };
         if refusal.made_up && is_about_values(&refusal.code) {
             continue;
@@ -85,14 +86,17 @@ pub(super) fn refused(carriers: &[&Trigger], coverage: &Coverage) -> Refused {
     refused
 }
 
-/// Whether a statement was ended because a function called itself again and again: some line of the stack of
-/// calls, the innermost first, stands there at least three times. Pure.
-pub(super) fn is_endless(code: &str, context: &str) -> bool {
+/// The call that a statement was ended in because it came again and again: the line that stands most often, and
+/// at least three times, in the stack of calls; of a function rather than of a statement in it. Pure.
+pub(super) fn endless_call<'c>(code: &str, context: &'c str) -> Option<&'c str> {
     let mut times: HashMap<&str, usize> = HashMap::new();
     for line in context.lines() {
         *times.entry(line).or_default() += 1;
     }
-    [OUT_OF_TIME, TOO_DEEP].contains(&code) && times.values().any(|times| *times >= LOOPS_FROM)
+    let again = times.into_iter().filter(|(_, times)| *times >= LOOPS_FROM);
+    let is_function = |line: &str| line.contains("()");
+    let most = again.max_by_key(|(line, times)| (is_function(line), *times, *line));
+    most.map(|(line, _)| line).filter(|_| [OUT_OF_TIME, TOO_DEEP].contains(&code))
 }
 
 /// Classes 22 (data) and 23 (integrity): another value may pass.
@@ -112,7 +116,8 @@ fn raised_in<'t>(refusal: &Refusal, trigger: &'t Trigger) -> Option<&'t str> {
         line.contains(&quoted) || line.match_indices(&called).any(|(at, _)| begins(at))
     };
     // What ran out of time there may have waited for something else.
-    let counts = refusal.code != OUT_OF_TIME || is_endless(&refusal.code, &refusal.context);
+    let counts =
+        refusal.code != OUT_OF_TIME || endless_call(&refusal.code, &refusal.context).is_some();
     (counts && refusal.context.lines().any(|line| is_it(&line))).then_some(function)
 }
 
@@ -194,8 +199,14 @@ mod tests {
             refused(&[&trigger], &coverage(refusals, Carried::Yes))
         };
         assert!(of(OUT_OF_TIME, 1).is_empty());
-        assert!(of(OUT_OF_TIME, 9).words().contains("without end"));
+        assert!(
+            of(OUT_OF_TIME, 9).words().contains("without end: PL/pgSQL function public.carry()")
+        );
         assert!(of(TOO_DEEP, 9).words().contains("without end"));
+        let others = ["PL/pgSQL function own() line 1\nSQL statement \"x\""].repeat(5).join("\n");
+        let refusals = vec![refusal("UPDATE", None, TOO_DEEP, &format!("{others}\n{HERE}"))];
+        let words = refused(&[&trigger], &coverage(refusals, Carried::Yes)).words();
+        assert!(words.contains("without end: PL/pgSQL function own()"), "{words}");
         let deep = of(TOO_DEEP, 1).words();
         assert!(!deep.contains("without end") && deep.contains("carry"), "{deep}");
     }

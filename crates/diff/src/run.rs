@@ -7,7 +7,7 @@ use std::time::Instant;
 use futures_util::future::BoxFuture;
 use sqlx::AssertSqlSafe;
 
-use super::look::look;
+use super::look::{look, look_again};
 use super::method::{self, Choice};
 use super::options::Options;
 use super::outcome::Outcome;
@@ -263,6 +263,9 @@ impl Comparison<'_> {
                 self.cannot_go_on(pair, &changes.words(), outcome)?;
             }
         }
+        if !outcome.is_stopped() {
+            look_again(&mut self.tables, self.options, outcome).await?;
+        }
         outcome.snapshots(self.epochs.count());
         self.epochs.close().await
     }
@@ -298,25 +301,16 @@ fn settled_rows(rows: [u64; 2], diverging: &HashMap<String, [u32; 2]>) -> [u64; 
     [rows[0], (rows[0] + of(1)).saturating_sub(of(0))]
 }
 
-/// Rows that cannot be told apart, or that belong to nobody.
-fn null_findings<K>(plan: &PairPlan, digests: &Digests<K>) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for side in Side::BOTH {
-        let (table, totals, side) = (&plan.table(side).name, &digests.totals, side as usize);
-        let counts = [
-            (CatalogClass::NullOrg, totals.null_orgs[side], "no org: they were not compared"),
-            (
-                CatalogClass::NullKey,
-                totals.null_keys[side],
-                "NULL in their key: nothing tells them apart",
-            ),
-        ];
-        for (class, rows, why) in counts.into_iter().filter(|(_, rows, _)| *rows > 0) {
-            let detail = format!("{rows} rows of {table} have {why}; give them a value");
-            findings.push(plan.finding(class, Severity::Error, detail));
-        }
-    }
-    findings
+/// Rows that cannot be told apart.
+fn null_findings<K>(plan: &PairPlan, digests: &Digests<K>) -> impl Iterator<Item = Finding> {
+    let with_null = |side: &Side| digests.totals.null_keys[*side as usize];
+    Side::BOTH.into_iter().filter(move |side| with_null(side) > 0).map(move |side| {
+        let (rows, table) = (with_null(&side), &plan.table(side).name);
+        let detail = format!(
+            "{rows} rows of {table} have NULL in their key: nothing tells them apart; give them a value"
+        );
+        plan.finding(CatalogClass::NullKey, Severity::Error, detail)
+    })
 }
 
 #[cfg(test)]

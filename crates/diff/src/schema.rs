@@ -9,6 +9,7 @@ use sqlx::postgres::PgConnection;
 
 pub(super) use super::columns::ComparedColumn;
 use super::columns::{check_names, compare_columns};
+use super::org::Org;
 use super::ranges::{Range, day, most_within, ranges};
 use super::{sql, value};
 use cutover_error::{Error, Result};
@@ -21,25 +22,6 @@ use cutover_ground::pg::failure;
 
 /// Leaves that one statement reads: a backend takes some 50 kB for each, and a lock for it and each index.
 pub(super) const LEAVES_AT_ONCE: usize = 128;
-
-/// What rows are counted and compared by.
-#[derive(Debug, Clone)]
-pub(super) enum Org {
-    /// The column that holds it.
-    Column(ComparedColumn),
-    /// There is none: so many groups, by the hash of the key.
-    Groups(u32),
-}
-
-impl Org {
-    /// The column that holds it, if there is one.
-    pub(super) fn column(&self) -> Option<&ComparedColumn> {
-        match self {
-            Self::Column(column) => Some(column),
-            Self::Groups(_) => None,
-        }
-    }
-}
 
 /// A table pair that is ready to be compared.
 #[derive(Debug, Clone)]
@@ -116,7 +98,8 @@ impl PairPlan {
             let is_integer = |(table, side): (&Table, Side)| {
                 table.column(org.on(side)).is_some_and(Column::is_integer)
             };
-            sides.into_iter().all(is_integer) && !org.as_text
+            // A row without one has to be called something.
+            sides.into_iter().all(is_integer) && !org.as_text && org.not_null
         });
         let plan = Self {
             name: pair.name.clone(),

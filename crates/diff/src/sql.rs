@@ -1,8 +1,8 @@
 //! The statements of the diff. Names come quoted, values as literals of ours.
 
-use super::schema::{ComparedColumn, Org, PairPlan, Side};
+use super::org::{org, org_is_among, org_text};
+use super::schema::{ComparedColumn, PairPlan, Side};
 use super::scope::Rows;
-use cutover_evidence::finding::GROUP;
 use cutover_evidence::shard::Shard;
 use cutover_ground::pg::catalog::Leaf;
 use cutover_ground::pg::{Bound, of_tree, quote_ident};
@@ -48,42 +48,6 @@ pub(super) fn sortable_of(expression: &str) -> String {
     )
 }
 
-/// A row's org, or the group of a row without: `group:N`, by the hash of its key's text.
-pub(super) fn org(plan: &PairPlan, side: Side) -> String {
-    match &plan.org {
-        Org::Column(column) => quote_ident(column.on(side)),
-        Org::Groups(groups) => {
-            let key = row_text(&plan.key, side);
-            format!("('{GROUP}' || abs(mod(hashtextextended({key}, 0), {groups})))")
-        }
-    }
-}
-
-/// Whether a row has an org.
-pub(super) fn has_org(plan: &PairPlan, side: Side) -> String {
-    match &plan.org {
-        Org::Column(_) => format!("num_nulls({}) = 0", org(plan, side)),
-        Org::Groups(_) => "true".into(),
-    }
-}
-
-/// The org as PostgreSQL prints it, compared by its bytes.
-pub(super) fn org_text(plan: &PairPlan, side: Side) -> String {
-    format!("({})::text COLLATE \"C\"", org(plan, side))
-}
-
-/// The type of the org, without a length.
-pub(super) fn org_type(plan: &PairPlan, side: Side) -> &str {
-    let column = plan.org.column().and_then(|column| plan.table(side).column(column.on(side)));
-    column.map_or("text", |column| &column.bare_type)
-}
-
-/// Rows as text, NULL and the empty text apart.
-pub(super) fn row_text(columns: &[ComparedColumn], side: Side) -> String {
-    let names = columns.iter().map(|column| text_of(column, side));
-    format!("ROW({})::text COLLATE \"C\"", names.collect::<Vec<_>>().join(", "))
-}
-
 /// Texts as the literal of an array, its type left out.
 pub(super) fn text_array(texts: &[String]) -> String {
     let quoted = |text: &String| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
@@ -97,22 +61,14 @@ pub(super) fn where_rows(
     rows: Rows<'_>,
     mut conditions: Vec<String>,
 ) -> String {
-    let org = org(plan, side);
-    if let Some(orgs) = rows.orgs {
-        // A subquery rather than `= ANY (list)`: the planner would weigh a list of thousands
-        // element by element, for every partition anew.
-        let type_name = org_type(plan, side);
-        let list = text_array(orgs);
-        conditions.push(format!("{org} IN (SELECT unnest({list}::{type_name}[]))"));
-    }
+    conditions.extend(rows.orgs.map(|orgs| org_is_among(plan, side, orgs)));
     if let Some(Shard { index, of }) = rows.shard {
         let number = if plan.integer_org {
-            format!("{org}::bigint")
+            format!("{}::bigint", org(plan, side))
         } else {
-            format!("hashtextextended({}, 0)", org_text(plan, side))
+            format!("pg_catalog.hashtextextended({}, 0::bigint)", org_text(plan, side))
         };
-        // Rows without org are the first shard's, so that one of them tells.
-        conditions.push(format!("coalesce(abs(mod({number}, {of})), 0) = {}", index - 1));
+        conditions.push(format!("abs(mod({number}, {of}::bigint)) = {}::bigint", index - 1));
     }
     conditions.extend(changed(plan, side, rows));
     if conditions.is_empty() {
@@ -374,7 +330,9 @@ SELECT c.oid::regclass::text, false
            AND leaf.alike = regexp_replace(c.relname, '[0-9]+', '#', 'g')
   JOIN columns AS its ON its.attrelid = c.oid
   JOIN columns AS twins ON twins.attrelid = $1::bigint::oid
- WHERE c.relkind IN ('r', 'f') AND NOT c.relispartition AND c.oid <> $2::bigint::oid
+ WHERE c.relkind IN ('r', 'f') AND NOT c.relispartition
+   AND c.oid NOT IN ($1::bigint::oid, $2::bigint::oid)
+   AND NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid)
    AND its.all_of_them = twins.all_of_them
 UNION ALL
 SELECT i.inhrelid::regclass::text, true

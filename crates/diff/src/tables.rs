@@ -4,7 +4,7 @@
 //! swapped since is read as something else or not at all. So whoever has read looks again, and reads anew what
 //! has changed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
@@ -13,6 +13,7 @@ use super::direction::Direction;
 use super::schema::{PairPlan, Side};
 use super::sql;
 use cutover_error::Result;
+use cutover_evidence::finding::Finding;
 use cutover_ground::config::TablePair;
 use cutover_ground::pg::{connect_reading, failure, is_passing};
 
@@ -25,9 +26,31 @@ pub(super) struct Tables<'a> {
     /// Which side of each is written to.
     pub(super) directions: Vec<Direction>,
     pub(super) frames: Vec<Frame>,
+    /// What was told of each, and of which partitions.
+    pub(super) told: Vec<Told>,
+}
+
+/// What the catalogs said of a pair.
+pub(super) struct Told {
+    pub(super) findings: Vec<Finding>,
+    /// The relations that held the rows of each side then.
+    pub(super) parts: [BTreeSet<i64>; 2],
 }
 
 impl Tables<'_> {
+    /// The relations that hold the rows of each side of a pair by now.
+    ///
+    /// # Errors
+    /// A run error if the server fails.
+    pub(super) async fn parts(&mut self, pair: usize) -> Result<[BTreeSet<i64>; 2]> {
+        let mut parts = [BTreeSet::new(), BTreeSet::new()];
+        for side in Side::BOTH {
+            let found = relations(&mut self.looker, &self.plans[pair], side).await?;
+            parts[side as usize] = found.into_keys().collect();
+        }
+        Ok(parts)
+    }
+
     /// What became of a pair's tables since its plan was made.
     ///
     /// # Errors
@@ -126,25 +149,29 @@ impl Frame {
                 .collect();
             altered.sort();
             changes.altered.extend(altered);
-            relations(connection, plan, side, &mut changes).await?;
+            let found = relations(connection, plan, side).await?;
+            compare(plan, side, &found, &mut changes);
         }
         Ok(changes)
     }
 }
 
+/// The relations that hold the rows of a side, by their object identifiers.
 async fn relations(
     connection: &mut PgConnection,
     plan: &PairPlan,
     side: Side,
-    changes: &mut Changes,
-) -> Result<()> {
+) -> Result<HashMap<i64, Relation>> {
     let table = plan.table(side);
     let found = sqlx::query_as(AssertSqlSafe(sql::relations())).bind(table.oid);
     let found = found.fetch_all(connection).await;
     let found: Vec<(i64, String, i64, String)> =
         found.map_err(|e| failure(format!("cannot look again at {}", table.name), &e))?;
     let found = found.into_iter().map(|(oid, name, file, bound)| (oid, (name, file, bound)));
-    let found: HashMap<i64, Relation> = found.collect();
+    Ok(found.collect())
+}
+
+fn compare(plan: &PairPlan, side: Side, found: &HashMap<i64, Relation>, changes: &mut Changes) {
     let known: HashSet<i64> = plan.leaves(side).iter().map(|leaf| leaf.oid).collect();
     changes.added |= found.keys().any(|oid| !known.contains(oid));
     for leaf in plan.leaves(side) {
@@ -157,7 +184,6 @@ async fn relations(
         };
         changes.moved.push(format!("{} {what}", leaf.display));
     }
-    Ok(())
 }
 
 impl Changes {

@@ -61,7 +61,13 @@ pub(super) fn values(
             };
             Ok(Some([of(legacy, left), of(partitioned, right)]))
         }
-        Some(Compare::By(CompareBy::Value)) if left.type_name == right.type_name => Ok(None),
+        // Of the same type only some have several forms of one value.
+        Some(Compare::By(CompareBy::Value))
+            if left.type_name == right.type_name
+                && !matches!(family(left), Some(Family::Number | Family::Json)) =>
+        {
+            Ok(None)
+        }
         Some(Compare::By(CompareBy::Value)) => {
             let alike = family(left).filter(|family| self::family(right) == Some(*family));
             let Some(family) = alike else {
@@ -74,12 +80,17 @@ pub(super) fn values(
                     "by value: numbers, texts, json and jsonb, dates and timestamps; or give an expression",
                 ));
             };
-            let floats = ["real", "double precision"];
-            let as_float = [left, right].iter().any(|c| floats.contains(&plain(c).as_str()));
+            let is_float =
+                |column: &Column| ["real", "double precision"].contains(&plain(column).as_str());
+            let as_float = is_float(left) && is_float(right);
             Ok(Some([left, right].map(|column| {
                 let name = quote_ident(&column.name);
                 match family {
                     Family::Number if as_float => format!("({name})::float8::text"),
+                    // As many digits as tell it from its neighbours; a cast would round to fifteen.
+                    Family::Number if is_float(column) => {
+                        format!("trim_scale((({name})::text)::numeric)::text")
+                    }
                     Family::Number => format!("trim_scale(({name})::numeric)::text"),
                     Family::Text => format!("({name})::text"),
                     Family::Json => format!("({name})::jsonb::text"),
@@ -88,6 +99,11 @@ pub(super) fn values(
             })))
         }
     }
+}
+
+/// Whether columns of unlike types can be compared by their values.
+pub(super) fn are_alike(left: &Column, right: &Column) -> bool {
+    family(left).is_some_and(|family| self::family(right) == Some(family))
 }
 
 /// The expressions of both sides for a column.

@@ -57,13 +57,7 @@ fn of_pair(pair: &Pair) -> String {
     say(format!("{off}name = {}", quoted(&pair.name)));
     say(format!("{off}legacy = {}", quoted(&written(&pair.legacy.name))));
     say(format!("{off}partitioned = {}", quoted(&written(&pair.twin.name))));
-    match (&pair.org, pair.groups()) {
-        (None, Some(groups)) => {
-            say("# CHECK: no column looks like an org; if one is, give it as org in place of groups.".into());
-            say(format!("{off}groups = {groups}"));
-        }
-        (org, _) => say(format!("{off}org = {}", quoted(org.as_deref().unwrap_or("CHECK")))),
-    }
+    org(pair, off, &mut say);
     say(format!("{off}key = {}", list(&pair.key)));
     match pair.writes {
         // The usual case need not be said.
@@ -110,6 +104,17 @@ fn of_pair(pair: &Pair) -> String {
     text
 }
 
+/// The org, or what stands in its place.
+fn org(pair: &Pair, off: &str, say: &mut impl FnMut(String)) {
+    match (&pair.org, pair.groups()) {
+        (None, Some(groups)) => {
+            say("# CHECK: no column looks like an org; if one is, give it as org in place of groups.".into());
+            say(format!("{off}groups = {groups}"));
+        }
+        (org, _) => say(format!("{off}org = {}", quoted(org.as_deref().unwrap_or("CHECK")))),
+    }
+}
+
 /// What the platform asks, no catalog tells: an example to fill in.
 fn reads(org: &str, say: &mut impl FnMut(String)) {
     let org = comment(org);
@@ -131,16 +136,22 @@ fn differences(pair: &Pair, say: &mut impl FnMut(String)) {
             ));
         }
     }
-    if let ([left], [right]) = (pair.only_legacy.as_slice(), pair.only_twin.as_slice()) {
-        let kind = |table: &cutover_ground::pg::catalog::Table, name: &str| {
-            table.column(name).map(|column| column.type_oid)
-        };
-        if kind(&pair.legacy, left) == kind(&pair.twin, right) {
-            let line = format!("map = {{ {} = {} }}", quoted(left), quoted(right));
-            say(format!("# If it is the same column under another name: {}", comment(&line)));
-        }
+    let renamed = renamed(pair);
+    if !renamed.is_empty() {
+        let renamed = renamed.iter().map(|(l, r)| format!("{} = {}", quoted(l), quoted(r)));
+        let line = format!("map = {{ {} }}", renamed.collect::<Vec<_>>().join(", "));
+        say(format!("# If these are the same under another name: {}", comment(&line)));
     }
-    for (name, left, right) in pair.other_types() {
+    let other_types = pair.other_types();
+    if !other_types.is_empty() {
+        let by_value = other_types.iter().map(|(name, ..)| format!("{} = \"value\"", quoted(name)));
+        let line = format!("compare = {{ {} }}", by_value.collect::<Vec<_>>().join(", "));
+        say(format!(
+            "# If types differ on purpose, equal values are equal with: {}",
+            comment(&line)
+        ));
+    }
+    for (name, left, right) in other_types {
         say(format!(
             "# CHECK: {} is {} in legacy and {} in the twin.",
             comment(&name),
@@ -148,6 +159,28 @@ fn differences(pair: &Pair, say: &mut impl FnMut(String)) {
             comment(&right)
         ));
     }
+}
+
+/// Columns of one side alone that may be the same as one of the other: of its type, and the only one or of a name
+/// that begins alike.
+fn renamed(pair: &Pair) -> Vec<(&String, &String)> {
+    let type_of = |table: &cutover_ground::pg::catalog::Table, name: &str| {
+        table.column(name).map(|column| column.type_oid)
+    };
+    let same_type =
+        |left: &String, right: &String| type_of(&pair.legacy, left) == type_of(&pair.twin, right);
+    let found = pair.only_legacy.iter().filter_map(|left| {
+        let of_type = pair.only_twin.iter().filter(|right| same_type(left, right));
+        let of_type: Vec<&String> = of_type.collect();
+        let alike =
+            |right: &&&String| right.starts_with(left.as_str()) || left.starts_with(right.as_str());
+        let right = match of_type.as_slice() {
+            [only] => Some(*only),
+            several => several.iter().find(alike).copied(),
+        };
+        Some((left, right?))
+    });
+    found.collect()
 }
 
 fn trigger(pair: &Pair, off: &str, say: &mut impl FnMut(String)) {

@@ -12,6 +12,9 @@ use cutover_ground::pg::reach::{Reach, Tie, set_aside};
 /// Share of its columns that a twin has to have in common with its legacy table.
 const ALIKE: f64 = 0.6;
 
+/// The same if a trigger ties them and the names are related, too: some columns may be renamed.
+const ALIKE_IF_TIED: f64 = 0.4;
+
 /// Two tables that are taken for a pair.
 pub(super) struct Match {
     pub(super) legacy: QualifiedName,
@@ -112,7 +115,8 @@ impl Known<'_> {
         let mut found: Vec<Tied<'_>> = Vec::new();
         for legacy in self.tables.iter().filter(|legacy| legacy.oid != twin.oid) {
             let any = with_triggers.contains(&legacy.oid) || with_triggers.contains(&twin.oid);
-            if !any || common(legacy, twin) < ALIKE {
+            let least = if related(legacy, twin) { ALIKE_IF_TIED } else { ALIKE };
+            if !any || common(legacy, twin) < least {
                 continue;
             }
             let forward = ties(legacy, twin);

@@ -220,7 +220,7 @@ impl TableDiff {
 /// One org in one table pair: a line of `orgs.csv`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OrgDiff {
-    /// The org as PostgreSQL prints it; `group:N` of a pair without orgs.
+    /// The org as PostgreSQL prints it; [`NO_ORG`] for rows without one, `group:N` of a pair without orgs.
     pub org_id: String,
     /// The pair's name.
     pub table: String,
@@ -298,12 +298,16 @@ words! {
 /// What the name of a group begins with where orgs are listed; its number follows.
 pub const GROUP: &str = "group:";
 
+/// What rows without an org are called where orgs are listed.
+pub const NO_ORG: &str = "(rows without an org)";
+
 /// One difference: a line of `findings.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// The pair's name.
     pub table: String,
-    /// The org as PostgreSQL prints it; `None` for a finding about the catalog, or of a pair without orgs.
+    /// The org as PostgreSQL prints it; `None` for a finding about the catalog, of a row without an org, or of a
+    /// pair without orgs.
     pub org_id: Option<String>,
     /// The group of a row of a pair without orgs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -359,10 +363,13 @@ impl Finding {
         matches!(self.class, FindingClass::Catalog(_))
     }
 
-    /// The org or the group of its row in words, values shown by `value`; `None` if it has neither.
-    pub fn org_or_group(&self, value: impl Fn(&str) -> String) -> Option<String> {
-        let org = self.org_id.as_deref().map(|org| format!("org {}", value(org)));
-        org.or_else(|| self.group.map(|group| format!("group {group}")))
+    /// The org or the group of its row in words, values shown by `value`.
+    pub fn org_or_group(&self, value: impl Fn(&str) -> String) -> String {
+        match (&self.org_id, self.group) {
+            (Some(org), _) => format!("org {}", value(org)),
+            (None, Some(group)) => format!("group {group}"),
+            (None, None) => "no org".to_owned(),
+        }
     }
 
     /// Whether it is an error of the catalog that nobody accepted.

@@ -327,8 +327,9 @@ fn headline(evidence: &DiffEvidence) -> String {
 }
 
 fn line(finding: &Finding) -> String {
-    let place = match (finding.org_or_group(value), finding.severity) {
-        (Some(place), _) => {
+    let place = match (finding.is_of_catalog(), finding.severity) {
+        (false, _) => {
+            let place = finding.org_or_group(value);
             let key = finding.key.iter();
             let key: Vec<String> = key
                 .map(|(name, of_row)| {
@@ -337,9 +338,9 @@ fn line(finding: &Finding) -> String {
                 .collect();
             format!("{} {place} {}", finding.table, key.join(" "))
         }
-        (None, _) if finding.accepted.is_some() => format!("{} accepted", finding.table),
-        (None, Some(Severity::Advice)) => format!("{} advice", finding.table),
-        (None, _) => finding.table.clone(),
+        (true, _) if finding.accepted.is_some() => format!("{} accepted", finding.table),
+        (true, Some(Severity::Advice)) => format!("{} advice", finding.table),
+        (true, _) => finding.table.clone(),
     };
     let mut text = format!("{place}: {}", finding.class);
     if let Some(reason) = &finding.accepted {
@@ -351,7 +352,10 @@ fn line(finding: &Finding) -> String {
     for column in &finding.columns {
         let of = |side: &Option<std::collections::BTreeMap<String, Option<String>>>| {
             let found = side.as_ref().and_then(|row| row.get(column)?.as_deref());
-            value(found.unwrap_or("NULL"))
+            found.map_or(
+                "NULL".into(),
+                |text| if text.is_empty() { "''".into() } else { value(text) },
+            )
         };
         if finding.legacy.is_some() {
             let _ =

@@ -50,7 +50,8 @@ pub fn told(finding: &Finding) -> String {
     match (&finding.org_id, finding.severity) {
         (Some(org), _) => text += &format!(" org={org}"),
         (None, Some(Severity::Error)) => text += " error",
-        (None, _) => text += " advice",
+        (None, Some(Severity::Advice)) => text += " advice",
+        (None, None) => text += " org=NULL",
     }
     for (column, value) in &finding.key {
         let value = value.clone().unwrap_or_else(|| "NULL".into());
@@ -59,7 +60,7 @@ pub fn told(finding: &Finding) -> String {
     if !finding.columns.is_empty() {
         text += &format!(" columns={}", finding.columns.join(","));
     }
-    let leaf_matters = finding.org_id.is_none() || finding.class.word() == "misrouted";
+    let leaf_matters = finding.is_of_catalog() || finding.class.word() == "misrouted";
     if let Some(leaf) = finding.partition.as_ref().filter(|_| leaf_matters) {
         text += &format!(" partition={leaf}");
     }
@@ -75,7 +76,7 @@ fn days_from_today(value: &str) -> Option<String> {
 fn check_of(class: FindingClass) -> &'static str {
     match class.word() {
         "missing" | "extra" | "mismatched" | "duplicate" | "wrong_org" | "misrouted"
-        | "null_org" | "null_key" => "rows",
+        | "null_key" => "rows",
         "trigger_column_missing" | "trigger_swallows_errors" | "trigger_coverage_unknown" => {
             "probe of the triggers"
         }

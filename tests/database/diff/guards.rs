@@ -38,7 +38,7 @@ INSERT INTO bills SELECT i, i % 3 + 1, '2026-01-01'::date + i, i, 'n' || i, 'not
   FROM generate_series(1, 30) AS i;";
 
 /// What is changed, and the classes of the errors that follow, each with a word that has to be told.
-const FAULTS: [(&str, &str, &str); 23] = [
+const FAULTS: [(&str, &str, &str); 25] = [
     ("CREATE UNIQUE INDEX once ON bills_parts (org_id, day)", "twin_stricter", "once"),
     ("CREATE UNIQUE INDEX once ON bills_old (note)", "twin_stricter", "once"),
     ("ALTER TABLE bills_parts ADD CONSTRAINT positive CHECK (amount > 0)", "twin_stricter", "positive"),
@@ -91,7 +91,20 @@ const FAULTS: [(&str, &str, &str); 23] = [
     ("{carry: RAISE EXCEPTION 'not today';}", "writes_refused", "not today"),
     ("{carry: IF TG_OP = 'DELETE' THEN RAISE EXCEPTION 'kept'; END IF;}", "writes_refused", "DELETE"),
     ("{carry: PERFORM nobody_made_this(1);}", "writes_refused", "42883"),
-    ("{carry: UPDATE bills SET note = note WHERE id = coalesce(NEW.id, OLD.id);}", "writes_refused", ""),
+    ("{carry: UPDATE bills SET note = note WHERE id = coalesce(NEW.id, OLD.id);}", "writes_refused", "carry()"),
+    (
+        "CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN UPDATE bills SET note = 'own' WHERE id = NEW.id; RETURN NEW; END $$;
+         CREATE TRIGGER own BEFORE UPDATE ON bills FOR EACH ROW EXECUTE FUNCTION own()",
+        "writes_refused",
+        "without end: PL/pgSQL function own()",
+    ),
+    (
+        "ALTER TABLE bills ADD more numeric GENERATED ALWAYS AS (amount * 0) STORED;
+         ALTER TABLE bills_parts ADD more numeric GENERATED ALWAYS AS (amount * 0 * 2) STORED",
+        "column_default",
+        "is generated as",
+    ),
 ];
 
 /// Changes that leave nothing to be found.

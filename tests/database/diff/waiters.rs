@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use cutover::act::{ActContext, Event};
 use cutover::config::TablePair;
 use cutover::diff::{self, Digest, Options, Throttle};
-use cutover::evidence::finding::DiffEvidence;
+use cutover::evidence::finding::{DiffEvidence, Finding};
 use cutover::pg;
 use sqlx::{AssertSqlSafe, Executor};
 use tokio::task::JoinHandle;
@@ -190,6 +190,30 @@ async fn changed_under_way(url: &str, digest: Digest, change: &str) -> DiffEvide
     let run = diff::run(url, &tables, &options, out.path(), &context);
     let run = tokio::time::timeout(Duration::from_secs(120), run).await;
     run.unwrap_or_else(|_| panic!("{digest:?} hangs")).expect("a diff")
+}
+
+/// Partitions that came or went meanwhile: what the catalogs say is that of the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_go_meanwhile_are_missed_in_the_end() {
+    let drop_next_month = "
+        DO $$ DECLARE leaf regclass; BEGIN
+            SELECT c.oid INTO STRICT leaf FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+             WHERE i.inhparent = 'revenue_transactions_partitioned'::regclass
+               AND pg_get_expr(c.relpartbound, c.oid)
+                   LIKE 'FOR VALUES FROM (_' || to_char(now() + interval '1 month', 'YYYY-MM') || '-01%';
+            EXECUTE format('DROP TABLE %s', leaf);
+        END $$";
+    for digest in BOTH {
+        for (change, missed) in [("SELECT 1", false), (drop_next_month, true)] {
+            let database = reference_database().await;
+            support::execute(&database.url, MANY_ROWS).await;
+            let evidence = changed_under_way(&database.url, digest, change).await;
+            assert!(evidence.complete, "{change}: {}", evidence.incomplete_reason);
+            let missing = |finding: &Finding| finding.class.word() == "partition_missing";
+            let seen = evidence.findings.iter().any(missing);
+            assert_eq!(seen, missed, "{digest:?}, {change}: {evidence:#?}");
+        }
+    }
 }
 
 /// What was read is no longer what is there: it is read anew, or the comparison says that it is not whole.

@@ -22,7 +22,7 @@ use super::schema::{PairPlan, Side};
 use super::scope::Rows;
 use cutover_error::{Error, Result};
 use cutover_evidence::class::RowClass;
-use cutover_evidence::finding::Finding;
+use cutover_evidence::finding::{Finding, NO_ORG};
 use cutover_ground::pg::Fields;
 use cutover_ground::pg::catalog::Leaf;
 
@@ -273,13 +273,15 @@ impl Group {
     fn differences(self, plan: &PairPlan, rows: Rows<'_>) -> impl Iterator<Item = Difference> {
         let Self { legacy, twin, changed, asked } = self;
         let (legacy, twin) = if changed { (legacy, twin) } else { (Vec::new(), Vec::new()) };
-        let asked = move |org: Option<&String>| org.is_some_and(|org| asked.contains(org));
+        let asked = move |org: &str| asked.contains(org);
         let org_column = plan.org.column().map(|column| column.on(Side::Legacy));
         let difference = move |finding: Finding| {
-            let holder =
-                finding.partitioned.as_ref().and_then(|row| row.get(org_column?)?.as_ref());
-            let holder_asked = finding.class == RowClass::WrongOrg.into() && asked(holder);
-            let ours = asked(finding.org_id.as_ref()) || (holder_asked && rows.shard.is_none());
+            let holder = finding.partitioned.as_ref().and_then(|row| row.get(org_column?));
+            let holder = holder.map(|org| org.as_deref().unwrap_or(NO_ORG));
+            let holder_asked =
+                finding.class == RowClass::WrongOrg.into() && holder.is_some_and(&asked);
+            let ours = finding.org_id.as_deref().is_some_and(&asked)
+                || (holder_asked && rows.shard.is_none());
             (ours || holder_asked).then_some(Difference { finding, ours })
         };
         classify(plan, legacy, twin).filter_map(difference)

@@ -1,8 +1,9 @@
 //! The statements that read the rows of diverging orgs.
 
+use crate::org::org;
 use crate::schema::{ComparedColumn, PairPlan, Side};
 use crate::scope::Rows;
-use crate::sql::{changed, has_org, image, org, sortable, source, text_array, where_rows};
+use crate::sql::{changed, image, sortable, source, text_array, where_rows};
 use cutover_ground::pg::catalog::Leaf;
 use cutover_ground::pg::quote_ident;
 
@@ -21,13 +22,12 @@ pub(super) fn rows(
     keys: Option<&[Vec<String>]>,
     cut: usize,
 ) -> String {
-    let known = has_org(plan, side);
     let filter = match keys {
-        None => where_rows(plan, side, selected, vec![known]),
+        None => where_rows(plan, side, selected, Vec::new()),
         Some(keys) => {
             let selected = where_rows(plan, side, selected, Vec::new());
             format!(
-                " WHERE {known} AND {} AND NOT ({})",
+                " WHERE {} AND NOT ({})",
                 with_key(plan, side, keys),
                 selected.trim_start_matches(" WHERE ")
             )

@@ -48,8 +48,8 @@ pub(crate) struct Refusal {
 
 pub(crate) const EVENTS: [&str; 3] = ["INSERT", "UPDATE", "DELETE"];
 
-/// The attempt of an INSERT that deletes a row and inserts the same again.
-const SAME_ROW_AGAIN: usize = 2;
+/// The SQLSTATE of an UPDATE that gives a value to a column which only the server does (GENERATED ALWAYS).
+const GENERATED_ALWAYS: &str = "428C9";
 
 impl Coverage {
     /// Nothing could be tried.
@@ -83,6 +83,8 @@ pub(super) struct Seen {
     pub(super) kind: Kind,
     /// The column that was changed, by its legacy name.
     pub(super) column: Option<String>,
+    /// Whether the row holds values that we made up.
+    pub(super) made_up: bool,
     pub(super) shown: Shown,
 }
 
@@ -97,6 +99,8 @@ pub(super) enum Kind {
     Far,
     /// A whole row, inserted or deleted.
     Row,
+    /// A row with NULL in one column or in all that may be NULL, inserted.
+    NullRow,
     /// Another value, by a statement that is no UPDATE by its name.
     Form,
 }
@@ -122,19 +126,8 @@ impl Seen {
     fn refusal(&self, plan: &PairPlan) -> Option<Refusal> {
         let usual = matches!(self.kind, Kind::Value | Kind::Row | Kind::Form) && !self.shown.tried;
         let (code, context) = (self.shown.code.clone()?, self.shown.context.clone()?);
-        // An INSERT is tried last with the very row, a DELETE first.
-        let last_row = match self.event {
-            "INSERT" => SAME_ROW_AGAIN,
-            _ => 0,
-        };
-        // Whatever an UPDATE took before, or stands in another row, is no value of ours.
-        let made_up = match self.kind {
-            Kind::Form => false,
-            Kind::Row => self.shown.attempt != last_row,
-            _ => true,
-        };
         usual.then(|| Refusal {
-            made_up,
+            made_up: self.made_up,
             event: self.event,
             column: self.column.clone().filter(|_| self.kind != Kind::Form),
             code,
@@ -183,13 +176,22 @@ pub(super) fn coverage(plan: &PairPlan, seen: &[Seen]) -> Coverage {
         for one in of_kind(kind) {
             let own = one.column.clone().unwrap_or_default();
             // A NULL that the table refuses, or that stands there already, need not be carried.
-            if !one.shown.tried && kind == Kind::Value {
+            let by_nobody = one.shown.code.as_deref() == Some(GENERATED_ALWAYS);
+            if !one.shown.tried && kind == Kind::Value && !by_nobody {
                 all.unknown.insert(own.clone(), one.why(plan));
             }
             let itself = one.shown.rows_differ.then_some(&own);
             let left_behind = one.shown.left_behind(Some(&own)).chain(itself);
             for name in left_behind.filter(|_| one.shown.tried) {
                 all.lost.entry(name.clone()).or_default().insert(how);
+            }
+        }
+    }
+    for one in of_kind(Kind::NullRow).filter(|one| one.shown.tried && !one.shown.rows_differ) {
+        for name in one.shown.left_behind(None) {
+            let lost = all.lost.entry(name.clone()).or_default();
+            if !lost.contains("INSERT") {
+                lost.insert("NULL by INSERT");
             }
         }
     }

@@ -9,6 +9,7 @@
 //! in the same transaction, which gives it a copy that goes with it. An event whose triggers reach outside of
 //! the transaction, or do what cannot be seen, is not tried unless somebody asks for it.
 
+mod attempt;
 mod coverage;
 mod session;
 mod sql;
@@ -19,6 +20,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 
+use self::attempt::{COPIES, Copied, attempt, inserted};
 use self::coverage::{Kind, Seen, coverage, reason};
 use self::session::{Refused, Session, Shown, Trial};
 use self::target::Target;
@@ -63,18 +65,26 @@ pub(super) async fn probe(
     let session = match Session::open(database_url, &target).await? {
         Ok(session) => session,
         Err(Refused::NoRow) => {
-            let why = "none of the first rows that are written to stands on the other side, so there is \
-                       none to try on";
+            let why =
+                "there is no row to try on: none of the first that are there stands on both sides";
             return Ok(Coverage::unknown(plan, why));
         }
         Err(Refused::Server { code, message }) => {
             return Ok(Coverage::unknown(plan, &reason(plan, &code, &message)));
         }
     };
-    let mut tries =
-        Tries { target: &target, session, takes, accepted: HashMap::new(), seen: Vec::new() };
+    let mut tries = Tries {
+        target: &target,
+        session,
+        takes,
+        accepted: HashMap::new(),
+        copy: None,
+        seen: Vec::new(),
+    };
     tries.updates().await?;
     tries.inserts_and_deletes().await?;
+    tries.keys_of_copies().await?;
+    tries.inserts_of_null().await?;
     tries.forms().await?;
     Ok(coverage(plan, &tries.seen))
 }
@@ -114,16 +124,9 @@ struct Tries<'p> {
     takes: HashMap<&'static str, Takes>,
     /// The expressions that the table took for a column, by its name there.
     accepted: HashMap<String, String>,
+    /// A copy of the row under another key, which the table took.
+    copy: Option<Copied>,
     seen: Vec<Seen>,
-}
-
-/// An attempt: statements that follow each other on the row.
-fn attempt(statements: &[&str]) -> Value {
-    let steps: Vec<Value> = statements
-        .iter()
-        .map(|statement| json!({"statement": statement, "by_key": false}))
-        .collect();
-    json!({"steps": steps, "new_key": false, "new_row": false})
 }
 
 impl Tries<'_> {
@@ -173,54 +176,150 @@ impl Tries<'_> {
 
     async fn update(&mut self, kind: Kind, column: &Column, values: &[String]) -> Result<Shown> {
         let target = self.target;
-        let statements: Vec<String> = match kind {
-            Kind::Null => vec![sql::set_null(target, column)],
-            _ => values.iter().map(|value| sql::update(target, column, value)).collect(),
+        let update = |value: &String| sql::update(target, column, value);
+        let attempts = match kind {
+            Kind::Null => {
+                let null = sql::set_null(target, column);
+                // Where it is NULL already, it gets a value first.
+                let value = self.accepted.get(&column.name).map(update);
+                let filled = value.map(|value| attempt(&[&value, &null]));
+                std::iter::once(attempt(&[&null])).chain(filled).collect()
+            }
+            _ => values.iter().map(|value| attempt(&[&update(value)])).collect(),
         };
-        let attempts = statements.iter().map(|statement| attempt(&[statement])).collect();
         let reason = "the table accepts no other value that was tried";
         let events = self.fired_by(column);
         let shown = self.try_it(events, Trial { attempts, reason, last: false }).await?;
         let column = Some(target.label(column));
-        self.seen.push(Seen { event: "UPDATE", kind, column, shown: shown.clone() });
+        let made_up = true;
+        self.seen.push(Seen { event: "UPDATE", kind, column, made_up, shown: shown.clone() });
         Ok(shown)
     }
 
-    /// INSERT: the row again with every value changed, or its key alone, or gone and back again. DELETE: the
-    /// row itself or, where others refer to it, a copy.
+    /// INSERT: the row again with every value changed, or its key alone, or one column of its key, or gone and
+    /// back again. DELETE: the row itself or, where others refer to it, a copy.
     async fn inserts_and_deletes(&mut self) -> Result<()> {
         let target = self.target;
-        let accepted = |column: &Column| self.accepted.get(&column.name).cloned();
-        // In another partition other triggers would be tried.
-        let stays = |c: &Column| target.part.name.is_some() && target.divides(c);
-        let changed = |c: &Column| if stays(c) { None } else { accepted(c) };
-        let all = sql::copy(target, changed);
-        let key = sql::copy(target, |c| if sql::is_key(target, c) { changed(c) } else { None });
-        let same = sql::copy(target, |_| None);
-        let (delete, clear) = (sql::delete(target), sql::clear(target));
-        let new_key = |copy: &str| {
-            let mut attempt = attempt(&[copy]);
-            attempt["new_key"] = json!(true);
-            attempt["new_row"] = json!(true);
-            attempt
+        let copies = self.copies();
+        let again = {
+            let (delete, clear) = (sql::delete(target), sql::clear(target));
+            let mut again = attempt(&[&delete, &clear, &sql::copy(target, |_| None)]);
+            again["steps"][1]["by_key"] = json!(true);
+            again["new_row"] = json!(true);
+            again
         };
-        let mut again = attempt(&[&delete, &clear, &same]);
-        again["steps"][1]["by_key"] = json!(true);
-        again["new_row"] = json!(true);
-        let mut attempts = vec![new_key(&all), new_key(&key)];
+        let mut attempts: Vec<Value> =
+            copies.iter().map(|copy| inserted(&[&copy.insert(target)])).collect();
         attempts.extend(self.takes["DELETE"].refused.is_none().then_some(again));
         let reason = "no key is free for a copy of a row";
         let insert = self.try_it(&["INSERT"], Trial { attempts, reason, last: true }).await?;
+        self.copy = copies.get(insert.attempt).filter(|_| insert.tried).cloned();
+        let delete = sql::delete(target);
         let mut attempts = vec![attempt(&[&delete])];
-        if insert.tried && insert.attempt < 2 {
-            let copy = if insert.attempt == 0 { &all } else { &key };
-            attempts.push(attempt(&[copy, &delete]));
-        }
+        attempts.extend(self.copy.as_ref().map(|copy| attempt(&[&copy.insert(target), &delete])));
         let reason = "a trigger of the table refuses it";
         let mut deleted = self.try_it(&["DELETE"], Trial { attempts, reason, last: true }).await?;
         deleted.differing.clear();
-        for (event, shown) in [("INSERT", insert), ("DELETE", deleted)] {
-            self.seen.push(Seen { event, kind: Kind::Row, column: None, shown });
+        // The very row is tried last by the one, first by the other.
+        let made_up = [insert.attempt < copies.len(), deleted.attempt > 0];
+        let rows = [("INSERT", insert), ("DELETE", deleted)].into_iter().zip(made_up);
+        for ((event, shown), made_up) in rows {
+            self.seen.push(Seen { event, kind: Kind::Row, column: None, made_up, shown });
+        }
+        Ok(())
+    }
+
+    /// Copies of the row to try: everything changed, the key, each column of the key by each value.
+    fn copies(&self) -> Vec<Copied> {
+        let target = self.target;
+        // In another partition other triggers would be tried.
+        let stays = |c: &Column| target.part.name.is_some() && target.divides(c);
+        let may_change = || sql::writable(target).filter(|column| !stays(column));
+        let accepted =
+            |column: &Column| Some((column.name.clone(), self.accepted.get(&column.name)?.clone()));
+        let keys = || may_change().filter(|column| sql::is_key(target, column));
+        let mut copies = vec![
+            Copied(may_change().filter_map(accepted).collect()),
+            Copied(keys().filter_map(accepted).collect()),
+        ];
+        for column in keys() {
+            let values = values::values(target, column).into_iter();
+            copies.extend(values.map(|value| Copied([(column.name.clone(), value)].into())));
+        }
+        copies
+    }
+
+    /// UPDATE of a key that others refer to: on a copy of the row, which nobody refers to.
+    async fn keys_of_copies(&mut self) -> Result<()> {
+        let (target, Some(copy)) = (self.target, self.copy.clone()) else { return Ok(()) };
+        for column in sql::writable(target).filter(|column| sql::is_key(target, column)) {
+            let label = Some(target.label(column));
+            let untried =
+                |seen: &Seen| seen.kind == Kind::Value && seen.column == label && !seen.shown.tried;
+            let Some(at) = self.seen.iter().position(untried) else { continue };
+            // One that differs in this column alone may have no other place to go than where the row itself is.
+            let others = self.copies().into_iter().skip(2).filter(|other| !other.changes(column));
+            let others = others.take(COPIES);
+            let inserts: Vec<String> =
+                std::iter::once(copy.clone()).chain(others).map(|c| c.insert(target)).collect();
+            let values = values::values(target, column);
+            let updates = values.iter().map(|value| sql::update(target, column, value));
+            let attempts = updates.flat_map(|update| {
+                let of_copy = |insert: &String| {
+                    let mut attempt = attempt(&[insert, &update]);
+                    attempt["new_row"] = json!(true);
+                    attempt["of_copy"] = json!(true);
+                    attempt
+                };
+                inserts.iter().map(of_copy).collect::<Vec<_>>()
+            });
+            let attempts = attempts.collect();
+            let reason = "the table accepts no other value that was tried";
+            let shown = self.try_it(&EVENTS, Trial { attempts, reason, last: false }).await?;
+            if shown.tried {
+                self.seen[at].shown = shown;
+            }
+        }
+        Ok(())
+    }
+
+    /// INSERT of a copy with NULL in whatever may be NULL, at once or else column by column.
+    async fn inserts_of_null(&mut self) -> Result<()> {
+        let (target, Some(copy)) = (self.target, self.copy.clone()) else { return Ok(()) };
+        let is_key = |column: &Column| sql::is_key(target, column);
+        let may_be_null = |column: &&Column| {
+            !column.not_null
+                && !is_key(column)
+                && !target.divides(column)
+                && target.compared(column).is_some()
+        };
+        let columns: Vec<&Column> = sql::writable(target).filter(may_be_null).collect();
+        if columns.is_empty() {
+            return Ok(());
+        }
+        let key = sql::writable(target).filter(|column| is_key(column)).map(|column| &column.name);
+        let key: HashMap<String, String> =
+            key.filter_map(|name| Some((name.clone(), copy.0.get(name)?.clone()))).collect();
+        let null_in = |nulls: &[&Column]| {
+            let mut values = key.clone();
+            let null =
+                |column: &&Column| (column.name.clone(), format!("NULL::{}", column.bare_type));
+            values.extend(nulls.iter().map(null));
+            Trial {
+                attempts: vec![inserted(&[&Copied(values).insert(target)])],
+                reason: "NULL is refused",
+                last: false,
+            }
+        };
+        let all = std::iter::once(&columns[..]);
+        for nulls in all.chain(columns.chunks(1)) {
+            let shown = self.try_it(&["INSERT"], null_in(nulls)).await?;
+            let whole = shown.tried && nulls.len() == columns.len();
+            let (event, kind, column) = ("INSERT", Kind::NullRow, None);
+            self.seen.push(Seen { event, kind, column, made_up: true, shown });
+            if whole {
+                break;
+            }
         }
         Ok(())
     }
@@ -258,7 +357,7 @@ impl Tries<'_> {
             let events: &[_] = if event == UPSERT { &["INSERT", "UPDATE"] } else { &EVENTS };
             let shown = self.try_it(events, trial).await?;
             let column = Some(target.label(column));
-            self.seen.push(Seen { event, kind: Kind::Form, column, shown });
+            self.seen.push(Seen { event, kind: Kind::Form, column, made_up: false, shown });
         }
         Ok(())
     }

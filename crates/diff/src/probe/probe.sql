@@ -64,6 +64,11 @@ BEGIN
                     EXECUTE step ->> 'statement' INTO now_leaf, now_place, now_key
                       USING now_leaf, now_place, image, key;
                     EXIT WHEN now_place IS NULL;
+                    -- Of a copy it is the copy's key that is given up.
+                    IF attempt ->> 'of_copy' = 'true' THEN
+                        attempt := attempt - 'of_copy';
+                        key := now_key;
+                    END IF;
                 END IF;
             END LOOP;
             PERFORM set_config('role', 'none', true);

@@ -10,7 +10,7 @@ use sqlx::postgres::{PgConnection, PgDatabaseError};
 
 use super::sql;
 use super::target::Target;
-use crate::refusals::is_endless;
+use crate::refusals::endless_call;
 use cutover_error::Result;
 use cutover_ground::pg::connect;
 
@@ -143,8 +143,8 @@ impl<'p> Session<'p> {
                         _ => message,
                     };
                     // What never ends takes as long each time.
-                    let endless = is_endless(&code, context.as_deref().unwrap_or_default());
-                    let again = may_pass(&code) && !endless;
+                    let endless = endless_call(&code, context.as_deref().unwrap_or_default());
+                    let again = may_pass(&code) && endless.is_none();
                     let held = code == HELD;
                     let (reason, code) = (Some(reason), Some(code));
                     let shown = Shown { reason, code, context, ..Shown::default() };

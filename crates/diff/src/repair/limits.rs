@@ -17,6 +17,9 @@ use cutover_ground::pg::failure;
 /// The share of a side's rows that a repair deletes or overwrites at most, as one of so many.
 const ONE_OF: u64 = 10;
 
+/// Rows of both sides in which a group may be looked for, which holds its rows locked so long.
+const SEARCHED_ROWS: u64 = 100_000;
+
 /// What the comparison of a pair says about its repair.
 pub(crate) struct Compared {
     /// The orgs that differ.
@@ -94,12 +97,20 @@ impl Compared {
         };
         let doubt = || direction.doubt.as_ref().map(Doubt::words);
         let uncounted = || self.uncounted.map(str::to_owned);
+        let too_long = || {
+            let rows: u64 = Side::BOTH.map(|side| self.rows(plan, side)).iter().sum();
+            (plan.org.column().is_none() && rows > SEARCHED_ROWS).then(|| {
+                let groups = self.orgs.len();
+                format!("each of {groups} groups is looked for in {rows} rows and keeps its own locked so long")
+            })
+        };
         let refused = match unable {
             Some(why) => Some(why),
             None if any || self.orgs.is_empty() => None,
             None => doubt()
                 .or_else(uncounted)
                 .or_else(too_much)
+                .or_else(too_long)
                 .map(|why| format!("{why}; --repair-any writes it all the same")),
         };
         let (pair, table) = (plan.name.clone(), plan.table(side).name.to_string());

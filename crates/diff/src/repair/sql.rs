@@ -2,8 +2,9 @@
 //! that is rewritten.
 
 use crate::direction::other;
+use crate::org::{org_is, row_text};
 use crate::schema::{ComparedColumn, PairPlan, Side};
-use crate::sql::{self, literal, org_type, outside, row_text};
+use crate::sql::{literal, outside};
 use crate::value::is_cast_alike;
 use cutover_evidence::finding::RepairPlan;
 use cutover_ground::pg::catalog::Column;
@@ -72,7 +73,7 @@ pub(super) fn functions(
     number: usize,
     limit: Option<u64>,
 ) -> String {
-    let (find, repair) = (differences(plan, target), repair(plan, target, number, limit));
+    let (find, repair) = (differences(plan, target, "$1"), repair(plan, target, number, limit));
     let [source, tag] = [plan.table(other(target)).name.to_string(), tag(&[&find, &repair])];
     format!(
         "
@@ -86,7 +87,7 @@ RETURNS text LANGUAGE plpgsql AS {tag}{repair}{tag};
 
 /// Asks how the statement that finds differences would be run.
 pub(super) fn explain_differences(plan: &PairPlan, target: Side) -> String {
-    format!("EXPLAIN {}", differences(plan, target).replace("$1", "NULL::text"))
+    format!("EXPLAIN {}", differences(plan, target, "NULL::text"))
 }
 
 /// The transaction of one org; `misrouted` where a partition's bounds exclude one of its rows.
@@ -104,16 +105,12 @@ fn tag(texts: &[&str]) -> String {
     tag
 }
 
-fn org_is(plan: &PairPlan, side: Side) -> String {
-    format!("{} = $1::{}", sql::org(plan, side), org_type(plan, side))
-}
-
 /// What differs in an org: rows that the twin has to have (`wanted`) and rows that it has instead
 /// (`leaf`, `place`), in pairs where they share the key; one half is NULL if there is no other.
-fn differences(plan: &PairPlan, target: Side) -> String {
+fn differences(plan: &PairPlan, target: Side, wanted_org: &str) -> String {
     let (sides, target_side) = ([other(target), target], target);
     let [source, target] = sides.map(|side| plan.table(side).name.to_string());
-    let [source_org, target_org] = sides.map(|side| org_is(plan, side));
+    let [source_org, target_org] = sides.map(|side| org_is(plan, side, wanted_org));
     let [source_image, target_image] = sides.map(|side| row_text(&plan.columns, side));
     let [source_key, target_key] = sides.map(|side| row_text(&plan.key, side));
     // Of several rows that one only has to make way, the one in the right place stays.
@@ -190,7 +187,7 @@ fn key_list(plan: &PairPlan, side: Side, target: Side) -> String {
 /// application is ever the one that is ended.
 fn repair(plan: &PairPlan, target: Side, number: usize, limit: Option<u64>) -> String {
     let [from, to] = [other(target), target].map(|side| plan.table(side).name.to_string());
-    let from_org = org_is(plan, other(target));
+    let from_org = org_is(plan, other(target), "$1");
     let counted = format!("cutover.rewritten_{number}");
     let limit = limit.map_or("NULL".into(), |limit| limit.to_string());
     let (names, values): (Vec<String>, Vec<String>) = carried(plan, target)
@@ -300,7 +297,7 @@ fn required(plan: &PairPlan, target: Side) -> impl Iterator<Item = (String, Stri
 
 /// Takes rows out of leaves whose bounds exclude them; they come back where they belong.
 fn misplaced(plan: &PairPlan, target: Side) -> String {
-    let org = org_is(plan, target);
+    let org = org_is(plan, target, "$1");
     let leaves = plan.leaves(target).iter();
     let deletes = leaves.filter_map(|leaf| {
         let (leaf, outside) = (leaf.qualified(), outside(leaf)?);

@@ -73,11 +73,7 @@ impl Decoder {
             fields.nth(*at) == Some(None)
         };
         let key_null = self.nullable_key_at.iter().any(is_null);
-        let Some(org) = fields.nth(self.org_at)? else {
-            digests.totals.null_orgs[side as usize] += 1;
-            return Some(1);
-        };
-        let org = K::read(org)?;
+        let org = K::read(fields.nth(self.org_at)??)?;
         digests.totals.null_keys[side as usize] += u64::from(key_null);
         if misrouted {
             digests.add_misrouted(&org);
@@ -98,11 +94,7 @@ fn add_sums<K: OrgKey>(side: Side, row: &[u8], digests: &mut Digests<K>) -> Opti
     let mut sum = || text(fields.next()?)?.parse::<i128>().ok();
     let [one, two] = [sum()?, sum()?];
     digests.totals.rows[side as usize] += rows;
-    let Some(org) = org else {
-        digests.totals.null_orgs[side as usize] += rows;
-        return Some(rows);
-    };
-    let org = K::parse(&org)?;
+    let org = K::parse(&org?)?;
     digests.totals.null_keys[side as usize] += null_keys;
     if misrouted {
         digests.add_misrouted(&org);
@@ -126,10 +118,10 @@ fn add_orgs<K: OrgKey>(row: &[u8], digests: &mut Digests<K>) -> Option<u64> {
     let rows = [number()?, number()?];
     let null_keys = [number()?, number()?];
     let [misrouted, differs] = [fields.next()?? == [1], fields.next()?? == [1]];
-    let mut totals = Totals { rows, ..Totals::default() };
+    let mut totals = Totals { rows, null_keys, unlisted_orgs: 0 };
     match kind {
         0 => totals.unlisted_orgs = orgs,
-        1 => {
+        _ => {
             let org = K::parse(std::str::from_utf8(org?).ok()?)?;
             if misrouted {
                 digests.add_misrouted(&org);
@@ -138,10 +130,6 @@ fn add_orgs<K: OrgKey>(row: &[u8], digests: &mut Digests<K>) -> Option<u64> {
             // The server has compared the sums; which they were no longer matters.
             digests.add(org, OrgDigest::new(differs.into(), rows));
         }
-        _ => totals.null_orgs = rows,
-    }
-    if kind != 2 {
-        totals.null_keys = null_keys;
     }
     digests.totals.add(&totals);
     Some(rows[0] + rows[1])

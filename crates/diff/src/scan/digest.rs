@@ -177,8 +177,6 @@ impl<K> Default for Besides<K> {
 pub(crate) struct Totals {
     /// Rows by side.
     pub(crate) rows: [u64; 2],
-    /// Rows by side that belong to no org.
-    pub(crate) null_orgs: [u64; 2],
     /// Rows by side whose key holds a NULL.
     pub(crate) null_keys: [u64; 2],
     /// Orgs that the server found in agreement and did not list.
@@ -189,21 +187,20 @@ impl Totals {
     pub(super) fn add(&mut self, other: &Self) {
         for side in [0, 1] {
             self.rows[side] += other.rows[side];
-            self.null_orgs[side] += other.null_orgs[side];
             self.null_keys[side] += other.null_keys[side];
         }
         self.unlisted_orgs += other.unlisted_orgs;
     }
 
     /// All of them in a row, for a file.
-    pub(super) fn numbers(&self) -> [u64; 7] {
-        let ([a, b], [c, d], [e, f]) = (self.rows, self.null_orgs, self.null_keys);
-        [a, b, c, d, e, f, self.unlisted_orgs]
+    pub(super) fn numbers(&self) -> [u64; 5] {
+        let ([a, b], [c, d]) = (self.rows, self.null_keys);
+        [a, b, c, d, self.unlisted_orgs]
     }
 
     /// The counts of such a row.
-    pub(super) fn from_numbers([a, b, c, d, e, f, unlisted_orgs]: [u64; 7]) -> Self {
-        Self { rows: [a, b], null_orgs: [c, d], null_keys: [e, f], unlisted_orgs }
+    pub(super) fn from_numbers([a, b, c, d, unlisted_orgs]: [u64; 5]) -> Self {
+        Self { rows: [a, b], null_keys: [c, d], unlisted_orgs }
     }
 }
 

@@ -357,7 +357,8 @@ pub(super) fn identity(
     rows: Rows<'_>,
     method: Method,
 ) -> u128 {
-    let mut text = format!("{method:?} {server:?}");
+    // What the files hold has changed once.
+    let mut text = format!("2 {method:?} {server:?}");
     for plan in plans {
         for side in Side::BOTH {
             text += &sql::rows(plan, side, None, None, rows);

@@ -1,8 +1,9 @@
 //! The statements that read or sum whole tables.
 
+use crate::org::{org, org_text};
 use crate::schema::{PairPlan, Side};
 use crate::scope::Rows;
-use crate::sql::{Source, has_org, image, org, org_text, source, where_rows};
+use crate::sql::{Source, image, source, where_rows};
 use cutover_ground::pg::catalog::Leaf;
 use cutover_ground::pg::quote_ident;
 
@@ -76,7 +77,7 @@ pub(super) fn sums(
 ///
 /// Its rows: kind, org, orgs, rows by side, rows with a NULL in their key by side, whether
 /// misrouted, whether the sides differ. Kind 0 sums up the orgs that agree, kind 1 is an org that
-/// does not (or any, with `all_orgs`), kind 2 the rows without org.
+/// does not (or any, with `all_orgs`).
 ///
 /// A row's image is the text of `ROW(…)`, which tells NULL from an empty text and quotes whatever
 /// could pass for a separator; two 64-bit hashes of it under keys of this run are summed exactly
@@ -92,9 +93,7 @@ pub(super) fn orgs(plan: &PairPlan, rows: Rows<'_>, keys: [i64; 2], all_orgs: bo
                   sum(legacy_rows)::bigint, sum(twin_rows)::bigint,
                   sum(legacy_nulls)::bigint, sum(twin_nulls)::bigint,
                   bool_or(misrouted), bool_or(differs)
-             FROM (SELECT *, CASE WHEN num_nulls(org) > 0 THEN 2
-                                  WHEN differs OR misrouted OR {all_orgs} THEN 1
-                                  ELSE 0 END AS kind
+             FROM (SELECT *, (differs OR misrouted OR {all_orgs})::int AS kind
                      FROM (SELECT org, sum(1 - twin) AS legacy_rows, sum(twin) AS twin_rows,
                                   sum((1 - twin) * key_null) AS legacy_nulls,
                                   sum(twin * key_null) AS twin_nulls,
@@ -111,7 +110,14 @@ pub(super) fn orgs(plan: &PairPlan, rows: Rows<'_>, keys: [i64; 2], all_orgs: bo
 /// Rows of one side with their hashes.
 fn hashed(plan: &PairPlan, side: Side, source: Source, keys: [i64; 2]) -> String {
     let images: Vec<String> = plan.columns.iter().map(|column| image(column, side)).collect();
-    let key: Vec<String> = plan.key.iter().map(|column| quote_ident(column.on(side))).collect();
+    // A row without org is told by the group that it is in.
+    let key = plan.key.iter().filter(|column| Some(*column) != plan.org.column());
+    let key: Vec<String> =
+        key.enumerate().map(|(n, c)| format!("{} AS k{n}, ", quote_ident(c.on(side)))).collect();
+    let key_null = match key.len() {
+        0 => "0".to_owned(),
+        columns => format!("(num_nulls({}) > 0)::int", aliases("k", columns)),
+    };
     let (twin, sign) = match side {
         Side::Legacy => (0, ""),
         Side::Partitioned => (1, "~"),
@@ -119,21 +125,15 @@ fn hashed(plan: &PairPlan, side: Side, source: Source, keys: [i64; 2]) -> String
     let hash = |key: i64| format!("{sign}hashtextextended(image, '{key}'::bigint)");
     // OFFSET 0 keeps the planner from printing the row once for every hash.
     format!(
-        "SELECT org, {twin} AS twin, (num_nulls({key}) > 0)::int AS key_null, misrouted,
+        "SELECT org, {twin} AS twin, {key_null} AS key_null, misrouted,
                 {one} AS one, {two} AS two
-           FROM (SELECT {org} AS org, {names}, {misrouted} AS misrouted,
+           FROM (SELECT {org} AS org, {key}{misrouted} AS misrouted,
                         ROW({images})::text COLLATE \"C\" AS image
                    FROM {from} OFFSET 0) AS s",
-        key = aliases("k", key.len()),
+        key = key.concat(),
         one = hash(keys[0]),
         two = hash(keys[1]),
         org = if plan.integer_org { org(plan, side) } else { org_text(plan, side) },
-        names = key
-            .iter()
-            .enumerate()
-            .map(|(n, k)| format!("{k} AS k{n}"))
-            .collect::<Vec<_>>()
-            .join(", "),
         misrouted = source.misrouted.unwrap_or("false".into()),
         images = images.join(", "),
         from = source.from,
@@ -150,8 +150,7 @@ pub(crate) fn count_orgs(plans: &[PairPlan], rows: Rows<'_>) -> String {
     for plan in plans {
         for side in Side::BOTH {
             let org = org_text(plan, side);
-            let present = vec![has_org(plan, side)];
-            let filter = where_rows(plan, side, rows, present);
+            let filter = where_rows(plan, side, rows, Vec::new());
             sides.push(format!("SELECT {org} AS org FROM {}{filter}", plan.table(side).name));
         }
     }

@@ -283,6 +283,9 @@ impl TablePair {
         if self.name.is_empty() {
             return refuse("name", "must not be empty".into());
         }
+        if self.name.chars().any(char::is_control) {
+            return Err(Error::usage("[[tables]]: name: holds a control character", ""));
+        }
         self.legacy_name()?;
         self.partitioned_name()?;
         if self.legacy == self.partitioned {

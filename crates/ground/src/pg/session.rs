@@ -113,7 +113,7 @@ impl Own {
         let reads = self.access == Access::Read;
         let rested_on = RESTED_ON.into_iter().chain(reads.then_some(READ_ONLY));
         let settings = rested_on.clone().chain(MANNERS).chain(reads.then_some(PATIENCE));
-        let statement = AssertSqlSafe(sql::settle(settings, &mark.0));
+        let statement = AssertSqlSafe(sql::settle(settings, reads, &mark.0));
         let settled = connection.fetch_optional(statement).await;
         if settled.map_err(|error| failure("cannot set up the session", &error))?.is_none() {
             return Err(self.pooled(""));

@@ -10,22 +10,41 @@ pub(super) const MARK: &str = "cutover.session";
 
 /// Sets these for the session, and answers with a row, where the session has this mark; sets nothing and
 /// answers with none where it has not.
-pub(super) fn settle<'s>(settings: impl Iterator<Item = (&'s str, &'s str)>, mark: &str) -> String {
-    let set = settings.map(|(name, value)| format!("set_config('{name}', '{value}', false)"));
-    let set: Vec<String> = set.collect();
+///
+/// Whatever the session's path says, every name here is the server's own.
+pub(super) fn settle<'s>(
+    settings: impl Iterator<Item = (&'s str, &'s str)>,
+    own_names: bool,
+    mark: &str,
+) -> String {
+    let set = |(name, value)| format!("pg_catalog.set_config('{name}', '{value}', false)");
+    let mut set: Vec<String> = settings.map(set).collect();
+    set.extend(own_names.then(|| server_names_first(false)));
     format!(
-        "SELECT {}, {UNLIMITED}, {AS_BYTES} WHERE current_setting('{MARK}', true) = '{mark}'",
+        "SELECT {}, {UNLIMITED}, {AS_BYTES}
+          WHERE pg_catalog.current_setting('{MARK}', true) OPERATOR(pg_catalog.=) '{mark}'",
         set.join(", ")
     )
 }
 
+/// Puts the server's own functions, operators and catalogs before those of anybody else that bear their names:
+/// a role's or a database's `search_path` may have them behind.
+fn server_names_first(of_transaction: bool) -> String {
+    let path = "pg_catalog.current_setting('search_path')";
+    format!(
+        "pg_catalog.set_config('search_path',
+             CASE WHEN pg_catalog.length({path}) OPERATOR(pg_catalog.=) 0 THEN 'pg_catalog'
+                  ELSE pg_catalog.concat('pg_catalog, ', {path}) END, {of_transaction})"
+    )
+}
+
 /// A snapshot is kept as long as it is needed; versions before 17 have no such setting.
-const UNLIMITED: &str =
-    "(SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout')";
+const UNLIMITED: &str = "(SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings \
+      WHERE name OPERATOR(pg_catalog.=) 'transaction_timeout')";
 
 /// Where a database has no encoding, its bytes may be anything, and none of them is refused on the way.
-const AS_BYTES: &str = "CASE current_setting('server_encoding') WHEN 'SQL_ASCII' \
-    THEN set_config('client_encoding', 'SQL_ASCII', false) END";
+const AS_BYTES: &str = "CASE WHEN pg_catalog.current_setting('server_encoding') OPERATOR(pg_catalog.=) 'SQL_ASCII' \
+    THEN pg_catalog.set_config('client_encoding', 'SQL_ASCII', false) END";
 
 /// The first of the settings `$1` that is not `$2`, what it should be, and what it is; no row if all hold.
 pub(super) const NOT_HELD: &str = "
@@ -42,9 +61,10 @@ pub(super) fn begin_look(limit: Duration) -> String {
          SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = postgres; SET LOCAL bytea_output = hex; \
          SET LOCAL extra_float_digits = 1; SET LOCAL lock_timeout = '500ms'; \
          SET LOCAL statement_timeout = '{}ms'; \
-         SET LOCAL idle_in_transaction_session_timeout = '{}ms'",
+         SET LOCAL idle_in_transaction_session_timeout = '{}ms'; SELECT {}",
         limit.as_millis(),
-        limit.as_millis()
+        limit.as_millis(),
+        server_names_first(true),
     )
 }
 

@@ -7,7 +7,7 @@ use super::{consistency, limits};
 use cutover_error::foreign::value;
 use cutover_evidence::class::CatalogClass;
 use cutover_evidence::criterion::CriterionId;
-use cutover_evidence::finding::{DiffEvidence, DiffPhase, GROUP};
+use cutover_evidence::finding::{DiffEvidence, DiffPhase, GROUP, NO_ORG, OrgDiff};
 use cutover_evidence::limits::LimitId;
 use cutover_evidence::run_record::{ActKind, ActState, RunRecord, TargetPair};
 use cutover_evidence::verdict::{Action, Criterion};
@@ -116,10 +116,10 @@ fn content(id: CriterionId, diff: Option<&DiffEvidence>, pairs: &[TargetPair]) -
     let in_tables: u64 = diff.tables.iter().map(|table| table.counts.total()).sum();
     let differences = in_tables.max(in_orgs).max(rows);
     if differences > 0 || diff.orgs_diverged > 0 {
-        let in_groups = diff.orgs.iter().any(|org| org.org_id.starts_with(GROUP));
+        let belongs = |org: &OrgDiff| !org.org_id.starts_with(GROUP) && org.org_id != NO_ORG;
         let action = match diff.orgs_diverged {
             // Rows without org cannot be taken off the partitioned side by themselves.
-            1 if !in_groups => Action::DisableOrgs,
+            1 if diff.orgs.iter().all(belongs) => Action::DisableOrgs,
             _ => Action::EmergencyRollback,
         };
         let measured =

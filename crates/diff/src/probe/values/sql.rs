@@ -8,7 +8,7 @@ use cutover_ground::pg::quote_ident;
 
 /// Values that one type or another accepts, unlikely to be refused for standing there already. Each is the same
 /// wherever a statement of the session has it: what was accepted once is accepted again.
-const LITERALS: [&str; 15] = [
+const LITERALS: [&str; 16] = [
     "current_date::text",
     "(current_date + 1)::text",
     "'1'",
@@ -16,6 +16,7 @@ const LITERALS: [&str; 15] = [
     "'true'",
     "'false'",
     "md5(pg_backend_pid()::text)",
+    "md5('x' || pg_backend_pid()::text)",
     "'x'",
     "'y'",
     "'{}'",
@@ -38,7 +39,14 @@ pub(in crate::probe) fn values(target: &Target<'_>, column: &Column) -> Vec<Stri
         return values_elsewhere(target, column);
     }
     let (table, name, own) = (target.table(), quote_ident(&column.name), own(&column.name));
-    let literals = LITERALS.iter().map(|value| of_type(column, value));
+    // Why the first is refused is told: it should be one that the type takes.
+    let (hashes, others): (Vec<&str>, Vec<&str>) =
+        LITERALS.iter().partition(|v| v.starts_with("md5"));
+    let literals = match column.bare_type == "pg_catalog.uuid" {
+        true => [hashes, others].concat(),
+        false => LITERALS.to_vec(),
+    };
+    let literals = literals.into_iter().map(|value| of_type(column, value));
     let unique = is_key(target, column) || target.leads_unique(&column.name);
     let is_number = column.is_integer() || column.type_name.starts_with("numeric");
     let mut values = Vec::new();
