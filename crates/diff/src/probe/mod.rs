@@ -312,7 +312,7 @@ impl Tries<'_> {
             }
         };
         let all = std::iter::once(&columns[..]);
-        for nulls in all.chain(columns.chunks(1)) {
+        for nulls in all.chain(columns.chunks(1).take(NULLS_ALONE)) {
             let shown = self.try_it(&["INSERT"], null_in(nulls)).await?;
             let whole = shown.tried && nulls.len() == columns.len();
             let (event, kind, column) = ("INSERT", Kind::NullRow, None);
@@ -363,6 +363,8 @@ impl Tries<'_> {
     }
 }
 
+/// Columns that are tried with NULL by themselves, if the table refuses it in all of them at once.
+const NULLS_ALONE: usize = 64;
 /// An INSERT that updates the row that is there.
 const UPSERT: &str = "INSERT … ON CONFLICT DO UPDATE";
 /// A MERGE that updates the column by which the table is divided.
