@@ -26,11 +26,11 @@ pub(super) fn inserted(statements: &[&str]) -> Value {
 }
 
 /// A copy of the row: expressions in place of its own values, by their columns.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Copied(pub(super) HashMap<String, String>);
 
-/// Copies in which another key is tried, beside the one that the table took.
-pub(super) const COPIES: usize = 6;
+/// Copies by each other column of the key in which another key is tried, beside the one that the table took.
+pub(super) const COPIES: usize = 2;
 
 impl Copied {
     pub(super) fn changes(&self, column: &Column) -> bool {

@@ -196,57 +196,75 @@ impl Tries<'_> {
         Ok(shown)
     }
 
-    /// INSERT: the row again with every value changed, or its key alone, or one column of its key, or gone and
-    /// back again. DELETE: the row itself or, where others refer to it, a copy.
+    /// INSERT: the row again with every value changed, or its key alone, or gone and back again; where others
+    /// refer to it, with one column of its key changed. DELETE: the row itself or, where others refer to it, a copy.
     async fn inserts_and_deletes(&mut self) -> Result<()> {
         let target = self.target;
-        let copies = self.copies();
-        let again = {
-            let (delete, clear) = (sql::delete(target), sql::clear(target));
-            let mut again = attempt(&[&delete, &clear, &sql::copy(target, |_| None)]);
-            again["steps"][1]["by_key"] = json!(true);
-            again["new_row"] = json!(true);
-            again
-        };
+        let copies = [self.changed(|_| true), self.changed(|column| sql::is_key(target, column))];
         let mut attempts: Vec<Value> =
             copies.iter().map(|copy| inserted(&[&copy.insert(target)])).collect();
-        attempts.extend(self.takes["DELETE"].refused.is_none().then_some(again));
+        attempts.extend(self.again(&Copied::default()));
         let reason = "no key is free for a copy of a row";
-        let insert = self.try_it(&["INSERT"], Trial { attempts, reason, last: true }).await?;
+        let mut insert = self.try_it(&["INSERT"], Trial { attempts, reason, last: true }).await?;
+        // The very row comes last.
+        let mut made_up = insert.attempt < copies.len();
         self.copy = copies.get(insert.attempt).filter(|_| insert.tried).cloned();
+        for copies in self.by_key_column() {
+            if insert.tried {
+                break;
+            }
+            let attempts = copies.iter().map(|copy| inserted(&[&copy.insert(target)])).collect();
+            let shown = self.try_it(&["INSERT"], Trial { attempts, reason, last: true }).await?;
+            if shown.tried {
+                self.copy = copies.into_iter().nth(shown.attempt);
+                (insert, made_up) = (shown, true);
+            }
+        }
+        let (event, kind, column) = ("INSERT", Kind::Row, None);
+        self.seen.push(Seen { event, kind, column, made_up, shown: insert });
         let delete = sql::delete(target);
         let mut attempts = vec![attempt(&[&delete])];
         attempts.extend(self.copy.as_ref().map(|copy| attempt(&[&copy.insert(target), &delete])));
         let reason = "a trigger of the table refuses it";
-        let mut deleted = self.try_it(&["DELETE"], Trial { attempts, reason, last: true }).await?;
-        deleted.differing.clear();
-        // The very row is tried last by the one, first by the other.
-        let made_up = [insert.attempt < copies.len(), deleted.attempt > 0];
-        let rows = [("INSERT", insert), ("DELETE", deleted)].into_iter().zip(made_up);
-        for ((event, shown), made_up) in rows {
-            self.seen.push(Seen { event, kind: Kind::Row, column: None, made_up, shown });
-        }
+        let mut shown = self.try_it(&["DELETE"], Trial { attempts, reason, last: true }).await?;
+        shown.differing.clear();
+        let (event, made_up) = ("DELETE", shown.attempt > 0);
+        self.seen.push(Seen { event, kind, column: None, made_up, shown });
         Ok(())
     }
 
-    /// Copies of the row to try: everything changed, the key, each column of the key by each value.
-    fn copies(&self) -> Vec<Copied> {
+    /// A column of the row that may change without other triggers being tried, as in another partition.
+    fn may_change(&self) -> impl Iterator<Item = &Column> {
         let target = self.target;
-        // In another partition other triggers would be tried.
         let stays = |c: &Column| target.part.name.is_some() && target.divides(c);
-        let may_change = || sql::writable(target).filter(|column| !stays(column));
+        sql::writable(target).filter(move |column| !stays(column))
+    }
+
+    /// The row with another value, which the table took before, in some columns.
+    fn changed(&self, which: impl Fn(&Column) -> bool) -> Copied {
         let accepted =
             |column: &Column| Some((column.name.clone(), self.accepted.get(&column.name)?.clone()));
-        let keys = || may_change().filter(|column| sql::is_key(target, column));
-        let mut copies = vec![
-            Copied(may_change().filter_map(accepted).collect()),
-            Copied(keys().filter_map(accepted).collect()),
-        ];
-        for column in keys() {
+        Copied(self.may_change().filter(|column| which(column)).filter_map(accepted).collect())
+    }
+
+    /// Copies with another value in one column of the key, column by column.
+    fn by_key_column(&self) -> Vec<Vec<Copied>> {
+        let target = self.target;
+        let keys = self.may_change().filter(|column| sql::is_key(target, column));
+        let copies = keys.map(|column| {
             let values = values::values(target, column).into_iter();
-            copies.extend(values.map(|value| Copied([(column.name.clone(), value)].into())));
-        }
-        copies
+            values.map(|value| Copied([(column.name.clone(), value)].into())).collect()
+        });
+        copies.collect()
+    }
+
+    /// The row gone and back again, with some values changed; `None` if it may not go.
+    fn again(&self, changed: &Copied) -> Option<Value> {
+        let (delete, clear) = (sql::delete(self.target), sql::clear(self.target));
+        let mut again = attempt(&[&delete, &clear, &changed.insert(self.target)]);
+        again["steps"][1]["by_key"] = json!(true);
+        again["new_row"] = json!(true);
+        self.takes["DELETE"].refused.is_none().then_some(again)
     }
 
     /// UPDATE of a key that others refer to: on a copy of the row, which nobody refers to.
@@ -258,62 +276,56 @@ impl Tries<'_> {
                 |seen: &Seen| seen.kind == Kind::Value && seen.column == label && !seen.shown.tried;
             let Some(at) = self.seen.iter().position(untried) else { continue };
             // One that differs in this column alone may have no other place to go than where the row itself is.
-            let others = self.copies().into_iter().skip(2).filter(|other| !other.changes(column));
-            let others = others.take(COPIES);
-            let inserts: Vec<String> =
-                std::iter::once(copy.clone()).chain(others).map(|c| c.insert(target)).collect();
-            let values = values::values(target, column);
-            let updates = values.iter().map(|value| sql::update(target, column, value));
-            let attempts = updates.flat_map(|update| {
-                let of_copy = |insert: &String| {
-                    let mut attempt = attempt(&[insert, &update]);
+            let others = self.by_key_column().into_iter().flat_map(|copies| {
+                copies.into_iter().filter(|other| !other.changes(column)).take(COPIES)
+            });
+            for copy in std::iter::once(copy.clone()).chain(others.collect::<Vec<_>>()) {
+                let insert = copy.insert(target);
+                let update = |value: &String| {
+                    let mut attempt = attempt(&[&insert, &sql::update(target, column, value)]);
                     attempt["new_row"] = json!(true);
                     attempt["of_copy"] = json!(true);
                     attempt
                 };
-                inserts.iter().map(of_copy).collect::<Vec<_>>()
-            });
-            let attempts = attempts.collect();
-            let reason = "the table accepts no other value that was tried";
-            let shown = self.try_it(&EVENTS, Trial { attempts, reason, last: false }).await?;
-            if shown.tried {
-                self.seen[at].shown = shown;
+                let attempts = values::values(target, column).iter().map(update).collect();
+                let reason = "the table accepts no other value that was tried";
+                let shown = self.try_it(&EVENTS, Trial { attempts, reason, last: false }).await?;
+                if shown.tried {
+                    self.seen[at].shown = shown;
+                    break;
+                }
             }
         }
         Ok(())
     }
 
-    /// INSERT of a copy with NULL in whatever may be NULL, at once or else column by column.
+    /// INSERT with NULL in whatever may be NULL, at once or else column by column: a copy, or the row itself again.
     async fn inserts_of_null(&mut self) -> Result<()> {
-        let (target, Some(copy)) = (self.target, self.copy.clone()) else { return Ok(()) };
-        let is_key = |column: &Column| sql::is_key(target, column);
+        let target = self.target;
         let may_be_null = |column: &&Column| {
             !column.not_null
-                && !is_key(column)
+                && !sql::is_key(target, column)
                 && !target.divides(column)
                 && target.compared(column).is_some()
         };
         let columns: Vec<&Column> = sql::writable(target).filter(may_be_null).collect();
-        if columns.is_empty() {
+        let inserted_before =
+            self.seen.iter().any(|seen| seen.event == "INSERT" && seen.shown.tried);
+        if columns.is_empty() || !inserted_before {
             return Ok(());
         }
-        let key = sql::writable(target).filter(|column| is_key(column)).map(|column| &column.name);
-        let key: HashMap<String, String> =
-            key.filter_map(|name| Some((name.clone(), copy.0.get(name)?.clone()))).collect();
-        let null_in = |nulls: &[&Column]| {
-            let mut values = key.clone();
-            let null =
-                |column: &&Column| (column.name.clone(), format!("NULL::{}", column.bare_type));
-            values.extend(nulls.iter().map(null));
-            Trial {
-                attempts: vec![inserted(&[&Copied(values).insert(target)])],
-                reason: "NULL is refused",
-                last: false,
-            }
-        };
         let all = std::iter::once(&columns[..]);
         for nulls in all.chain(columns.chunks(1).take(NULLS_ALONE)) {
-            let shown = self.try_it(&["INSERT"], null_in(nulls)).await?;
+            let null = |c: &&Column| (c.name.clone(), format!("NULL::{}", c.bare_type));
+            let mut copied = self.copy.clone().unwrap_or_default();
+            copied.0.retain(|name, _| target.identity().contains(name));
+            copied.0.extend(nulls.iter().map(null));
+            let attempts = match &self.copy {
+                Some(_) => vec![inserted(&[&copied.insert(target)])],
+                None => self.again(&copied).into_iter().collect(),
+            };
+            let trial = Trial { attempts, reason: "NULL is refused", last: false };
+            let shown = self.try_it(&["INSERT"], trial).await?;
             let whole = shown.tried && nulls.len() == columns.len();
             let (event, kind, column) = ("INSERT", Kind::NullRow, None);
             self.seen.push(Seen { event, kind, column, made_up: true, shown });
