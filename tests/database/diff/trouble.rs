@@ -25,12 +25,15 @@ async fn meanwhile(times: usize, act: impl AsyncFn(i32)) -> Result<DiffEvidence>
     let run = diff::run(&database.url, &pairs, &options, out.path(), &context);
     let interfere = async {
         let mut connection = cutover::pg::connect(&database.url).await.expect("the server is up");
+        // While it waits for us it holds none of the locks that the whole server needs: it alone may be frozen.
         let copying = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()
-                          AND query LIKE 'SAVEPOINT%COPY%' AND state = 'active' AND pid <> ALL ($1)";
+                          AND query LIKE 'SAVEPOINT%COPY%' AND state = 'active' AND ($2 OR wait_event = 'ClientWrite')
+                          AND pid <> ALL ($1)";
         let mut met = Vec::new();
         while met.len() < times {
             let pid: Option<i32> = sqlx::query_scalar(copying)
                 .bind(&met)
+                .bind(times > 1)
                 .fetch_optional(&mut connection)
                 .await
                 .expect("an answer");
