@@ -21,7 +21,7 @@ on_postgres() (
 
 # On a second version everything but how trouble, time and resources are dealt with, which does not hang on it.
 readonly ONCE=(--skip leaves:: --skip live:: --skip shards:: --skip trouble:: --skip waiters:: --skip ways::
-  --skip command:: --skip seed_command:: --skip seed_digest:: --skip the_repair_of_each_fault)
+  --skip command:: --skip seed_command::)
 
 # On the PostgreSQL of this machine, and on the newest where there is an npm to fetch it with.
 on_both() {

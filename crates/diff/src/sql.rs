@@ -189,8 +189,10 @@ SELECT 'trigger `' || t.tgname || '`',
  WHERE t.tgrelid = $1::bigint::oid AND NOT t.tgisinternal
 UNION ALL
 SELECT 'a trigger of part `' || below.oid::regclass || '`',
-       coalesce(string_agg(format('%s %s %s', t.tgname, t.tgenabled, t.tgfoid), ', ' ORDER BY t.tgname), '')
-  FROM below LEFT JOIN pg_trigger AS t ON t.tgrelid = below.oid AND NOT t.tgisinternal
+       coalesce(string_agg(format('%s %s %s %s %s', t.tgname, t.tgenabled, t.tgtype, p.oid, md5(p.prosrc)),
+                           ', ' ORDER BY t.tgname), '')
+  FROM below LEFT JOIN (pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid)
+         ON t.tgrelid = below.oid AND NOT t.tgisinternal
  GROUP BY below.oid
 UNION ALL
 SELECT 'child `' || c.oid::regclass || '`', coalesce(pg_relation_filenode(c.oid), 0)::text

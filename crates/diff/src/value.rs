@@ -64,7 +64,8 @@ pub(super) fn values(
         // Of the same type only some have several forms of one value.
         Some(Compare::By(CompareBy::Value))
             if left.type_name == right.type_name
-                && !matches!(family(left), Some(Family::Number | Family::Json)) =>
+                && (left.is_integer()
+                    || !matches!(family(left), Some(Family::Number | Family::Json))) =>
         {
             Ok(None)
         }

@@ -233,7 +233,7 @@ impl Tries<'_> {
         Ok(())
     }
 
-    /// A column of the row that may change without other triggers being tried, as in another partition.
+    /// Columns of the row that may change without other triggers being tried, as in another partition.
     fn may_change(&self) -> impl Iterator<Item = &Column> {
         let target = self.target;
         let stays = |c: &Column| target.part.name.is_some() && target.divides(c);
